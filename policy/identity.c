@@ -1,0 +1,190 @@
+#include "policy/identity.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAC_BYTES 16
+#define TEXT_ROUNDS 4
+
+static_assert(crypto_shorthash_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
+static_assert(crypto_shorthash_siphashx24_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
+static_assert(sizeof(struct client_id) + MAC_BYTES == 32, "43 characters of base64url");
+static_assert(MAC_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b's shortest hash");
+
+/* Composed messages start with NUL, which no authority or path does, and then tell their kind. */
+struct message {
+    uint8_t bytes[2 + 32];
+    size_t length;
+};
+
+static struct message message_begin(char kind)
+{
+    return (struct message){.bytes = {0, (uint8_t)kind}, .length = 2};
+}
+
+static void message_add(struct message *message, const void *data, size_t length)
+{
+    assert(message->length + length <= sizeof message->bytes);
+    memcpy(message->bytes + message->length, data, length);
+    message->length += length;
+}
+
+/* A name of any length is hashed where it lies; its 128 bits stand for it in a message. */
+static void message_add_name(struct message *message, const uint8_t key[16], struct span name)
+{
+    uint8_t hash[crypto_shorthash_siphashx24_BYTES];
+    const char *data = name.length ? name.data : "";
+    crypto_shorthash_siphashx24(hash, (const unsigned char *)data, name.length, key);
+    message_add(message, hash, sizeof hash);
+}
+
+static uint64_t hash64(const uint8_t key[16], const void *data, size_t length)
+{
+    uint64_t hash;
+    static_assert(sizeof hash == crypto_shorthash_BYTES, "64 bits");
+    crypto_shorthash((unsigned char *)&hash, data, length, key);
+    return hash;
+}
+
+void identity_mint(struct client_id *id)
+{
+    int rc = sodium_init();
+    assert(rc >= 0);
+    (void)rc;
+    randombytes_buf(id->bytes, sizeof id->bytes);
+}
+
+uint64_t identity_client(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES],
+                         const struct client_id *id, struct span authority)
+{
+    struct message message = message_begin('c');
+    message_add(&message, id->bytes, sizeof id->bytes);
+    message_add_name(&message, hash_key, authority);
+    return hash64(hash_key, message.bytes, message.length);
+}
+
+uint64_t identity_resource(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], struct span authority,
+                           struct span path)
+{
+    struct message message = message_begin('r');
+    message_add_name(&message, hash_key, authority);
+    message_add_name(&message, hash_key, path);
+    return hash64(hash_key, message.bytes, message.length);
+}
+
+struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
+                                  uint64_t resource)
+{
+    struct message message = message_begin('p');
+    uint64_t halves[2];
+    uint64_t tag;
+    static_assert(sizeof halves == crypto_shorthash_siphashx24_BYTES, "128 bits");
+    message_add(&message, &client, sizeof client);
+    message_add(&message, &resource, sizeof resource);
+    crypto_shorthash_siphashx24((unsigned char *)halves, message.bytes, message.length, hash_key);
+    tag = halves[1] >> (64 - PUSH_TAG_BITS);
+    return (struct push_key){halves[0], tag ? tag : 1};
+}
+
+/* The key need not be secret: whoever chooses entity tags is trusted with the resource itself. */
+uint16_t identity_validator(struct span etag)
+{
+    static const uint8_t key[16] = "herald validator";
+    uint64_t hash = hash64(key, etag.length ? etag.data : "", etag.length);
+    return (uint16_t)(hash >> (64 - PUSH_VALIDATOR_BITS));
+}
+
+static uint32_t text_round(const uint8_t key[16], unsigned round, uint32_t half)
+{
+    uint32_t message[2] = {round, half};
+    return (uint32_t)hash64(key, message, sizeof message);
+}
+
+/* A Feistel network of four rounds makes a permutation of the keyed hash (Luby and Rackoff), so
+ * that a text names one client and can be turned back. */
+void identity_client_text(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], uint64_t client,
+                          char text[IDENTITY_TEXT_LENGTH + 1])
+{
+    uint32_t left = (uint32_t)(client >> 32), right = (uint32_t)client;
+    for (unsigned round = 0; round < TEXT_ROUNDS; round++) {
+        uint32_t mixed = left ^ text_round(log_key, round, right);
+        left = right;
+        right = mixed;
+    }
+    snprintf(text, IDENTITY_TEXT_LENGTH + 1, "%08x%08x", left, right);
+}
+
+static bool parse_hex(struct span text, uint64_t *value)
+{
+    static const char digits[] = "0123456789abcdef";
+    *value = 0;
+    if (text.length != IDENTITY_TEXT_LENGTH)
+        return false;
+    for (size_t i = 0; i < text.length; i++) {
+        const char *digit = text.data[i] ? strchr(digits, text.data[i]) : NULL;
+        if (!digit)
+            return false;
+        *value = *value << 4 | (uint64_t)(digit - digits);
+    }
+    return true;
+}
+
+bool identity_client_parse(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], struct span text,
+                           uint64_t *client)
+{
+    uint64_t value;
+    uint32_t left, right;
+    if (!parse_hex(text, &value))
+        return false;
+    left = (uint32_t)(value >> 32);
+    right = (uint32_t)value;
+    for (unsigned round = TEXT_ROUNDS; round-- > 0;) {
+        uint32_t mixed = right ^ text_round(log_key, round, left);
+        right = left;
+        left = mixed;
+    }
+    *client = (uint64_t)left << 32 | right;
+    return true;
+}
+
+static void cookie_mac(const uint8_t key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
+                       const struct client_id *id, uint8_t mac[MAC_BYTES])
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, key, IDENTITY_COOKIE_KEY_BYTES, MAC_BYTES);
+    crypto_generichash_update(&state, id->bytes, sizeof id->bytes);
+    crypto_generichash_update(&state, (const unsigned char *)site.data, site.length);
+    crypto_generichash_final(&state, mac, MAC_BYTES);
+}
+
+void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
+                          const struct client_id *id, char value[IDENTITY_COOKIE_LENGTH + 1])
+{
+    uint8_t whole[sizeof id->bytes + MAC_BYTES];
+    memcpy(whole, id->bytes, sizeof id->bytes);
+    cookie_mac(cookie_key, site, id, whole + sizeof id->bytes);
+    sodium_bin2base64(value, IDENTITY_COOKIE_LENGTH + 1, whole, sizeof whole,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
+                          struct span value, struct client_id *id)
+{
+    uint8_t whole[sizeof id->bytes + MAC_BYTES], mac[MAC_BYTES];
+    struct client_id claimed;
+    size_t length;
+    if (value.length != IDENTITY_COOKIE_LENGTH)
+        return false;
+    if (sodium_base642bin(whole, sizeof whole, value.data, value.length, NULL, &length, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+        length != sizeof whole)
+        return false;
+    memcpy(claimed.bytes, whole, sizeof claimed.bytes);
+    cookie_mac(cookie_key, site, &claimed, mac);
+    if (sodium_memcmp(mac, whole + sizeof claimed.bytes, sizeof mac) != 0)
+        return false;
+    *id = claimed;
+    return true;
+}

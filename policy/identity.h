@@ -1,0 +1,69 @@
+/* Names for clients and resources that may lie in shared memory, logs and cookies: keyed hashes, so
+ * that nobody outside can choose a collision and no raw name is kept.
+ *
+ * A client is 128 random bits, minted here, carried by its cookie or TLS ticket and never shown.
+ * The stored client, a keyed 64-bit hash of those bits and the site, is all that the server keeps;
+ * one browser has unrelated stored clients on two sites. Keys come from the secrets segment. */
+#ifndef HERALD_IDENTITY_H
+#define HERALD_IDENTITY_H
+
+#include "master/handoff/span.h"
+#include "policy/push_word.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IDENTITY_HASH_KEY_BYTES 16
+#define IDENTITY_LOG_KEY_BYTES 16
+#define IDENTITY_COOKIE_KEY_BYTES 32
+#define IDENTITY_COOKIE_LENGTH 43
+#define IDENTITY_TEXT_LENGTH 16
+
+struct client_id {
+    uint8_t bytes[16];
+};
+
+/* A new client: 128 bits from the kernel. */
+void identity_mint(struct client_id *id);
+
+/* The stored client of `id` on the site named `authority`. */
+uint64_t identity_client(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES],
+                         const struct client_id *id, struct span authority);
+
+/* The keyed id of the resource at `path` (with its query) of `authority`. Does not depend on the
+ * client, so it may be computed once and kept with the resource. Both names are taken byte by byte:
+ * the caller has normalised them. */
+uint64_t identity_resource(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], struct span authority,
+                           struct span path);
+
+/* Where the push table keeps what `client` knows of `resource`. */
+struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
+                                  uint64_t resource);
+
+/* 12 bits of the version of a resource, from its entity tag or whatever tells its versions apart;
+ * every value occurs, 0 too. The same on every machine and after every restart. One change in 4,096
+ * goes unnoticed. */
+uint16_t identity_validator(struct span etag);
+
+/* The stored client as people see it, in logs and commands: IDENTITY_TEXT_LENGTH hexadecimal digits
+ * and a NUL. Only who has `log_key` can turn it back. */
+void identity_client_text(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], uint64_t client,
+                          char text[IDENTITY_TEXT_LENGTH + 1]);
+
+/* The inverse, for commands that name a client. Returns false for anything that
+ * identity_client_text does not write. Every well-formed text is some client's. */
+bool identity_client_parse(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], struct span text,
+                           uint64_t *client);
+
+/* The cookie's value: `id` and a MAC over it and `site`, as base64url without padding,
+ * IDENTITY_COOKIE_LENGTH characters and a NUL. */
+void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
+                          const struct client_id *id, char value[IDENTITY_COOKIE_LENGTH + 1]);
+
+/* Reads what identity_cookie_make wrote for the same site and key. Returns false, with `id`
+ * untouched, for a value that is forged, truncated, re-encoded or another site's; the comparison
+ * takes the same time wherever they differ. */
+bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
+                          struct span value, struct client_id *id);
+
+#endif

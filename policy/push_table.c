@@ -1,0 +1,451 @@
+/* The algorithm rests on four rules, which the model tests check on every interleaving:
+ * - only owner o writes tentative and claimed words that bear o, so a confirm, withdrawal or settle
+ *   that succeeds hit the caller's own word;
+ * - a claimer confirms only after every other slot, read after its tentative word was published,
+ *   was free of a live claim, a belief in the same validator and a lower tentative word of the key;
+ * - a claimer withdraws only for one of those three, so two never withdraw for each other;
+ * - words of other keys go only by a swap of the exact word, and never while they are live claims.
+ * The second reading must not move before the publication: both are sequentially consistent. */
+#include "policy/push_table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define TRIES_MAX 8
+#define RIVALS_MAX 32 /* words of the key met after publication, before a claimer gives way */
+
+/* One try of a claim or a note. */
+struct attempt {
+    struct push_table *table;
+    _Atomic uint64_t *words;
+    uint64_t bucket;
+    uint64_t tag;
+    uint16_t validator;
+    enum push_standing standing;
+    uint64_t now_ms;
+    struct push_ticks now;
+    unsigned slot; /* the best so far; PUSH_BUCKET_SLOTS: none */
+    uint64_t old;  /* what that slot held */
+    uint32_t rank;
+};
+
+uint64_t push_clock_boottime(void *unused)
+{
+    struct timespec now;
+    (void)unused;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static struct push_ticks ticks_of(uint64_t ms)
+{
+    return (struct push_ticks){ms / PUSH_FINE_TICK_MS, ms / PUSH_COARSE_TICK_MS};
+}
+
+struct push_ticks push_table_ticks(const struct push_table *table)
+{
+    return ticks_of(table->clock_ms(table->clock_context));
+}
+
+int push_table_attach(struct push_table *table, void *base, size_t bytes, int owner)
+{
+    if (!base || (uintptr_t)base % sizeof(struct push_bucket) != 0)
+        return -EINVAL;
+    if (bytes < sizeof(struct push_bucket) || (bytes & (bytes - 1)) != 0)
+        return -EINVAL;
+    if (owner < PUSH_TABLE_NO_OWNER || owner > PUSH_OWNER_MAX)
+        return -EINVAL;
+    *table = (struct push_table){
+        .buckets = base,
+        .mask = bytes / sizeof(struct push_bucket) - 1,
+        .owner = owner,
+        .clock_ms = push_clock_boottime,
+    };
+    return 0;
+}
+
+static void check_key(struct push_key key, uint16_t validator)
+{
+    assert(key.tag != 0 && key.tag >> PUSH_TAG_BITS == 0);
+    assert(validator >> PUSH_VALIDATOR_BITS == 0);
+    (void)key;
+    (void)validator;
+}
+
+static enum push_answer answer_of(uint64_t word)
+{
+    switch (push_word_state(word)) {
+    case PUSH_WORD_HELD:
+        return PUSH_HELD;
+    case PUSH_WORD_DECLINED:
+        return PUSH_DECLINED;
+    default:
+        return PUSH_ELSEWHERE;
+    }
+}
+
+enum push_answer push_table_peek(const struct push_table *table, struct push_key key,
+                                 uint16_t validator)
+{
+    _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;
+    struct push_ticks now = push_table_ticks(table);
+    bool elsewhere = false, stale = false;
+    check_key(key, validator);
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        uint64_t word = PUSH_WORD_LOAD(&words[i], memory_order_relaxed);
+        if (push_word_tag(word) != key.tag || !push_word_live(word, now))
+            continue;
+        if (push_word_in_flight(word))
+            elsewhere = true;
+        else if (push_word_validator(word) == validator)
+            return answer_of(word);
+        else
+            stale = true;
+    }
+    return elsewhere ? PUSH_ELSEWHERE : stale ? PUSH_STALE : PUSH_ABSENT;
+}
+
+void push_table_inspect(const struct push_table *table, struct push_key key,
+                        struct push_entry *entry)
+{
+    _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;
+    uint64_t now_ms = table->clock_ms(table->clock_context);
+    struct push_ticks now = ticks_of(now_ms);
+    check_key(key, 0);
+    *entry = (struct push_entry){.answer = PUSH_ABSENT};
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        uint64_t word = PUSH_WORD_LOAD(&words[i], memory_order_relaxed);
+        uint64_t expiry_ms;
+        if (push_word_tag(word) != key.tag || !push_word_live(word, now))
+            continue;
+        if (entry->answer != PUSH_ABSENT && push_word_in_flight(word))
+            continue;
+        if (push_word_in_flight(word))
+            expiry_ms = (now.fine + (unsigned)push_word_fine_left(word, now)) * PUSH_FINE_TICK_MS;
+        else
+            expiry_ms = (now.coarse + push_word_coarse_left(word, now)) * PUSH_COARSE_TICK_MS;
+        entry->answer = answer_of(word);
+        entry->validator = push_word_validator(word);
+        entry->left_s = (uint32_t)((expiry_ms - now_ms + 999) / 1000);
+    }
+}
+
+static struct attempt attempt_make(struct push_table *table, struct push_key key,
+                                   uint16_t validator, enum push_standing standing)
+{
+    check_key(key, validator);
+    return (struct attempt){
+        .table = table,
+        .bucket = key.bucket_hash & table->mask,
+        .words = table->buckets[key.bucket_hash & table->mask].words,
+        .tag = key.tag,
+        .validator = validator,
+        .standing = standing,
+    };
+}
+
+/* The clock is read anew for every try: one that kept an old reading could for ever take for live
+ * what all others take for dead. */
+static void attempt_begin(struct attempt *try)
+{
+    try->now_ms = try->table->clock_ms(try->table->clock_context);
+    try->now = ticks_of(try->now_ms);
+    try->slot = PUSH_BUCKET_SLOTS;
+    try->old = 0;
+    try->rank = PUSH_RANK_NEVER;
+}
+
+static bool spared(const struct attempt *try, uint64_t word)
+{
+    return try->standing == PUSH_ON_PROBATION && word != 0 && push_word_tag(word) != try->tag &&
+           push_word_live(word, try->now) && !push_word_in_flight(word) &&
+           push_word_coarse_left(word, try->now) >
+               PUSH_PROBATION_S * UINT64_C(1000) / PUSH_COARSE_TICK_MS + 1;
+}
+
+static void consider(struct attempt *try, unsigned at, uint64_t word)
+{
+    uint32_t rank = push_word_rank(word, try->tag, try->now);
+    if (rank >= try->rank || spared(try, word))
+        return;
+    try->slot = at;
+    try->old = word;
+    try->rank = rank;
+}
+
+/* Puts `word` where consider() chose. Returns false when that slot has changed since. */
+static bool publish(struct attempt *try, uint64_t word)
+{
+    if (!PUSH_WORD_SWAP(&try->words[try->slot], try->old, word)) {
+        try->table->counts.retried++;
+        return false;
+    }
+    if (try->rank > 2)
+        try->table->counts.evicted++;
+    return true;
+}
+
+static void withdraw(struct attempt *try, uint64_t word)
+{
+    (void)PUSH_WORD_SWAP(&try->words[try->slot], word, 0);
+    try->table->counts.withdrawn++;
+}
+
+/* PUSH_ABSENT: a slot was chosen; otherwise the refusal. */
+static enum push_answer claim_scan(struct attempt *try)
+{
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        uint64_t word = PUSH_WORD_LOAD(&try->words[i], memory_order_relaxed);
+        if (push_word_tag(word) == try->tag && push_word_live(word, try->now) &&
+            (push_word_in_flight(word) || push_word_validator(word) == try->validator))
+            return answer_of(word);
+        consider(try, i, word);
+    }
+    return try->slot == PUSH_BUCKET_SLOTS ? PUSH_FULL : PUSH_ABSENT;
+}
+
+/* Clears slot `at` of the key's other words. Returns PUSH_ABSENT once none is left there, else what
+ * the claimer must give way to. `met` counts words over the whole try. */
+static enum push_answer claim_clear(const struct attempt *try, unsigned at, unsigned *met)
+{
+    for (;;) {
+        uint64_t word = PUSH_WORD_LOAD(&try->words[at], memory_order_seq_cst);
+        if (word == 0 || push_word_tag(word) != try->tag)
+            return PUSH_ABSENT;
+        if (!push_word_yields(word, at, try->slot, try->validator, try->now))
+            return answer_of(word);
+        if (++*met > RIVALS_MAX)
+            return PUSH_CONTENDED;
+        if (PUSH_WORD_SWAP(&try->words[at], word, 0))
+            return PUSH_ABSENT;
+    }
+}
+
+static enum push_answer claim_defend(const struct attempt *try)
+{
+    enum push_answer answer = PUSH_ABSENT;
+    unsigned met = 0;
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS && answer == PUSH_ABSENT; i++)
+        if (i != try->slot)
+            answer = claim_clear(try, i, &met);
+    return answer;
+}
+
+static uint64_t in_flight_word(const struct attempt *try, enum push_word_state state,
+                               uint64_t expiry)
+{
+    uint16_t low = (uint16_t)((unsigned)try->table->owner << 8 | (uint8_t)expiry);
+    return push_word_make(try->tag, try->validator, state, low);
+}
+
+/* Returns false when the try came to nothing and another may be made. */
+static bool claim_once(struct attempt *try, enum push_answer *answer, struct push_token *token)
+{
+    uint64_t tentative, claimed, expiry;
+    attempt_begin(try);
+    *answer = claim_scan(try);
+    if (*answer != PUSH_ABSENT)
+        return true;
+    tentative = in_flight_word(try, PUSH_WORD_TENTATIVE, try->now.fine + PUSH_TENTATIVE_TICKS);
+    if (!publish(try, tentative))
+        return false;
+    *answer = claim_defend(try);
+    if (*answer != PUSH_ABSENT) {
+        withdraw(try, tentative);
+        return true;
+    }
+    expiry = try->now.fine + PUSH_CLAIM_TICKS;
+    claimed = in_flight_word(try, PUSH_WORD_CLAIMED, expiry);
+    if (!PUSH_WORD_SWAP(&try->words[try->slot], tentative, claimed)) {
+        try->table->counts.retried++;
+        return false;
+    }
+    *token = (struct push_token){try->bucket, claimed, expiry, try->slot};
+    *answer = PUSH_CLAIMED;
+    return true;
+}
+
+enum push_answer push_table_claim(struct push_table *table, struct push_key key, uint16_t validator,
+                                  enum push_standing standing, struct push_token *token)
+{
+    struct attempt try = attempt_make(table, key, validator, standing);
+    enum push_answer answer;
+    assert(table->owner != PUSH_TABLE_NO_OWNER);
+    *token = (struct push_token){0};
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++)
+        if (claim_once(&try, &answer, token))
+            return answer;
+    return PUSH_CONTENDED;
+}
+
+bool push_table_token_live(const struct push_table *table, const struct push_token *token)
+{
+    return token->word != 0 && push_table_ticks(table).fine < token->expiry;
+}
+
+/* A later one could meet a word that is equal only because the fine tick wrapped. */
+static bool token_usable(const struct push_token *token, uint64_t now_fine)
+{
+    return token->word != 0 && now_fine <= token->expiry + PUSH_TOKEN_LATE_TICKS;
+}
+
+static _Atomic uint64_t *token_word(struct push_table *table, const struct push_token *token)
+{
+    assert(token->bucket <= table->mask && token->slot < PUSH_BUCKET_SLOTS);
+    assert(push_word_owner(token->word) == table->owner);
+    return &table->buckets[token->bucket].words[token->slot];
+}
+
+bool push_table_renew(struct push_table *table, struct push_token *token)
+{
+    struct push_ticks now = push_table_ticks(table);
+    uint64_t expiry = now.fine + PUSH_CLAIM_TICKS;
+    uint64_t word = (token->word & ~UINT64_C(0xff)) | (uint8_t)expiry;
+    if (!token_usable(token, now.fine) ||
+        !PUSH_WORD_SWAP(token_word(table, token), token->word, word)) {
+        *token = (struct push_token){0};
+        return false;
+    }
+    token->word = word;
+    token->expiry = expiry;
+    return true;
+}
+
+/* The low bits of a belief that begins at `now_ms`. */
+static uint16_t belief_expiry(uint64_t now_ms, uint32_t life_s)
+{
+    uint64_t now = now_ms / PUSH_COARSE_TICK_MS;
+    uint64_t end_ms = now_ms + (uint64_t)life_s * 1000;
+    uint64_t end = (end_ms + PUSH_COARSE_TICK_MS - 1) / PUSH_COARSE_TICK_MS;
+    return (uint16_t)(end - now > PUSH_LIFE_TICKS_MAX ? now + PUSH_LIFE_TICKS_MAX : end);
+}
+
+static enum push_word_state belief_state(enum push_answer what)
+{
+    assert(what == PUSH_HELD || what == PUSH_DECLINED);
+    return what == PUSH_HELD ? PUSH_WORD_HELD : PUSH_WORD_DECLINED;
+}
+
+bool push_table_settle(struct push_table *table, struct push_token *token, enum push_answer to,
+                       uint32_t life_s)
+{
+    uint64_t now_ms = table->clock_ms(table->clock_context);
+    struct push_token ended = *token;
+    uint64_t word = 0;
+    *token = (struct push_token){0};
+    if (!token_usable(&ended, ticks_of(now_ms).fine))
+        return false;
+    if (to != PUSH_ABSENT && life_s != 0)
+        word = push_word_make(push_word_tag(ended.word), push_word_validator(ended.word),
+                              belief_state(to), belief_expiry(now_ms, life_s));
+    return PUSH_WORD_SWAP(token_word(table, &ended), ended.word, word);
+}
+
+/* Returns false when a live claim makes the note needless. */
+static bool note_scan(struct attempt *try)
+{
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        uint64_t word = PUSH_WORD_LOAD(&try->words[i], memory_order_relaxed);
+        if (push_word_tag(word) == try->tag && push_word_live(word, try->now) &&
+            push_word_state(word) == PUSH_WORD_CLAIMED)
+            return false;
+        consider(try, i, word);
+    }
+    return try->slot != PUSH_BUCKET_SLOTS;
+}
+
+/* As claim_clear, for a belief that was just published: only a live claim stands above it, and of
+ * several beliefs the lowest slot. */
+static bool note_clear(const struct attempt *try, unsigned at, unsigned *met)
+{
+    for (;;) {
+        uint64_t word = PUSH_WORD_LOAD(&try->words[at], memory_order_seq_cst);
+        if (word == 0 || push_word_tag(word) != try->tag)
+            return true;
+        if (push_word_live(word, try->now) &&
+            (push_word_in_flight(word) ? push_word_state(word) == PUSH_WORD_CLAIMED
+                                       : at < try->slot))
+            return false;
+        if (++*met > RIVALS_MAX)
+            return false;
+        if (PUSH_WORD_SWAP(&try->words[at], word, 0))
+            return true;
+    }
+}
+
+static bool note_defend(const struct attempt *try)
+{
+    unsigned met = 0;
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++)
+        if (i != try->slot && !note_clear(try, i, &met))
+            return false;
+    return true;
+}
+
+/* Returns false when the try came to nothing and another may be made. */
+static bool note_once(struct attempt *try, enum push_word_state state, uint32_t life_s,
+                      bool *recorded)
+{
+    uint64_t word;
+    attempt_begin(try);
+    word = push_word_make(try->tag, try->validator, state, belief_expiry(try->now_ms, life_s));
+    *recorded = false;
+    if (!note_scan(try))
+        return true;
+    if (try->old == word) {
+        *recorded = true;
+        return true;
+    }
+    if (!publish(try, word))
+        return false;
+    *recorded = note_defend(try);
+    if (!*recorded)
+        withdraw(try, word);
+    return true;
+}
+
+bool push_table_note(struct push_table *table, struct push_key key, uint16_t validator,
+                     enum push_answer what, uint32_t life_s, enum push_standing standing)
+{
+    struct attempt try = attempt_make(table, key, validator, standing);
+    enum push_word_state state = belief_state(what);
+    bool recorded = false;
+    if (life_s == 0)
+        return false;
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++)
+        if (note_once(&try, state, life_s, &recorded))
+            break;
+    return recorded;
+}
+
+unsigned push_table_forget(struct push_table *table, struct push_key key)
+{
+    _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;
+    unsigned removed = 0;
+    check_key(key, 0);
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+            uint64_t word = PUSH_WORD_LOAD(&words[i], memory_order_relaxed);
+            if (push_word_tag(word) != key.tag || push_word_in_flight(word))
+                break;
+            if (PUSH_WORD_SWAP(&words[i], word, 0)) {
+                removed++;
+                break;
+            }
+        }
+    }
+    return removed;
+}
+
+const char *push_answer_name(enum push_answer answer)
+{
+    static const char *const names[] = {
+        [PUSH_ABSENT] = "absent",     [PUSH_STALE] = "stale",         [PUSH_HELD] = "held",
+        [PUSH_DECLINED] = "declined", [PUSH_ELSEWHERE] = "elsewhere", [PUSH_CLAIMED] = "claimed",
+        [PUSH_FULL] = "full",         [PUSH_CONTENDED] = "contended",
+    };
+    assert(answer <= PUSH_CONTENDED);
+    return names[answer];
+}

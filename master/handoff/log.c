@@ -1,0 +1,281 @@
+#include "master/handoff/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
+int log_init(struct log *log, size_t size)
+{
+    memset(log, 0, sizeof(*log));
+    log->size = size;
+    for (unsigned i = 0; i < 2; i++) {
+        log->halves[i] = malloc(size);
+        if (!log->halves[i]) {
+            log_finish(log);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+void log_finish(struct log *log)
+{
+    free(log->halves[0]);
+    free(log->halves[1]);
+    memset(log, 0, sizeof(*log));
+}
+
+struct span log_take(struct log *log)
+{
+    assert(!log->open_line);
+    struct span waiting = span_make(log->halves[log->filling], log->used);
+    log->filling ^= 1;
+    log->used = 0;
+    return waiting;
+}
+
+static void put(struct log *log, const char *data, size_t length)
+{
+    if (log->overflow || length > log->size - log->used) {
+        log->overflow = true;
+        return;
+    }
+    memcpy(log->halves[log->filling] + log->used, data, length);
+    log->used += length;
+}
+
+static void line_begin(struct log *log)
+{
+    assert(!log->open_line);
+    log->open_line = true;
+    log->overflow = false;
+    log->start = log->used;
+}
+
+static void line_end(struct log *log)
+{
+    assert(log->open_line);
+    put(log, "\n", 1);
+    log->open_line = false;
+    if (log->overflow) {
+        log->used = log->start;
+        log->dropped++;
+    } else {
+        log->lines++;
+    }
+}
+
+/* A line of text must stay one line, and must not speak to the terminal that shows it. */
+static void blank_controls(char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool c1 = c == 0xc2 && i + 1 < length && (unsigned char)text[i + 1] < 0xa0 &&
+                  (unsigned char)text[i + 1] >= 0x80;
+        if (c1)
+            text[i + 1] = '?';
+        if (c < 0x20 || c == 0x7f || c1)
+            text[i] = '?';
+    }
+}
+
+void log_text(struct log *log, const char *level, const char *format, ...)
+{
+    char time[LOG_TIME_MAX];
+    va_list arguments;
+    line_begin(log);
+    log_time(time);
+    put(log, time, strlen(time));
+    put(log, " ", 1);
+    put(log, level, strlen(level));
+    put(log, " ", 1);
+    if (!log->overflow) {
+        char *at = log->halves[log->filling] + log->used;
+        size_t room = log->size - log->used;
+        va_start(arguments, format);
+        int n = vsnprintf(at, room, format, arguments);
+        va_end(arguments);
+        if (n < 0 || (size_t)n >= room) {
+            log->overflow = true;
+        } else {
+            blank_controls(at, (size_t)n);
+            log->used += (size_t)n;
+        }
+    }
+    line_end(log);
+}
+
+/* How many bytes the well-formed UTF-8 sequence at `s` takes (Unicode 3.9, table 3-7), or 0. */
+static size_t utf8_length(const unsigned char *s, size_t left)
+{
+    size_t length;
+    unsigned char least = 0x80;
+    unsigned char most = 0xbf;
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        length = 2;
+    else if (s[0] >= 0xe0 && s[0] <= 0xef)
+        length = 3;
+    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+        length = 4;
+    else
+        return 0;
+    if (s[0] == 0xe0)
+        least = 0xa0; /* shorter forms exist */
+    else if (s[0] == 0xed)
+        most = 0x9f; /* surrogates */
+    else if (s[0] == 0xf0)
+        least = 0x90;
+    else if (s[0] == 0xf4)
+        most = 0x8f; /* past U+10FFFF */
+    if (left < length || s[1] < least || s[1] > most)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (s[i] < 0x80 || s[i] > 0xbf)
+            return 0;
+    return length;
+}
+
+static void put_escape(struct log *log, unsigned code)
+{
+    char text[8];
+    switch (code) {
+    case '"':
+        put(log, "\\\"", 2);
+        return;
+    case '\\':
+        put(log, "\\\\", 2);
+        return;
+    case '\n':
+        put(log, "\\n", 2);
+        return;
+    case '\t':
+        put(log, "\\t", 2);
+        return;
+    default:
+        snprintf(text, sizeof(text), "\\u%04x", code & 0xffffu);
+        put(log, text, 6);
+    }
+}
+
+/* DEL and the C1 controls need no escape by RFC 8259, but a terminal would obey them. */
+static void put_value(struct log *log, struct span value)
+{
+    const unsigned char *s = (const unsigned char *)value.data;
+    size_t plain = 0; /* start of the run that is copied as it is */
+    size_t i = 0;
+    put(log, "\"", 1);
+    while (i < value.length) {
+        size_t n = utf8_length(s + i, value.length - i);
+        bool c1 = n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0;
+        bool escape = c1 || s[i] < 0x20 || s[i] == 0x7f || s[i] == '"' || s[i] == '\\';
+        if (n && !escape) {
+            i += n;
+            continue;
+        }
+        put(log, value.data + plain, i - plain);
+        if (!n)
+            put(log, REPLACEMENT, sizeof(REPLACEMENT) - 1);
+        else
+            put_escape(log, c1 ? s[i + 1] : s[i]);
+        i += n ? n : 1;
+        plain = i;
+    }
+    if (value.length)
+        put(log, value.data + plain, value.length - plain);
+    put(log, "\"", 1);
+}
+
+static void put_key(struct log *log, const char *key)
+{
+    assert(log->open_line);
+    if (!log->first)
+        put(log, ",", 1);
+    log->first = false;
+    if (key) {
+        put_value(log, span_of(key));
+        put(log, ":", 1);
+    }
+}
+
+void log_begin(struct log *log)
+{
+    line_begin(log);
+    put(log, "{", 1);
+    log->first = true;
+}
+
+void log_string(struct log *log, const char *key, struct span value)
+{
+    put_key(log, key);
+    put_value(log, value);
+}
+
+void log_number(struct log *log, const char *key, int64_t value)
+{
+    char text[24];
+    put_key(log, key);
+    put(log, text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)value));
+}
+
+void log_bool(struct log *log, const char *key, bool value)
+{
+    put_key(log, key);
+    put(log, value ? "true" : "false", value ? 4 : 5);
+}
+
+void log_open_array(struct log *log, const char *key)
+{
+    put_key(log, key);
+    put(log, "[", 1);
+    log->first = true;
+}
+
+void log_close_array(struct log *log)
+{
+    put(log, "]", 1);
+    log->first = false;
+}
+
+void log_open_object(struct log *log)
+{
+    put_key(log, NULL);
+    put(log, "{", 1);
+    log->first = true;
+}
+
+void log_close_object(struct log *log)
+{
+    put(log, "}", 1);
+    log->first = false;
+}
+
+void log_end(struct log *log)
+{
+    put(log, "}", 1);
+    line_end(log);
+}
+
+const char *log_time(char *text)
+{
+    static _Thread_local char last[LOG_TIME_MAX];
+    static _Thread_local struct timespec last_time = {-1, 0};
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    long ms = now.tv_nsec / 1000000;
+    if (now.tv_sec != last_time.tv_sec || ms != last_time.tv_nsec) {
+        char date[24];
+        gmtime_r(&now.tv_sec, &tm);
+        strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+        snprintf(last, sizeof(last), "%s.%03ldZ", date, ms % 1000);
+        last_time = (struct timespec){now.tv_sec, ms};
+    }
+    return strcpy(text, last);
+}

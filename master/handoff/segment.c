@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +39,7 @@ struct saved_header {
     uint64_t pushes_bytes;
     uint64_t boottime_s;
     uint64_t wall_s;
-    uint64_t key_check; /* tells another hash key without telling the key */
+    uint8_t key_id[8]; /* of the keys that the positions and tags were made with */
     XXH128_canonical_t checksum; /* of the members above, then each chunk's offset and bytes */
 };
 
@@ -49,9 +48,10 @@ struct saved_secrets {
     uint8_t hash_key[16];
     uint8_t log_key[16];
     uint8_t cookie_key[32];
+    uint8_t key_id[8];
 };
 static const char SECRETS_MAGIC[8] = "heraldk1";
-static_assert(sizeof(struct saved_secrets) == 72, "the file has no padding");
+static_assert(sizeof(struct saved_secrets) == 80, "the file has no padding");
 
 static uint64_t clock_s(clockid_t id)
 {
@@ -177,7 +177,7 @@ void segment_rotate_tickets(struct segment *segment)
             sizeof(secrets->tickets) - sizeof(secrets->tickets[0]));
     secrets->tickets[0] = fresh;
     atomic_fetch_add_explicit(&secrets->ticket_epoch, 1, memory_order_release);
-    sodium_memzero(&fresh, sizeof(fresh));
+    explicit_bzero(&fresh, sizeof(fresh));
 }
 
 static int write_all(int fd, const void *data, size_t length, off_t offset)
@@ -271,8 +271,9 @@ static int secrets_save(const struct segment *segment, const char *path)
     memcpy(saved.hash_key, segment->secrets->hash_key, sizeof(saved.hash_key));
     memcpy(saved.log_key, segment->secrets->log_key, sizeof(saved.log_key));
     memcpy(saved.cookie_key, segment->secrets->cookie_key, sizeof(saved.cookie_key));
+    memcpy(saved.key_id, segment->secrets->key_id, sizeof(saved.key_id));
     int rc = beside_commit(fd, beside, path, write_all(fd, &saved, sizeof(saved), 0));
-    sodium_memzero(&saved, sizeof(saved));
+    explicit_bzero(&saved, sizeof(saved));
     return rc;
 }
 
@@ -304,17 +305,9 @@ int segment_keep_secrets(struct segment *segment, const char *path, struct fault
     memcpy(segment->secrets->hash_key, saved.hash_key, sizeof(saved.hash_key));
     memcpy(segment->secrets->log_key, saved.log_key, sizeof(saved.log_key));
     memcpy(segment->secrets->cookie_key, saved.cookie_key, sizeof(saved.cookie_key));
-    sodium_memzero(&saved, sizeof(saved));
+    memcpy(segment->secrets->key_id, saved.key_id, sizeof(saved.key_id));
+    explicit_bzero(&saved, sizeof(saved));
     return 0;
-}
-
-static uint64_t key_check(const struct segment *segment)
-{
-    static const uint8_t label[] = "herald saved table";
-    uint64_t check;
-    static_assert(crypto_shorthash_KEYBYTES == sizeof(segment->secrets->hash_key), "SipHash");
-    crypto_shorthash((uint8_t *)&check, label, sizeof(label), segment->secrets->hash_key);
-    return check;
 }
 
 static void checksum_header(XXH3_state_t *state, const struct saved_header *header)
@@ -391,7 +384,7 @@ static int table_save(const struct segment *segment, int fd)
     saved.pushes_bytes = segment->header->pushes_bytes;
     saved.boottime_s = clock_s(CLOCK_BOOTTIME);
     saved.wall_s = clock_s(CLOCK_REALTIME);
-    saved.key_check = key_check(segment);
+    memcpy(saved.key_id, segment->secrets->key_id, sizeof(saved.key_id));
     XXH3_state_t *state = XXH3_createState();
     uint64_t *words = malloc(CHUNK_BYTES);
     int rc = state && words ? 0 : -ENOMEM;
@@ -472,8 +465,8 @@ static const char *saved_refusal(const struct segment *segment, const struct sav
         return "has another size than clients.table";
     if (file_bytes != SAVED_OFFSET + saved->pushes_bytes)
         return "is torn: its length is wrong";
-    if (saved->key_check != key_check(segment))
-        return "was saved under another key";
+    if (memcmp(saved->key_id, segment->secrets->key_id, sizeof(saved->key_id)) != 0)
+        return "was saved under other keys";
     if (saved->wall_s > clock_s(CLOCK_REALTIME))
         return "was saved in the future: the clock ran back";
     return NULL;

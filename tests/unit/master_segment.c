@@ -299,7 +299,7 @@ static void a_torn_or_foreign_table_is_refused_and_leaves_an_empty_one(void **st
     words(&segment)[200000] = 11;
     assert_int_equal(segment_save(&segment, path, &fault), 0);
     memset(segment.pushes, 0, TABLE);
-    refused_table(&stranger, "another key");
+    refused_table(&stranger, "other keys");
     flip_byte(path, 4096 + 200000 * 8); /* a bit of a word */
     refused_table(&segment, "checksum is wrong");
     flip_byte(path, 4096 + 200000 * 8);
@@ -387,7 +387,7 @@ static void a_table_in_use_is_saved_without_torn_words(void **state)
     for (int round = 0; round < 20; round++) {
         struct segment copy;
         create(&copy);
-        memcpy(copy.secrets->hash_key, segment.secrets->hash_key, 16);
+        memcpy(copy.secrets->key_id, segment.secrets->key_id, 8);
         assert_int_equal(segment_save(&segment, path, &fault), 0);
         assert_int_equal(load(&copy, &fault), 1);
         for (unsigned i = 0; i < 4096; i++)

@@ -1,0 +1,106 @@
+/* The shared segment: what all processes of one herald see, across worker crashes, generations and
+ * restarts. Made once by the master as a memfd, sealed in size, inherited by fork.
+ *
+ *   header | slots[SEGMENT_SLOTS_MAX], pages each | push table, a power of two of 64-byte buckets
+ *
+ * A second memfd holds the secrets; it is mapped by master and workers only. */
+#ifndef HERALD_SEGMENT_H
+#define HERALD_SEGMENT_H
+
+#include "master/handoff/fault.h"
+#include "master/handoff/stats.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
+#define SEGMENT_LAYOUT 1 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_SLOTS_MAX 128
+#define SEGMENT_TICKET_KEYS 3
+
+enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_DRAINING, SLOT_DEAD };
+
+/* One worker's page(s). The worker writes the second part, the master the first. Slot indices are
+ * unique among running workers of all generations, and so is the push table's owner id, which is
+ * the slot's index + 1. A slot is given out again only after its worker was reaped and the push
+ * table was swept of its claims. */
+struct segment_slot {
+    _Atomic uint32_t state; /* enum slot_state */
+    _Atomic int32_t pid;
+    _Atomic uint32_t generation;
+    _Atomic uint32_t incarnation; /* grows with each worker started in this slot */
+    _Atomic int64_t started_ms;   /* CLOCK_BOOTTIME */
+
+    _Alignas(64) _Atomic uint64_t heartbeat; /* grows with every wake-up of the loop */
+    _Atomic uint32_t connections;            /* open now */
+    _Atomic uint32_t in_policy;              /* a hook is running */
+    struct stats stats;
+} __attribute__((aligned(4096)));
+
+struct segment_header {
+    uint64_t magic;
+    uint32_t layout;
+    uint32_t header_bytes; /* offset of the slots */
+    uint64_t slots_offset;
+    uint64_t pushes_offset;
+    uint64_t pushes_bytes;
+    uint64_t bytes;              /* of the whole segment */
+    _Atomic uint32_t push_off;   /* pushes and hints are switched off everywhere */
+    _Atomic uint32_t generation; /* the one that serves */
+    _Atomic uint64_t sweep_at;   /* next bucket of the incremental sweep of dead words */
+} __attribute__((aligned(4096)));
+
+/* One session ticket key (RFC 5077's form: name, AES-256-CBC key, HMAC-SHA-256 key). */
+struct ticket_key {
+    uint8_t name[16];
+    uint8_t cipher[32];
+    uint8_t mac[32];
+};
+
+/* Ticket keys are never saved; the others are, in a file of mode 0600. The master writes
+ * tickets[], then ticket_epoch; readers copy a key when the epoch changed. tickets[0] encrypts. */
+struct segment_secrets {
+    uint8_t hash_key[16];   /* push table positions and stored client ids */
+    uint8_t log_key[16];    /* client hashes shown to people */
+    uint8_t cookie_key[32]; /* the cookie's MAC */
+    uint8_t key_id[8];      /* random; names these keys in a saved table */
+    _Atomic uint32_t ticket_epoch;
+    struct ticket_key tickets[SEGMENT_TICKET_KEYS];
+};
+
+/* The mapping of this process. */
+struct segment {
+    int fd;
+    int secrets_fd;
+    struct segment_header *header;
+    struct segment_slot *slots;
+    void *pushes;
+    struct segment_secrets *secrets;
+};
+
+/* Makes the segment with a push table of `table_bytes` (a power of two, 1 MiB to 4 GiB) and fresh
+ * secrets. Returns 0 or -errno with `fault`. */
+int segment_create(struct segment *segment, uint64_t table_bytes, struct fault *fault);
+
+/* Unmaps and closes. A zeroed segment is accepted. */
+void segment_finish(struct segment *segment);
+
+/* New ticket key in front, the oldest one dropped. */
+void segment_rotate_tickets(struct segment *segment);
+
+/* Loads hash, log and cookie keys and their id from `path`, or makes the file (mode 0600) from the fresh ones.
+ * A file of another size, mode or owner is refused. Returns 0 or -errno with `fault`. */
+int segment_keep_secrets(struct segment *segment, const char *path, struct fault *fault);
+
+/* Saves the push table, checksummed and with wall-clock time, by writing beside `path` and
+ * renaming. The table may be in use. Returns 0 or -errno with `fault`. */
+int segment_save(const struct segment *segment, const char *path, struct fault *fault);
+
+/* Loads what segment_save wrote into a fresh segment. Returns 1 when loaded, 0 when there is no
+ * file, -errno with `fault` for one that is torn, foreign, of another layout, size or key, or that
+ * was saved in the future; the table is empty then. `*saved_boottime_s` and `*saved_age_s` tell
+ * what push_table_rebase needs. */
+int segment_load(struct segment *segment, const char *path, uint64_t *saved_boottime_s,
+                 uint64_t *saved_age_s, struct fault *fault);
+
+#endif

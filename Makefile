@@ -1,0 +1,153 @@
+# herald: `make` builds ./herald, `make demo` serves bench/site, `make check` runs every test.
+# `make help` lists the targets.
+
+-include config.mk
+
+PREFIX ?= /usr/local
+BUILD ?= build
+SANITIZE ?=
+HERALD ?= $(if $(SANITIZE),$(BUILD)/herald,herald)
+
+VERSION := 0.1.0
+ROOMS := master/handoff policy worker master master/cmd
+SOURCES := $(wildcard $(ROOMS:%=%/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY := $(BUILD)/libherald.a
+
+TEST_NAMES := $(patsubst tests/unit/%.c,unit_%,$(wildcard tests/unit/*.c)) \
+              $(patsubst tests/model/%.c,model_%,$(wildcard tests/model/*.c)) \
+              $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
+TEST_BINARIES := $(TEST_NAMES:%=$(BUILD)/tests/%)
+BENCH_NAMES := $(patsubst bench/%.c,%,$(wildcard bench/*.c)) \
+               $(patsubst bench/micro/%.c,micro_%,$(wildcard bench/micro/*.c))
+BENCH_BINARIES := $(BENCH_NAMES:%=$(BUILD)/bench/%)
+
+STOCK_DIR ?= $(CURDIR)/lua
+SITE_DIR ?= $(CURDIR)/bench/site
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. $(CFLAGS) $(WARNINGS) -Werror $(HARDENING) $(SANITIZE) \
+             $(LIB_CFLAGS) -MMD -MP
+ALL_LDFLAGS = $(CFLAGS) $(LDFLAGS) $(SANITIZE)
+PATHS = -DHERALD_VERSION='"$(VERSION)"' -DHERALD_STOCK_DIR='"$(STOCK_DIR)"' \
+        -DHERALD_SITE_DIR='"$(SITE_DIR)"' -DHERALD_BUILD_DIR='"$(CURDIR)/build"' \
+        -DHERALD_PREFIX='"$(PREFIX)"'
+
+all: $(HERALD)
+
+help:
+	@echo 'make              build ./herald'
+	@echo 'make demo         install what is missing, build, and serve bench/site (8443 TLS, 8080 h2c)'
+	@echo 'make check        install what the tests need, build, run every test (T=pattern: some)'
+	@echo 'make check-fast   the inner loop: under a minute'
+	@echo 'make soak         the long forms of the tests'
+	@echo 'make asan         build-asan/herald with AddressSanitizer and UBSan'
+	@echo 'make bench        measure (see bench/README.md)'
+	@echo 'make lint format  static checks; clang-format'
+	@echo 'make install      DESTDIR and PREFIX are honoured'
+
+config.mk:
+	./configure
+
+ifeq ($(wildcard config.mk),)
+# The libraries are probed before anything is compiled.
+$(OBJECTS): config.mk
+endif
+
+$(HERALD): $(BUILD)/master/main.o $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+$(LIBRARY): $(filter-out $(BUILD)/master/main.o,$(OBJECTS))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/%.o: %.c Makefile $(wildcard config.mk)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(PATHS) -c -o $@ $<
+
+$(BUILD)/tests/unit_%: tests/unit/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
+
+$(BUILD)/tests/model_%: tests/model/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
+
+$(BUILD)/tests/%: tests/tools/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+
+$(BUILD)/bench/micro_%: bench/micro/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+
+$(BUILD)/bench/%: bench/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+
+test-binaries: $(HERALD) $(TEST_BINARIES)
+
+bench-binaries: $(BENCH_BINARIES)
+
+deps-build:
+	@./configure --install-deps=build
+
+deps-test:
+	@./configure --install-deps
+
+# A change of config.mk is seen only by a make that starts after it was written.
+demo: deps-build
+	@$(MAKE) all
+	./herald demo
+
+check: deps-test
+	@$(MAKE) test-binaries bench-binaries
+	@$(MAKE) asan-tests
+	@T='$(T)' tests/run
+
+check-fast: all
+	@$(MAKE) test-binaries
+	@FAST=1 T='$(T)' tests/run
+
+soak: deps-test
+	@$(MAKE) test-binaries bench-binaries
+	@$(MAKE) asan-tests
+	@SOAK=1 T='$(T)' tests/run
+
+ASAN = BUILD=build-asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' CFLAGS='-O1 -g'
+
+asan:
+	@$(MAKE) $(ASAN) all
+
+asan-tests:
+	@$(MAKE) $(ASAN) test-binaries
+
+lint:
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 -D_GNU_SOURCE -I. $(SOURCES)
+	luacheck --quiet lua
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz herald
+
+BINDIR = $(DESTDIR)$(PREFIX)/sbin
+SHAREDIR = $(DESTDIR)$(PREFIX)/share/herald
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+
+# The installed binary looks for the stock policies and the demo page below PREFIX.
+install:
+	@$(MAKE) BUILD=build/install HERALD=build/install/herald \
+	    STOCK_DIR='$(PREFIX)/share/herald/lua' SITE_DIR='$(PREFIX)/share/herald/site' all
+	install -d $(BINDIR) $(SHAREDIR) $(MANDIR)/man5 $(MANDIR)/man7 $(MANDIR)/man8
+	install -m 755 build/install/herald $(BINDIR)/herald
+	cp -R lua $(SHAREDIR)/
+	cp -R bench/site $(SHAREDIR)/
+	install -m 644 master/herald.8 $(MANDIR)/man8/
+	install -m 644 master/herald.conf.5 $(MANDIR)/man5/
+	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
+
+.PHONY: all help test-binaries bench-binaries deps-build deps-test demo check check-fast soak \
+        asan asan-tests lint format clean install
+
+-include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BENCH_BINARIES:=.d)

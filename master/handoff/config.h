@@ -1,0 +1,172 @@
+/* The resolved configuration: what the config file said, with every default filled in.
+ *
+ * The master makes it from the data that an unprivileged child read (master/config_load.c), opens
+ * what only it may open (keys, roots, logs), and workers use it read-only after fork. */
+#ifndef HERALD_CONFIG_H
+#define HERALD_CONFIG_H
+
+#include "master/handoff/fault.h"
+#include "master/handoff/span.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* Where a client's identity may come from, in the order that `clients.identify` gives. */
+enum config_identify { IDENTIFY_COOKIE, IDENTIFY_TLS, IDENTIFY_CONNECTION };
+#define CONFIG_IDENTIFY_MAX 3
+
+struct config_listen {
+    char *text; /* as written, "[::]:443" */
+    struct sockaddr_storage address;
+    socklen_t address_length;
+    bool tls;
+    const char *file; /* where the config says so; file is borrowed from config->files or NULL */
+    int line;
+};
+
+struct config_certificate {
+    char *sni;       /* a host name, "*.example.com", or "*": the default certificate */
+    char *cert_path; /* PEM, the leaf first; absolute. NULL: self-signed, made at start */
+    char *key_path;
+    struct span cert_pem; /* read by the master, owned here; empty until then */
+    struct span key_pem;
+    const char *file; /* of the entry in the config, for faults; borrowed from config->files */
+    int line;
+};
+
+/* One entry of a policy list: a stock policy's name, or a file below `policy.dir`. */
+struct config_policy {
+    char *name;      /* "preload", "shop.lua" */
+    char *arguments; /* JSON object, never NULL */
+};
+
+struct config_push {
+    uint32_t max_streams; /* promised and unfinished, per connection */
+    uint64_t max_bytes;   /* pushed before the page is done */
+};
+
+/* What holds for the requests below one prefix. A site's first route is its own ("/"); the others
+ * inherit from it what they don't set. */
+struct config_route {
+    char *prefix; /* "/assets/": what the path starts with; exact when `exact` */
+    bool exact;   /* "/feed.xml" without "*": this path alone */
+    char *root;   /* absolute directory, or NULL: nothing is served */
+    int root_fd;  /* O_PATH, opened by the master before privileges drop; -1 until then */
+    bool symlinks;       /* follow symbolic links that stay beneath the root */
+    char *cache_control; /* field value, or NULL */
+    struct config_policy *policies;
+    size_t policies_count;
+    struct config_push push;
+    uint32_t list; /* index of the distinct (policies) list, shared by equal routes of a site;
+                    * counted through the sites, so that it names one list of the whole config */
+    const char *file; /* where its root is set, else where the route is */
+    int line;
+};
+
+struct config_site {
+    char **names; /* "www.example.com"; "*" is the default site */
+    size_t names_count;
+    char **aliases; /* these redirect to names[0] */
+    size_t aliases_count;
+    struct config_route *routes; /* longest prefix first; the site's own "/" last, always there */
+    size_t routes_count;
+    enum config_identify identify[CONFIG_IDENTIFY_MAX];
+    size_t identify_count;
+    uint32_t remember_s;       /* upper bound of how long a client is believed to hold; 0: never */
+    uint32_t heuristic_s;      /* freshness of a response that says nothing (RFC 9111 4.2.2) */
+    uint32_t declined_s;       /* how long a refused promise is not repeated */
+    bool debug_header;         /* answer `Server-Timing: push;desc="5 sent, 7 held"` */
+    const char *file;
+    int line;
+};
+
+/* Where the config sets a key that is not part of a list or a site: "policy.dir". */
+struct config_place {
+    char *key;
+    const char *file; /* borrowed from config->files */
+    int line;
+};
+
+#define LIMIT(key, type, fallback, least, most, prose) uint64_t key;
+struct config_limits {
+#include "master/handoff/limits.def"
+};
+#undef LIMIT
+
+struct config {
+    char *path;        /* the config file, absolute; NULL when made from the command line */
+    char **files;      /* it and what it includes, as faults name them */
+    size_t files_count;
+    char **warnings;   /* one line each, "herald.lua:3: what", for the log and for `check` */
+    size_t warnings_count;
+    struct config_place *places;
+    size_t places_count;
+    char *user;        /* the workers run as this user when the master is root */
+    uint32_t workers;  /* slots, from 1 */
+    char *state_dir;   /* absolute */
+    struct config_listen *listens;
+    size_t listens_count;
+    struct config_certificate *certificates;
+    size_t certificates_count;
+    uint64_t table_bytes; /* of the push table: a power of two, 1 MiB to 4 GiB */
+    struct {
+        enum config_identify identify[CONFIG_IDENTIFY_MAX];
+        size_t identify_count;
+        uint32_t remember_s;
+    } clients; /* what sites have that say nothing else */
+    struct {
+        char *dir;         /* absolute, or NULL */
+        int dir_fd;        /* O_PATH; -1 */
+        int stock_fd;      /* the stock policies' directory; -1 until opened */
+        uint32_t soft_ms;  /* 4 to 1,000 */
+        uint32_t hard_ms;
+        uint64_t memory_bytes; /* of one policy state's arena */
+        uint32_t keep;
+    } policy;
+    struct {
+        char *access; /* absolute path, "stderr", or NULL: off */
+        char *error;  /* absolute path or "stderr" */
+    } log;
+    struct {
+        char *socket; /* control socket, absolute */
+        char *http;   /* "127.0.0.1:9900", or NULL */
+    } admin;
+    struct config_limits limits;
+    struct config_site *sites;
+    size_t sites_count;
+};
+
+/* Encodes `config` as the JSON text that config_decode reads (malloc'd, owned by the caller), or
+ * returns NULL when memory runs out. PEM texts and descriptors are not part of it. */
+char *config_encode(const struct config *config);
+
+/* Reads config_encode's text. Returns 0 and a config owned by the caller, or -errno and `fault`. */
+int config_decode(struct span json, struct config **config, struct fault *fault);
+
+/* An empty config, owned by the caller: zeroes, descriptors -1. NULL when memory runs out. */
+struct config *config_create(void);
+
+/* Frees `config` and closes its descriptors. NULL is accepted. */
+void config_destroy(struct config *config);
+
+/* The site for a host name (without port, any case), or the default site, or NULL. */
+const struct config_site *config_site(const struct config *config, struct span host);
+
+/* True when `host` is one of the site's aliases, which redirect to its first name. */
+bool config_is_alias(const struct config_site *site, struct span host);
+
+/* The route of `site` for a normalised absolute path: the longest prefix wins. Never NULL. */
+const struct config_route *config_route(const struct config_site *site, struct span path);
+
+/* Where `key` ("policy.dir", "log.access") is set, for faults: *file (borrowed; NULL when the config
+ * does not set it) and *line. */
+void config_place(const struct config *config, const char *key, const char **file, int *line);
+
+/* Parses "8ms", "10s", "5m", "2h", "30d" to milliseconds, or "64KiB", "1MiB", "4GiB", "4096" to
+ * bytes. Returns 0 or -EINVAL, -ERANGE. */
+int config_parse_duration(struct span text, uint64_t *ms);
+int config_parse_size(struct span text, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,83 @@
+/* What the policies proposed for one page, and the verdict on each candidate, with its reason.
+ *
+ * The policy VM adds candidates (only the name is judged then), the worker resolves them and carries
+ * out what is left. A decision is one block of memory, bounded, reused from page to page. */
+#ifndef HERALD_DECISION_H
+#define HERALD_DECISION_H
+
+#include "master/handoff/span.h"
+#include "policy/push_table.h"
+#include "policy/request.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DECISION_CANDIDATES_MAX 128
+#define DECISION_TEXT_MAX 16384 /* bytes of paths and reasons of one decision */
+#define DECISION_PATH_MAX 1024
+
+enum reason {
+#define REASON(name, word, prose) REASON_##name,
+#include "policy/reasons.def"
+#undef REASON
+    REASONS
+};
+
+/* "over_budget" for REASON_OVER_BUDGET, and its sentence. */
+const char *reason_name(enum reason reason);
+const char *reason_prose(enum reason reason);
+
+enum candidate_kind { CANDIDATE_PUSH, CANDIDATE_HINT, CANDIDATE_PRECONNECT };
+
+struct candidate {
+    struct span path; /* with its query, if any; for PRECONNECT the origin. In the decision's text */
+    enum candidate_kind kind;
+    enum asset_as as;
+    bool crossorigin;
+    uint8_t urgency;     /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
+    bool incremental;    /* RFC 9218 4.2 */
+    struct span why;     /* the policy's word for it, or of its veto; may be empty */
+    const char *proposer; /* the policy's name; lives as long as the VM */
+    enum reason verdict;
+    const char *judge;    /* the policy that vetoed; NULL otherwise */
+
+    /* Known once the worker has resolved it. */
+    bool resolved;
+    enum client_has has;
+    uint64_t size; /* of the representation that would be sent */
+    struct span mime;
+    struct span etag;
+    bool cacheable;
+    void *resource; /* the worker's */
+};
+#define CANDIDATE_URGENCY_UNSET 255
+
+struct decision {
+    struct candidate items[DECISION_CANDIDATES_MAX];
+    unsigned count;
+    unsigned overflowed;   /* proposals beyond the limit: counted, not kept */
+    unsigned accepted;     /* candidates that are still to be pushed: `push.count` */
+    uint64_t bytes;        /* their sizes: `push.bytes` */
+    uint64_t budget_bytes; /* what the connection can take: `push.budget_bytes` */
+    size_t text_used;
+    char text[DECISION_TEXT_MAX];
+};
+
+void decision_reset(struct decision *decision);
+
+/* Copies `text` into the decision. Returns the copy, or an empty span with NULL data when full. */
+struct span decision_text(struct decision *decision, struct span text);
+
+/* Proposes `path` for the page `request`. Judges only the name: absolute path of this authority
+ * (an absolute URL of the same authority is cut to its path), no fragment, no "..", no control
+ * bytes, not a duplicate, not the page itself, not too many. The first proposer's options stand.
+ * Returns REASON_PENDING when it was taken, else why not. `*taken` (may be NULL) is the candidate. */
+enum reason decision_add(struct decision *decision, const struct request *request,
+                         enum candidate_kind kind, struct span path, const char *proposer,
+                         struct candidate **taken);
+
+/* The candidate for `path`, or NULL. */
+struct candidate *decision_find(struct decision *decision, struct span path);
+
+#endif

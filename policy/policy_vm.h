@@ -1,0 +1,86 @@
+/* The policies of one version, in one LuaJIT state that never compiles a trace.
+ *
+ * Used by one thread. No call here fails a request: a hook that errs, or is stopped by a deadline or
+ * the memory limit, proposes nothing (a failing on_push vetoes), is counted and told to the host. */
+#ifndef HERALD_POLICY_VM_H
+#define HERALD_POLICY_VM_H
+
+#include "master/handoff/config.h"
+#include "master/handoff/fault.h"
+#include "policy/assets.h"
+#include "policy/decision.h"
+#include "policy/request.h"
+
+#include <stdbool.h>
+
+struct policy_vm;
+struct policy_list;
+
+enum policy_event { POLICY_ERROR, POLICY_SOFT_DEADLINE, POLICY_MEMORY };
+
+enum push_result { PUSH_RESULT_DELIVERED, PUSH_RESULT_CANCELLED, PUSH_RESULT_REFUSED,
+                   PUSH_RESULT_LOST };
+
+/* What the worker does for policies. Every pointer must be set; `context` is handed to each. */
+struct policy_host {
+    void *context;
+
+    /* What the client of `request` holds of `path` (of the same authority). */
+    enum client_has (*client_has)(void *context, const struct request *request, struct span path);
+
+    /* The finished scan of the page at `path` of the request's site, or NULL: not known (yet).
+     * Borrowed until the hook returns. */
+    const struct assets *(*assets_of)(void *context, const struct request *request,
+                                      struct span path);
+
+    /* The content of a file below the request's site's root, read again when it changed (looked
+     * at once a second at most). `*version` changes with the content. Returns 0 and a span
+     * borrowed until the next call, or -errno. */
+    int (*read_file)(void *context, const struct request *request, struct span path,
+                     struct span *content, uint64_t *version);
+
+    /* log.info(message, fields): `json` is the fields' object, or empty. */
+    void (*log)(void *context, const struct request *request, const char *policy,
+                struct span message, struct span json);
+
+    /* A hook failed: `fault` has file and line. The host counts and logs, with its own rate limit. */
+    void (*failed)(void *context, enum policy_event event, const char *policy,
+                   const struct fault *fault);
+};
+
+/* Makes a state with every list of `config` from the bundle (policy/bundle.h), and runs the `init`
+ * hooks. `host` and `config` are borrowed until destroy. Returns 0 or -errno with `fault` naming
+ * file and line. */
+int policy_vm_create(const struct config *config, int bundle_fd, const struct policy_host *host,
+                     struct policy_vm **vm, struct fault *fault);
+void policy_vm_destroy(struct policy_vm *vm);
+
+/* The policies of a route; NULL when it has none. Lives as long as the VM. */
+const struct policy_list *policy_vm_list(const struct policy_vm *vm, const struct config_site *site,
+                                         const struct config_route *route);
+
+/* True when a policy of the list wants this request (its `applies`), tested without Lua: by
+ * method, dest and path. Requests for which it is false cost nothing further. */
+bool policy_applies(const struct policy_list *list, const struct request *request);
+
+void policy_on_request(struct policy_vm *vm, const struct policy_list *list,
+                       struct request *request, struct decision *decision);
+void policy_on_response(struct policy_vm *vm, const struct policy_list *list,
+                        struct request *request, const struct response_facts *response,
+                        struct decision *decision);
+
+/* Asks the list about one resolved candidate whose verdict is REASON_PENDING; sets the verdict (or
+ * turns it into a hint) when a policy objects. */
+void policy_on_push(struct policy_vm *vm, const struct policy_list *list, struct request *request,
+                    struct decision *decision, struct candidate *candidate);
+
+/* True when any policy of the list has on_push_result; otherwise nothing need be kept for it. */
+bool policy_wants_results(const struct policy_list *list);
+void policy_on_push_result(struct policy_vm *vm, const struct policy_list *list,
+                           struct request *request, const struct candidate *candidate,
+                           enum push_result result);
+
+/* Lets go of the request's `vars`. */
+void policy_request_done(struct policy_vm *vm, struct request *request);
+
+#endif

@@ -169,10 +169,12 @@ void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], s
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+/* Encoding what was decoded and comparing the texts refuses every other spelling as well. */
 bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
                           struct span value, struct client_id *id)
 {
-    uint8_t whole[sizeof id->bytes + MAC_BYTES], mac[MAC_BYTES];
+    uint8_t whole[sizeof id->bytes + MAC_BYTES];
+    char genuine[IDENTITY_COOKIE_LENGTH + 1];
     struct client_id claimed;
     size_t length;
     if (value.length != IDENTITY_COOKIE_LENGTH)
@@ -182,8 +184,8 @@ bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], s
         length != sizeof whole)
         return false;
     memcpy(claimed.bytes, whole, sizeof claimed.bytes);
-    cookie_mac(cookie_key, site, &claimed, mac);
-    if (sodium_memcmp(mac, whole + sizeof claimed.bytes, sizeof mac) != 0)
+    identity_cookie_make(cookie_key, site, &claimed, genuine);
+    if (sodium_memcmp(genuine, value.data, IDENTITY_COOKIE_LENGTH) != 0)
         return false;
     *id = claimed;
     return true;

@@ -14,6 +14,8 @@
 #include <time.h>
 
 #define TRIES_MAX 8
+/* The most that a life of PUSH_PROBATION_S comes to, rounded up from anywhere within a tick. */
+#define PROBATION_TICKS (PUSH_PROBATION_S * UINT64_C(1000) / PUSH_COARSE_TICK_MS + 2)
 #define RIVALS_MAX 32 /* words of the key met after publication, before a claimer gives way */
 
 /* One try of a claim or a note. */
@@ -161,8 +163,7 @@ static bool spared(const struct attempt *try, uint64_t word)
 {
     return try->standing == PUSH_ON_PROBATION && word != 0 && push_word_tag(word) != try->tag &&
            push_word_live(word, try->now) && !push_word_in_flight(word) &&
-           push_word_coarse_left(word, try->now) >
-               PUSH_PROBATION_S * UINT64_C(1000) / PUSH_COARSE_TICK_MS + 1;
+           push_word_coarse_left(word, try->now) > PROBATION_TICKS;
 }
 
 static void consider(struct attempt *try, unsigned at, uint64_t word)

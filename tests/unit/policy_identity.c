@@ -1,0 +1,248 @@
+#include "policy/identity.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const uint8_t hash_key[16] = "sixteen byte key";
+static const uint8_t other_key[16] = "another key here";
+static const uint8_t cookie_key[32] = "thirty-two bytes for the cookie.";
+
+#define SITE SPAN_LITERAL("www.example.com")
+
+static struct client_id client(uint8_t n)
+{
+    struct client_id id = {{n, 2, 3}};
+    return id;
+}
+
+static void minted_ids_differ(void **state)
+{
+    struct client_id ids[64];
+    (void)state;
+    for (unsigned i = 0; i < 64; i++) {
+        identity_mint(&ids[i]);
+        for (unsigned j = 0; j < i; j++)
+            assert_memory_not_equal(&ids[i], &ids[j], sizeof ids[i]);
+    }
+}
+
+static void a_stored_client_depends_on_id_site_and_key(void **state)
+{
+    struct client_id one = client(1), two = client(2);
+    uint64_t stored = identity_client(hash_key, &one, SITE);
+    (void)state;
+    assert_int_equal(identity_client(hash_key, &one, SITE), stored);
+    assert_int_not_equal(identity_client(hash_key, &two, SITE), stored);
+    assert_int_not_equal(identity_client(hash_key, &one, SPAN_LITERAL("example.com")), stored);
+    assert_int_not_equal(identity_client(other_key, &one, SITE), stored);
+}
+
+static void a_resource_depends_on_authority_path_and_key(void **state)
+{
+    uint64_t id = identity_resource(hash_key, SITE, SPAN_LITERAL("/a.css"));
+    (void)state;
+    assert_int_equal(identity_resource(hash_key, SITE, SPAN_LITERAL("/a.css")), id);
+    assert_int_not_equal(identity_resource(hash_key, SITE, SPAN_LITERAL("/a.css?1")), id);
+    assert_int_not_equal(identity_resource(other_key, SITE, SPAN_LITERAL("/a.css")), id);
+    assert_int_not_equal(
+        identity_resource(hash_key, SPAN_LITERAL("www.example.com/"), SPAN_LITERAL("a.css")), id);
+    assert_int_not_equal(
+        identity_resource(hash_key, SPAN_LITERAL("/a.css"), SPAN_LITERAL("www.example.com")), id);
+}
+
+static void long_names_count_to_their_last_byte(void **state)
+{
+    char path[40000];
+    uint64_t id;
+    (void)state;
+    memset(path, 'x', sizeof path);
+    id = identity_resource(hash_key, SITE, span_make(path, sizeof path));
+    path[sizeof path - 1] = 'y';
+    assert_int_not_equal(identity_resource(hash_key, SITE, span_make(path, sizeof path)), id);
+}
+
+static void a_push_key_depends_on_client_and_resource(void **state)
+{
+    struct push_key key = identity_push_key(hash_key, 1, 2);
+    struct push_key swapped = identity_push_key(hash_key, 2, 1);
+    struct push_key rekeyed = identity_push_key(other_key, 1, 2);
+    (void)state;
+    assert_int_not_equal(key.bucket_hash, swapped.bucket_hash);
+    assert_int_not_equal(key.tag, swapped.tag);
+    assert_int_not_equal(key.bucket_hash, rekeyed.bucket_hash);
+    assert_int_not_equal(key.tag, rekeyed.tag);
+}
+
+/* Every bit of both halves is set in half of the keys: 100,000 throws, six standard deviations. */
+static void push_keys_spread_over_all_buckets_and_tags(void **state)
+{
+    unsigned ones[64 + PUSH_TAG_BITS] = {0};
+    (void)state;
+    for (uint64_t i = 0; i < 100000; i++) {
+        struct push_key key = identity_push_key(hash_key, i, 3);
+        assert_true(key.tag != 0 && key.tag >> PUSH_TAG_BITS == 0);
+        for (unsigned bit = 0; bit < 64; bit++)
+            ones[bit] += key.bucket_hash >> bit & 1;
+        for (unsigned bit = 0; bit < PUSH_TAG_BITS; bit++)
+            ones[64 + bit] += key.tag >> bit & 1;
+    }
+    for (unsigned i = 0; i < 64 + PUSH_TAG_BITS; i++)
+        assert_in_range(ones[i], 50000 - 950, 50000 + 950);
+}
+
+/* A saved table is read by later builds: these values must never change. */
+static void names_stay_the_same_from_build_to_build(void **state)
+{
+    struct client_id id = client(1);
+    uint64_t stored = identity_client(hash_key, &id, SITE);
+    uint64_t resource = identity_resource(hash_key, SITE, SPAN_LITERAL("/a.css"));
+    struct push_key key = identity_push_key(hash_key, stored, resource);
+    char cookie[IDENTITY_COOKIE_LENGTH + 1], text[IDENTITY_TEXT_LENGTH + 1];
+    (void)state;
+    identity_cookie_make(cookie_key, SITE, &id, cookie);
+    identity_client_text(other_key, stored, text);
+    assert_int_equal(stored, UINT64_C(0x6dd7ede7c42fa567));
+    assert_int_equal(resource, UINT64_C(0x233458bc90c79c23));
+    assert_int_equal(key.bucket_hash, UINT64_C(0x97cf67dbaa1e5bc8));
+    assert_int_equal(key.tag, UINT64_C(0xf6da348d));
+    assert_int_equal(identity_validator(SPAN_LITERAL("\"5e8-abc\"")), 3589);
+    assert_string_equal(cookie, "AQIDAAAAAAAAAAAAAAAAAKbcZ4HQLDuSMh0JED4u42w");
+    assert_string_equal(text, "2a218d69b5f76ce3");
+}
+
+static void validators_take_all_values_evenly(void **state)
+{
+    static unsigned seen[1 << PUSH_VALIDATOR_BITS];
+    char etag[32];
+    (void)state;
+    for (unsigned i = 0; i < 400000; i++) {
+        int length = snprintf(etag, sizeof etag, "\"%u\"", i);
+        uint16_t validator = identity_validator(span_make(etag, (size_t)length));
+        assert_true(validator >> PUSH_VALIDATOR_BITS == 0);
+        seen[validator]++;
+    }
+    for (unsigned i = 0; i < 1 << PUSH_VALIDATOR_BITS; i++)
+        assert_in_range(seen[i], 40, 170);
+}
+
+static void an_empty_name_is_a_name(void **state)
+{
+    struct span none = {NULL, 0};
+    struct client_id id = client(1);
+    (void)state;
+    assert_int_equal(identity_validator(none), identity_validator(SPAN_LITERAL("")));
+    assert_int_not_equal(identity_resource(hash_key, none, SPAN_LITERAL("/")),
+                         identity_resource(hash_key, SITE, SPAN_LITERAL("/")));
+    assert_int_not_equal(identity_client(hash_key, &id, none), 0);
+}
+
+static void a_clients_text_turns_back_into_the_client(void **state)
+{
+    char text[IDENTITY_TEXT_LENGTH + 1], rekeyed[IDENTITY_TEXT_LENGTH + 1];
+    uint64_t stored = UINT64_C(0x0123456789abcdef), back;
+    (void)state;
+    for (unsigned i = 0; i < 10000; i++) {
+        stored = stored * UINT64_C(6364136223846793005) + 1;
+        identity_client_text(hash_key, stored, text);
+        assert_int_equal(strlen(text), IDENTITY_TEXT_LENGTH);
+        assert_true(identity_client_parse(hash_key, span_of(text), &back));
+        assert_int_equal(back, stored);
+        identity_client_text(other_key, stored, rekeyed);
+        assert_string_not_equal(text, rekeyed);
+    }
+}
+
+static void a_malformed_text_is_no_client(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "0123456789abcde",
+                                      "0123456789abcdef0",
+                                      "0123456789abcdeF",
+                                      "0123456789abcdeg",
+                                      "0x23456789abcdef",
+                                      " 123456789abcdef"};
+    uint64_t stored;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(identity_client_parse(hash_key, span_of(bad[i]), &stored));
+    assert_false(identity_client_parse(hash_key, span_make("0123456789abcde\0", 16), &stored));
+}
+
+static void a_cookie_reads_back_for_its_site_only(void **state)
+{
+    struct client_id id, read;
+    char value[IDENTITY_COOKIE_LENGTH + 1];
+    uint8_t rekeyed[32];
+    (void)state;
+    identity_mint(&id);
+    identity_cookie_make(cookie_key, SITE, &id, value);
+    assert_int_equal(strlen(value), IDENTITY_COOKIE_LENGTH);
+    assert_true(identity_cookie_read(cookie_key, SITE, span_of(value), &read));
+    assert_memory_equal(&read, &id, sizeof id);
+    assert_false(
+        identity_cookie_read(cookie_key, SPAN_LITERAL("example.com"), span_of(value), &read));
+    memcpy(rekeyed, cookie_key, sizeof rekeyed);
+    rekeyed[31] ^= 1;
+    assert_false(identity_cookie_read(rekeyed, SITE, span_of(value), &read));
+}
+
+/* Any character changed into any other of the 256 bytes: 43 x 255 forgeries. */
+static void a_cookie_with_one_byte_changed_is_refused(void **state)
+{
+    struct client_id id = client(9), read = client(1), before = read;
+    char value[IDENTITY_COOKIE_LENGTH + 1];
+    (void)state;
+    identity_cookie_make(cookie_key, SITE, &id, value);
+    for (unsigned at = 0; at < IDENTITY_COOKIE_LENGTH; at++) {
+        char good = value[at];
+        for (unsigned byte = 0; byte < 256; byte++) {
+            if ((char)byte == good)
+                continue;
+            value[at] = (char)byte;
+            assert_false(identity_cookie_read(cookie_key, SITE,
+                                              span_make(value, IDENTITY_COOKIE_LENGTH), &read));
+        }
+        value[at] = good;
+    }
+    assert_memory_equal(&read, &before, sizeof read);
+}
+
+static void a_cookie_of_another_length_is_refused(void **state)
+{
+    struct client_id id = client(9), read;
+    char value[IDENTITY_COOKIE_LENGTH + 2];
+    (void)state;
+    identity_cookie_make(cookie_key, SITE, &id, value);
+    for (size_t length = 0; length < IDENTITY_COOKIE_LENGTH; length++)
+        assert_false(identity_cookie_read(cookie_key, SITE, span_make(value, length), &read));
+    value[IDENTITY_COOKIE_LENGTH] = '=';
+    assert_false(identity_cookie_read(cookie_key, SITE,
+                                      span_make(value, IDENTITY_COOKIE_LENGTH + 1), &read));
+    assert_false(identity_cookie_read(cookie_key, SITE, (struct span){NULL, 0}, &read));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(minted_ids_differ),
+        cmocka_unit_test(a_stored_client_depends_on_id_site_and_key),
+        cmocka_unit_test(a_resource_depends_on_authority_path_and_key),
+        cmocka_unit_test(long_names_count_to_their_last_byte),
+        cmocka_unit_test(a_push_key_depends_on_client_and_resource),
+        cmocka_unit_test(push_keys_spread_over_all_buckets_and_tags),
+        cmocka_unit_test(names_stay_the_same_from_build_to_build),
+        cmocka_unit_test(validators_take_all_values_evenly),
+        cmocka_unit_test(an_empty_name_is_a_name),
+        cmocka_unit_test(a_clients_text_turns_back_into_the_client),
+        cmocka_unit_test(a_malformed_text_is_no_client),
+        cmocka_unit_test(a_cookie_reads_back_for_its_site_only),
+        cmocka_unit_test(a_cookie_with_one_byte_changed_is_refused),
+        cmocka_unit_test(a_cookie_of_another_length_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -87,9 +87,9 @@ static void push_keys_spread_over_all_buckets_and_tags(void **state)
         struct push_key key = identity_push_key(hash_key, i, 3);
         assert_true(key.tag != 0 && key.tag >> PUSH_TAG_BITS == 0);
         for (unsigned bit = 0; bit < 64; bit++)
-            ones[bit] += key.bucket_hash >> bit & 1;
+            ones[bit] += (unsigned)(key.bucket_hash >> bit & 1);
         for (unsigned bit = 0; bit < PUSH_TAG_BITS; bit++)
-            ones[64 + bit] += key.tag >> bit & 1;
+            ones[64 + bit] += (unsigned)(key.tag >> bit & 1);
     }
     for (unsigned i = 0; i < 64 + PUSH_TAG_BITS; i++)
         assert_in_range(ones[i], 50000 - 950, 50000 + 950);

@@ -1,5 +1,8 @@
 /* Path -> resource: files below a route's root, opened and read through the ring, kept in a
- * per-worker cache of immutable, reference-counted versions. */
+ * per-worker cache of immutable, reference-counted versions.
+ *
+ * Callbacks run from content_find, from ring_wait, from timers_run or from content_work. Inside one,
+ * any function here may be called but content_quiesce and content_destroy. */
 #ifndef HERALD_CONTENT_H
 #define HERALD_CONTENT_H
 
@@ -9,6 +12,7 @@
 #include "policy/assets.h"
 #include "policy/request.h"
 #include "worker/ring.h"
+#include "worker/timer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,37 +20,58 @@
 #include <time.h>
 
 #define CONTENT_SMALL_MAX (256 * 1024) /* bytes of a file kept in memory */
+#define CONTENT_BYTES_DEFAULT (64 * 1024 * 1024)
+#define CONTENT_FRESH_MS 1000    /* how long a version is served without looking at the file */
+#define CONTENT_SCAN_WAIT_MS 50  /* how long a look-up waits for a page's scan, at most */
 
 /* The codings a file can have a precompressed sibling in, best first. */
 enum content_coding { CODING_BROTLI, CODING_ZSTD, CODING_GZIP, CODING_IDENTITY, CODINGS };
 
-/* One representation: the file itself, or a precompressed sibling (".br", ".zst", ".gz"). */
-struct representation {
-    uint64_t size;
-    uint8_t *body;     /* the whole content when small, else NULL */
-    int fd;            /* open for reading when large, else -1; closed with the resource */
-    struct span etag;  /* quoted, distinct for each coding (RFC 9110 8.8.3) */
-    struct span length_text; /* `size` in decimal */
-    struct statx_stamp {     /* what tells that the file changed */
-        uint64_t inode, size;
-        int64_t modified_s, changed_s;
-        uint32_t modified_ns, changed_ns;
-    } stamp;
-    bool exists;
+/* What tells that a file changed. */
+struct content_stamp {
+    uint64_t device, inode, size; /* inode 0: no file */
+    int64_t modified_s, changed_s;
+    uint32_t modified_ns, changed_ns;
 };
 
-/* One version of one file. Immutable but for `references` and `assets`. */
+#define REPRESENTATION_FIELDS_MAX 7
+#define REPRESENTATION_LENGTH_FIELD 0 /* fields[] has content-length here, */
+#define REPRESENTATION_ETAG_FIELD 1   /* and etag here */
+
+/* One representation: the file itself, or a precompressed sibling (".br", ".zst", ".gz"). */
+struct representation {
+    bool exists;
+    enum content_coding coding;
+    uint64_t size;
+    uint8_t *body;           /* the whole content when small (never NULL then), else NULL */
+    int fd;                  /* open for reading when large, else -1; closed with the resource */
+    struct span etag;        /* quoted, strong, distinct for each coding (RFC 9110 8.8.3) */
+    struct span length_text; /* `size` in decimal */
+    struct content_stamp stamp;
+
+    /* The fields of a 200 with all of it, but for Date and what the route adds: ready to be copied. */
+    struct field fields[REPRESENTATION_FIELDS_MAX];
+    unsigned fields_count;
+
+    uint64_t hash; /* of the content when small, else of the stamp */
+    char etag_text[16];
+    char length_digits[21];
+};
+
+struct page_scan;
+
+/* One version of one file. Immutable but for `references` and `scans`. */
 struct resource {
     unsigned references;
-    struct span path;        /* of the request, normalised */
-    const char *mime;        /* content-type field value */
+    struct span path; /* of the request, normalised; a NUL follows */
+    const char *mime; /* content-type field value */
     enum asset_as as;
     struct representation codings[CODINGS];
-    bool any_coded;          /* Vary: accept-encoding */
+    bool any_coded; /* Vary: accept-encoding */
     time_t modified;
-    char last_modified[32];  /* IMF-fixdate */
-    uint64_t validator;      /* 64-bit hash that changes with the content's stamp, before coding */
-    struct assets *assets;   /* text/html: its scan when done, else NULL; owned */
+    char last_modified[32]; /* IMF-fixdate; never later than when it was opened (RFC 9110 8.8.2.1) */
+    uint64_t validator;     /* changes with the content, before coding */
+    struct page_scan *scans; /* content_scan.c's */
 };
 
 enum content_outcome {
@@ -54,67 +79,109 @@ enum content_outcome {
     CONTENT_REDIRECT,  /* a directory asked for without its slash */
     CONTENT_MISSING,   /* 404 */
     CONTENT_FORBIDDEN, /* 403: no permission, a symbolic link, not a regular file */
-    CONTENT_FAILED     /* 500, 503: out of descriptors or memory, an I/O error */
+    CONTENT_FAILED     /* 503: out of descriptors or memory, too much waits, an I/O error */
 };
 
 struct content;
 struct content_lookup;
 
-/* Called once for each look-up. `resource` (FOUND only) is borrowed until the callback returns; take
- * a reference to keep it. */
+/* Called once for each look-up, which is then free for another. `resource` (FOUND only) is borrowed
+ * until the callback returns; take a reference to keep it. */
 typedef void content_found(struct content_lookup *lookup, enum content_outcome outcome,
                            struct resource *resource);
 
-/* Embedded in its owner, who must cancel it before going away. */
-struct content_lookup {
-    content_found *found;
-    struct content_lookup *next; /* content.c's */
-    void *waiting_for;           /* content.c's; NULL when no callback is due */
+/* A link of a list; {NULL, NULL} when in none. */
+struct content_link {
+    struct content_link *next, *previous;
 };
 
-/* `bytes_max`: of all cached bodies; the least recently used go first. `scan_assets` is asked
- * for text/html. Returns NULL when memory runs out. */
-struct content *content_create(struct ring *ring, struct stats *stats, size_t bytes_max);
+/* Embedded in its owner, zeroed first; the owner must cancel it before going away. */
+struct content_lookup {
+    content_found *found;
 
-/* Begins the end: no new operations; returns true when nothing is in flight and content_destroy may
- * be called (poll it from the loop). */
+    /* With `wants_assets`, and when what is found is text/html, the callback waits until the page
+     * was scanned for the assets it references, or CONTENT_SCAN_WAIT_MS after the scan began. The
+     * page is the one at `scheme`://`authority`, both borrowed until the callback. */
+    bool wants_assets;
+    struct span scheme, authority;
+
+    struct content_link link; /* content.c's, as is the rest */
+    const struct config_site *site;
+};
+
+/* `bytes_max`: of all cached versions; the least recently used go first. `ring`, `timers` (one entry
+ * of which is used) and `stats` are borrowed until destroy. Returns NULL when memory runs out. */
+struct content *content_create(struct ring *ring, struct timers *timers, struct stats *stats,
+                               size_t bytes_max);
+
+/* Begins the end: what waits is called back with CONTENT_FAILED, reads with -ECANCELED, and nothing
+ * new is begun. Returns true when nothing is in flight and content_destroy may be called; until then
+ * run the loop and call it again. */
 bool content_quiesce(struct content *content);
+
+/* Every resource must have been released. NULL is accepted. */
 void content_destroy(struct content *content);
 
-/* Looks `path` (normalised, absolute, decoded; "/" ends name a directory, whose index.html is meant)
- * up below the route's root. The callback may run before this returns (a fresh cache entry: always)
- * or from a later wake-up. A cached entry is checked for change at most once a second, in the
- * background: the version known is served meanwhile only if it was checked within the last second. */
-void content_find(struct content *content, const struct config_route *route, struct span path,
+/* Looks `path` (normalised, absolute, decoded; "/" at the end names a directory, whose index.html is
+ * meant) up below `route`'s root; `route` is a route of `site`. The callback may run before this
+ * returns (a fresh cache entry: always, unless a scan is waited for) or from a later wake-up. A
+ * version is served for CONTENT_FRESH_MS after the file was looked at; the first look-up after that
+ * has it looked at again, and all wait for that. */
+void content_find(struct content *content, const struct config_site *site,
+                  const struct config_route *route, struct span path,
                   struct content_lookup *lookup);
 
-/* The callback will not come any more. */
+/* The callback will not come any more. Harmless for a look-up that waits for none. */
 void content_cancel(struct content_lookup *lookup);
+
+/* True while a callback is due. */
+static inline bool content_waiting(const struct content_lookup *lookup)
+{
+    return lookup->link.next != NULL;
+}
 
 /* The resource for `path` if a fresh one is cached, borrowed until the next content call; else
  * NULL, without starting anything. */
 struct resource *content_peek(struct content *content, const struct config_route *route,
                               struct span path);
 
+/* The finished scan of the page `resource` as seen at `scheme`://`authority`, or NULL: no page, not
+ * asked for (by `wants_assets`) or not finished. Borrowed until the next content call. */
+const struct assets *content_assets(const struct resource *resource, struct span scheme,
+                                    struct span authority);
+
+/* Scans pages, at most ASSETS_SLICE_MAX bytes a call. Call it once in each wake-up of the loop;
+ * returns true when more is to be done, so that the loop must not wait. */
+bool content_work(struct content *content);
+
+/* Returns `resource`. */
 struct resource *resource_hold(struct resource *resource);
-void resource_release(struct content *content, struct resource *resource);
+void resource_release(struct resource *resource); /* NULL is accepted */
 
 /* Reading a large representation through the ring, one piece at a time. */
 struct content_reader;
 typedef void content_read(struct content_reader *reader, int result); /* bytes, or -errno */
 
+/* Embedded in its owner; free for the next read from its callback on. */
 struct content_reader {
-    struct ring_op op;
     content_read *done;
+    const struct representation *representation; /* content_read.c's, as is the rest */
     uint8_t *buffer;
-    size_t asked;
+    size_t length;
+    uint64_t offset;
+    bool last;
+    struct content_link link;
 };
 
-/* Reads up to `length` bytes at `offset` into `buffer`. 0 bytes, or fewer than were asked for before
- * the representation's size, means that the file was truncated: -EIO. The reader must live until
- * its callback. Reads are capped in number per worker; beyond that they queue. */
+/* Reads `length` bytes (1 to 1 GiB, within the representation) at `offset` into `buffer`. The result
+ * is `length`, or -EIO when the file has been truncated meanwhile, another -errno, or -ECANCELED
+ * from content_quiesce. With `last`, the final piece of a response, it is -ESTALE if the file was
+ * written to since it was opened: the pieces before may then be of different versions, and the
+ * response must not end as if it were whole. (A file replaced by renaming is read to its end
+ * undisturbed.) Reader, buffer and a reference to the resource must be kept until the callback. Reads
+ * are capped in number per worker; beyond that they queue. */
 void content_read_at(struct content *content, struct content_reader *reader,
                      const struct representation *representation, uint64_t offset,
-                     uint8_t *buffer, size_t length);
+                     uint8_t *buffer, size_t length, bool last);
 
 #endif

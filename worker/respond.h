@@ -1,32 +1,40 @@
-/* From a request and a resource to a response: status, fields, which bytes. Pure: no I/O, nothing
- * allocated. (RFC 9110) */
+/* From a request and a resource to a response: status, fields, which bytes. No I/O, nothing
+ * allocated. (RFC 9110, RFC 9111) */
 #ifndef HERALD_RESPOND_H
 #define HERALD_RESPOND_H
 
 #include "master/handoff/config.h"
+#include "policy/decision.h"
 #include "policy/request.h"
 #include "worker/content.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define RESPOND_FIELDS_MAX 16
+#define RESPOND_FIELDS_MAX 16 /* at most 10 of them are used here; the rest is the caller's */
+#define RESPOND_SCRATCH 512
 
 /* Spans borrow from the resource, the route, the request, static text, or `scratch`. */
 struct response {
     int status;
     struct field fields[RESPOND_FIELDS_MAX]; /* without :status; names in lower case */
     unsigned fields_count;
-    const struct representation *body; /* NULL: the short text below, if any */
-    uint64_t offset, length;           /* of the body's bytes to send; length 0: none */
+    const struct representation *body; /* what the bytes to send are of; NULL: `text`, if any */
+    uint64_t offset, length;           /* of the bytes to send, of `body` or of `text`; 0: none */
     struct span text;                  /* the short body of an error or redirect */
     bool cacheable;                    /* may the client store it (RFC 9111 3)? */
     uint32_t ttl_s;                    /* how long it stays fresh there (RFC 9111 4.2) */
-    char scratch[512];
+    unsigned scratch_used;
+    char scratch[RESPOND_SCRATCH];
 };
 
-/* Answers a GET or HEAD for `resource`: preconditions (13), one byte range with If-Range (14), content
- * coding by Accept-Encoding (12.5.3) with Vary, validators, Cache-Control of the route. Other methods
- * get 405 with Allow. HEAD has a body length but the caller sends no DATA. */
+/* Answers a GET or HEAD for `resource`: content coding by Accept-Encoding (RFC 9110 12.5.3) with
+ * Vary, preconditions in the order of 13.2.2, one byte range with If-Range (14.2; several are
+ * answered with the whole), validators, the route's Cache-Control. The statuses are 200, 206, 304,
+ * 406 (only when identity is refused and nothing else is to be had), 412 and 416; OPTIONS gets 204
+ * and any other method 405, both with Allow. The response to HEAD has the fields of GET's and
+ * nothing to send: its length is 0. */
 void respond_resource(struct response *response, const struct request *request,
                       const struct config_site *site, const struct config_route *route,
                       const struct resource *resource);
@@ -35,14 +43,41 @@ void respond_resource(struct response *response, const struct request *request,
 void respond_status(struct response *response, const struct request *request, int status,
                     struct span location);
 
-/* Normalises a request target's path: splits off the query, decodes percent-encodings once, resolves
- * nothing: refuses (-EINVAL, 400) what is not absolute, "..", ".", empty inner segments? (kept),
- * "%00", an encoded slash or backslash, bad encodings, control bytes. `out` has room for
- * target.length bytes. */
+/* CONTENT_REDIRECT's answer: 301 to the request's path with a slash after it, the query kept; or 414
+ * when that is too long. */
+void respond_directory(struct response *response, const struct request *request);
+
+/* Adds a field, whose spans must live as long as the response. Returns 0 or -ENOBUFS. */
+int respond_add(struct response *response, struct span name, struct span value);
+
+/* "Not Found" for 404; "Unknown" for a status that herald doesn't use. */
+const char *respond_reason(int status);
+
+/* Takes a request target's path and query apart and decodes the path's percent-encodings, once.
+ * Nothing is resolved: refused (-EINVAL, 400) is what doesn't begin with "/" (so the asterisk, the
+ * absolute and the empty form), a "." or ".." segment however written, NUL and other control bytes,
+ * a backslash or an encoded slash, a bad encoding, a space, a fragment. Empty segments are kept. `out`
+ * has room for target.length bytes, in which `path` lies; `query` lies in `target`, as it was
+ * written, without "?". */
 int respond_path(struct span target, char *out, struct span *path, struct span *query);
 
-/* Freshness of a response with this Cache-Control / Expires / Date (RFC 9111 4.2.1), in seconds;
- * `heuristic_s` when nothing is said. 0 for no-store, no-cache. */
+/* The inverse: `path` with what isn't a path character (RFC 3986 3.3) percent-encoded. Returns the
+ * bytes written to `out`, or 0 when it has not that much room. */
+size_t respond_path_encode(struct span path, char *out, size_t room);
+
+/* How long a client may use a response with this Cache-Control without asking (RFC 9111 4.2.1, for a
+ * private cache: s-maxage says nothing), in seconds; `heuristic_s` when nothing is said. 0 for
+ * no-store and no-cache, and for a max-age that can't be read. `storable` (may be NULL) is false for
+ * no-store alone. */
 uint32_t respond_freshness(struct span cache_control, uint32_t heuristic_s, bool *storable);
+
+/* Whether `resource` may be pushed to who sends this Accept-Encoding (NULL data: none is sent):
+ * REASON_PENDING when it may; REASON_NOT_CACHEABLE when the client may not store it, when it is
+ * private (a promised request carries no one's cookies), or when it is stale at once, so that nothing
+ * would be known to be held and it would be sent with every page; REASON_NOT_FOUND when no coding is
+ * acceptable. `representation` (may be NULL) is what would be sent. */
+enum reason respond_pushable(const struct resource *resource, const struct config_site *site,
+                             const struct config_route *route, struct span accept_encoding,
+                             const struct representation **representation);
 
 #endif

@@ -1,0 +1,330 @@
+#include "worker/content_parts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include <sodium/crypto_shorthash.h>
+
+uint64_t content_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct content *content_create(struct ring *ring, struct timers *timers, struct stats *stats,
+                               size_t bytes_max)
+{
+    struct content *content = calloc(1, sizeof(*content));
+    if (!content)
+        return NULL;
+    content->ring = ring;
+    content->timers = timers;
+    content->stats = stats;
+    content->bytes_max = bytes_max;
+    content->scan_timer.fired = content_scan_timer_fired;
+    link_init(&content->present);
+    link_init(&content->absent);
+    link_init(&content->loads_queue);
+    link_init(&content->reads_queue);
+    link_init(&content->scans_ready);
+    link_init(&content->scans_waiting);
+    content->buckets = calloc(CONTENT_BUCKETS, sizeof(struct entry *));
+    content->mime = mime_create(MIME_PATH);
+    if (!content->buckets || !content->mime ||
+        getrandom(content->key, sizeof(content->key), 0) != sizeof(content->key)) {
+        content_destroy(content);
+        return NULL;
+    }
+    return content;
+}
+
+static uint64_t hash_of(const struct content *content, int root_fd, struct span path)
+{
+    uint64_t hash;
+    static_assert(sizeof(hash) == crypto_shorthash_BYTES &&
+                  sizeof(content->key) == crypto_shorthash_KEYBYTES, "SipHash-2-4");
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)path.data, path.length,
+                     content->key);
+    return hash + (uint64_t)root_fd;
+}
+
+static struct entry **bucket_of(struct content *content, uint64_t hash)
+{
+    return &content->buckets[hash & (CONTENT_BUCKETS - 1)];
+}
+
+static struct entry *find(struct content *content, const struct config_route *route,
+                          struct span path, uint64_t hash)
+{
+    for (struct entry *entry = *bucket_of(content, hash); entry; entry = entry->next)
+        if (entry->hash == hash && entry->root_fd == route->root_fd &&
+            entry->symlinks == route->symlinks &&
+            span_equal(span_make(entry->path, entry->path_length), path))
+            return entry;
+    return NULL;
+}
+
+static struct entry *add(struct content *content, const struct config_route *route,
+                         struct span path, uint64_t hash)
+{
+    struct entry **bucket = bucket_of(content, hash);
+    struct entry *entry = calloc(1, sizeof(*entry) + path.length + 1);
+    if (!entry)
+        return NULL;
+    link_init(&entry->waiters);
+    entry->hash = hash;
+    entry->root_fd = route->root_fd;
+    entry->symlinks = route->symlinks;
+    entry->path_length = path.length;
+    memcpy(entry->path, path.data, path.length);
+    entry->next = *bucket;
+    *bucket = entry;
+    return entry;
+}
+
+/* Takes the entry out of its list and out of what is counted. */
+static void uncount(struct content *content, struct entry *entry)
+{
+    if (!entry->recent.next)
+        return;
+    link_remove(&entry->recent);
+    if (entry->outcome == CONTENT_FOUND)
+        content->present_count--;
+    else
+        content->absent_count--;
+    content->bytes -= entry->bytes;
+    content->descriptors -= entry->descriptors;
+}
+
+static void count(struct content *content, struct entry *entry)
+{
+    bool found = entry->outcome == CONTENT_FOUND;
+    entry->bytes = sizeof(*entry) + entry->path_length;
+    entry->descriptors = 0;
+    if (found) {
+        entry->bytes += resource_bytes(entry->resource);
+        entry->descriptors = resource_descriptors(entry->resource);
+        content->present_count++;
+    } else {
+        content->absent_count++;
+    }
+    content->bytes += entry->bytes;
+    content->descriptors += entry->descriptors;
+    link_insert((found ? &content->present : &content->absent)->next, &entry->recent);
+}
+
+static void touch(struct content *content, struct entry *entry)
+{
+    struct content_link *list =
+        entry->outcome == CONTENT_FOUND ? &content->present : &content->absent;
+    if (!entry->recent.next || list->next == &entry->recent)
+        return;
+    link_remove(&entry->recent);
+    link_insert(list->next, &entry->recent);
+}
+
+static void remove_entry(struct content *content, struct entry *entry)
+{
+    struct entry **at = bucket_of(content, entry->hash);
+    assert(!entry->load && link_empty(&entry->waiters));
+    while (*at != entry)
+        at = &(*at)->next;
+    *at = entry->next;
+    uncount(content, entry);
+    resource_release(entry->resource);
+    free(entry);
+}
+
+/* Drops the least recently used entry of a list; false when all of them are being looked at. */
+static bool drop_last(struct content *content, struct content_link *list)
+{
+    for (struct content_link *at = list->previous; at != list; at = at->previous) {
+        struct entry *entry = LINK_OWNER(at, struct entry, recent);
+        if (!entry->load) {
+            remove_entry(content, entry);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void trim(struct content *content)
+{
+    while (content->absent_count > CONTENT_ABSENT_MAX && drop_last(content, &content->absent))
+        ;
+    while ((content->bytes > content->bytes_max || content->present_count > CONTENT_ENTRIES_MAX ||
+            content->descriptors > CONTENT_DESCRIPTORS_MAX) &&
+           drop_last(content, &content->present))
+        ;
+}
+
+static bool is_fresh(const struct entry *entry, uint64_t now_ms)
+{
+    return entry->known && now_ms - entry->checked_ms < CONTENT_FRESH_MS;
+}
+
+/* What no file can be called: a name that would begin at the file system's root, or end at a NUL. */
+static bool is_servable(const struct config_route *route, struct span path)
+{
+    return route->root_fd >= 0 && path.length > 0 && path.data[0] == '/' &&
+           path.length <= CONTENT_PATH_MAX && !(path.length > 1 && path.data[1] == '/') &&
+           span_find(path, '\0') == path.length;
+}
+
+void content_answer(struct content *content, struct content_lookup *lookup,
+                    enum content_outcome outcome, struct resource *resource)
+{
+    assert(!content_waiting(lookup));
+    if (outcome == CONTENT_FOUND && lookup->wants_assets &&
+        content_scan_wait(content, lookup, resource))
+        return;
+    lookup->found(lookup, outcome, resource);
+}
+
+/* Answers everyone in `waiters`, some of whom may cancel others meanwhile. */
+static void answer_all(struct content *content, struct content_link *waiters,
+                       enum content_outcome outcome, struct resource *resource)
+{
+    while (!link_empty(waiters)) {
+        struct content_lookup *lookup = LINK_OWNER(waiters->next, struct content_lookup, link);
+        link_remove(&lookup->link);
+        content_answer(content, lookup, outcome, resource);
+    }
+}
+
+static void find_stale(struct content *content, struct entry *entry, struct content_lookup *lookup,
+                       uint64_t now_ms)
+{
+    struct content_link waiters;
+    link_insert(&entry->waiters, &lookup->link);
+    if (entry->load)
+        return;
+    touch(content, entry);
+    if (content_load(content, entry, now_ms) == 0)
+        return;
+    link_take_all(&entry->waiters, &waiters);
+    remove_entry(content, entry);
+    answer_all(content, &waiters, CONTENT_FAILED, NULL);
+}
+
+void content_find(struct content *content, const struct config_site *site,
+                  const struct config_route *route, struct span path,
+                  struct content_lookup *lookup)
+{
+    assert(lookup->found && !content_waiting(lookup));
+    lookup->site = site;
+    if (content->ending) {
+        content_answer(content, lookup, CONTENT_FAILED, NULL);
+        return;
+    }
+    if (!is_servable(route, path)) {
+        content_answer(content, lookup, CONTENT_MISSING, NULL);
+        return;
+    }
+    uint64_t now_ms = content_now_ms();
+    uint64_t hash = hash_of(content, route->root_fd, path);
+    struct entry *entry = find(content, route, path, hash);
+    if (entry && is_fresh(entry, now_ms)) {
+        struct resource *resource = entry->resource ? resource_hold(entry->resource) : NULL;
+        stats_add(content->stats, COUNTER_cache_hits, 1);
+        touch(content, entry);
+        content_answer(content, lookup, entry->outcome, resource);
+        resource_release(resource);
+        return;
+    }
+    stats_add(content->stats, COUNTER_cache_misses, 1);
+    if (!entry)
+        entry = add(content, route, path, hash);
+    if (entry)
+        find_stale(content, entry, lookup, now_ms);
+    else
+        content_answer(content, lookup, CONTENT_FAILED, NULL);
+}
+
+/* A version read anew may turn out to be the known one: then that stays, with its scans. */
+static void take_version(struct entry *entry, struct load *load)
+{
+    if (!load->resource)
+        return;
+    entry->racy = load->racy;
+    if (entry->resource && resource_same(entry->resource, load->resource)) {
+        resource_release(load->resource);
+    } else {
+        resource_release(entry->resource);
+        entry->resource = load->resource;
+    }
+    load->resource = NULL;
+}
+
+void content_loaded(struct load *load, enum content_outcome outcome)
+{
+    struct content *content = load->content;
+    struct entry *entry = load->entry;
+    struct resource *resource = NULL;
+    struct content_link waiters;
+    link_take_all(&entry->waiters, &waiters);
+    uncount(content, entry);
+    entry->load = NULL;
+    if (load->resource || load->siblings)
+        entry->siblings_ms = load->began_ms;
+    entry->checked_ms = load->began_ms;
+    entry->known = true;
+    entry->outcome = outcome;
+    if (outcome == CONTENT_FOUND) {
+        take_version(entry, load);
+        resource = resource_hold(entry->resource);
+    } else {
+        resource_release(entry->resource);
+        entry->resource = NULL;
+        entry->racy = false;
+    }
+    free(load);
+    if (outcome == CONTENT_FAILED) {
+        remove_entry(content, entry); /* what failed is tried again by the next look-up */
+    } else {
+        count(content, entry);
+        trim(content);
+    }
+    answer_all(content, &waiters, outcome, resource);
+    resource_release(resource);
+}
+
+void content_cancel(struct content_lookup *lookup)
+{
+    link_remove(&lookup->link);
+}
+
+struct resource *content_peek(struct content *content, const struct config_route *route,
+                              struct span path)
+{
+    struct entry *entry =
+        find(content, route, path, hash_of(content, route->root_fd, path));
+    return entry && is_fresh(entry, content_now_ms()) ? entry->resource : NULL;
+}
+
+bool content_quiesce(struct content *content)
+{
+    if (!content->ending) {
+        content->ending = true;
+        content_loads_end(content);
+        content_reads_end(content);
+        content_scans_end(content);
+    }
+    return content->loads_running == 0 && content->reads_running == 0 && content->scans_count == 0;
+}
+
+void content_destroy(struct content *content)
+{
+    if (!content)
+        return;
+    assert(content->loads_running == 0 && content->reads_running == 0);
+    assert(content->scans_count == 0 && content->loads_queued == 0);
+    for (size_t i = 0; content->buckets && i < CONTENT_BUCKETS; i++)
+        while (content->buckets[i])
+            remove_entry(content, content->buckets[i]);
+    free(content->buckets);
+    mime_destroy(content->mime);
+    free(content);
+}

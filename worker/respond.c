@@ -1,0 +1,282 @@
+#include "worker/respond.h"
+
+#include "worker/http_date.h"
+#include "worker/respond_parts.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *respond_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+        {200, "OK"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {416, "Range Not Satisfiable"},
+        {421, "Misdirected Request"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Unknown";
+}
+
+int respond_add(struct response *response, struct span name, struct span value)
+{
+    if (response->fields_count == RESPOND_FIELDS_MAX)
+        return -ENOBUFS;
+    response->fields[response->fields_count++] = (struct field){name, value};
+    return 0;
+}
+
+static void add(struct response *response, struct span name, struct span value)
+{
+    int rc = respond_add(response, name, value);
+    assert(rc == 0);
+    (void)rc;
+}
+
+static void begin(struct response *response, int status)
+{
+    response->status = status;
+    response->fields_count = 0;
+    response->body = NULL;
+    response->offset = response->length = 0;
+    response->text = (struct span){NULL, 0};
+    response->cacheable = false;
+    response->ttl_s = 0;
+    response->scratch_used = 0;
+}
+
+/* Formats into the scratch, which has room for all that is ever put there. */
+__attribute__((format(printf, 2, 3))) static struct span format(struct response *response,
+                                                                const char *form, ...)
+{
+    va_list arguments;
+    char *at = response->scratch + response->scratch_used;
+    size_t room = sizeof(response->scratch) - response->scratch_used;
+    va_start(arguments, form);
+    int length = vsnprintf(at, room, form, arguments);
+    va_end(arguments);
+    assert(length >= 0 && (size_t)length < room);
+    response->scratch_used += (unsigned)length;
+    return span_make(at, (size_t)length);
+}
+
+static bool is_head(const struct request *request)
+{
+    return span_equal(request->method, SPAN_LITERAL("HEAD"));
+}
+
+/* The status in words for a person, as the content. */
+static void add_text(struct response *response, const struct request *request)
+{
+    struct span text = format(response, "%d %s\n", response->status,
+                              respond_reason(response->status));
+    add(response, SPAN_LITERAL("content-length"), format(response, "%zu", text.length));
+    add(response, SPAN_LITERAL("content-type"), SPAN_LITERAL("text/plain"));
+    if (is_head(request))
+        return;
+    response->text = text;
+    response->length = text.length;
+}
+
+static void respond_error(struct response *response, const struct request *request, int status)
+{
+    begin(response, status);
+    add_text(response, request);
+    add(response, SPAN_LITERAL("date"), http_date_now());
+}
+
+void respond_status(struct response *response, const struct request *request, int status,
+                    struct span location)
+{
+    respond_error(response, request, status);
+    if (location.length)
+        add(response, SPAN_LITERAL("location"), location);
+}
+
+/* The location keeps clear of what respond_error needs of the scratch after it. */
+void respond_directory(struct response *response, const struct request *request)
+{
+    char location[RESPOND_SCRATCH - 64];
+    size_t room = sizeof(location);
+    size_t length = respond_path_encode(request->path, location, room);
+    if (length == 0 || room - length < request->query.length + 2) {
+        respond_error(response, request, 414);
+        return;
+    }
+    location[length++] = '/';
+    if (request->query.length) {
+        location[length++] = '?';
+        memcpy(location + length, request->query.data, request->query.length);
+        length += request->query.length;
+    }
+    respond_error(response, request, 301);
+    char *copy = response->scratch + response->scratch_used;
+    memcpy(copy, location, length);
+    response->scratch_used += (unsigned)length;
+    add(response, SPAN_LITERAL("location"), span_make(copy, length));
+}
+
+static void respond_method(struct response *response, const struct request *request)
+{
+    if (span_equal(request->method, SPAN_LITERAL("OPTIONS"))) {
+        begin(response, 204);
+        add(response, SPAN_LITERAL("date"), http_date_now());
+    } else {
+        respond_error(response, request, 405);
+    }
+    add(response, SPAN_LITERAL("allow"), SPAN_LITERAL("GET, HEAD, OPTIONS"));
+}
+
+static void add_vary(struct response *response)
+{
+    add(response, SPAN_LITERAL("vary"), SPAN_LITERAL("accept-encoding"));
+}
+
+/* Date, and what the route says about caching. */
+static void add_common(struct response *response, const struct config_site *site,
+                       const struct config_route *route)
+{
+    struct span cache_control = span_of(route->cache_control);
+    if (cache_control.length)
+        add(response, SPAN_LITERAL("cache-control"), cache_control);
+    add(response, SPAN_LITERAL("date"), http_date_now());
+    response->ttl_s = respond_freshness(cache_control, site->heuristic_s, &response->cacheable);
+}
+
+/* RFC 9110 15.4.5: what a cache needs to go on with what it has; the etag makes the modification
+ * date needless. */
+static void respond_not_modified(struct response *response, const struct config_site *site,
+                                 const struct config_route *route,
+                                 const struct resource *resource,
+                                 const struct representation *representation)
+{
+    begin(response, 304);
+    add(response, SPAN_LITERAL("etag"), representation->etag);
+    if (resource->any_coded)
+        add_vary(response);
+    add_common(response, site, route);
+}
+
+static void respond_whole(struct response *response, const struct config_site *site,
+                          const struct config_route *route,
+                          const struct representation *representation)
+{
+    begin(response, 200);
+    memcpy(response->fields, representation->fields,
+           representation->fields_count * sizeof(struct field));
+    response->fields_count = representation->fields_count;
+    response->body = representation;
+    response->length = representation->size;
+    add_common(response, site, route);
+}
+
+static void respond_part(struct response *response, const struct config_site *site,
+                         const struct config_route *route,
+                         const struct representation *representation, uint64_t offset,
+                         uint64_t length)
+{
+    respond_whole(response, site, route, representation);
+    response->status = 206;
+    response->offset = offset;
+    response->length = length;
+    response->fields[REPRESENTATION_LENGTH_FIELD].value =
+        format(response, "%llu", (unsigned long long)length);
+    add(response, SPAN_LITERAL("content-range"),
+        format(response, "bytes %llu-%llu/%.*s", (unsigned long long)offset,
+               (unsigned long long)(offset + length - 1), SPAN_PRINT(representation->length_text)));
+}
+
+static void respond_unsatisfiable(struct response *response, const struct request *request,
+                                  const struct representation *representation)
+{
+    respond_error(response, request, 416);
+    add(response, SPAN_LITERAL("content-range"),
+        format(response, "bytes */%.*s", SPAN_PRINT(representation->length_text)));
+}
+
+static void respond_get(struct response *response, const struct request *request,
+                        const struct asked *asked, const struct config_site *site,
+                        const struct config_route *route, const struct resource *resource,
+                        const struct representation *representation)
+{
+    uint64_t offset = 0, length = 0;
+    enum byte_range range =
+        asked->range.count
+            ? evaluate_range(asked, representation, resource->modified, &offset, &length)
+            : RANGE_WHOLE;
+    if (range == RANGE_PART)
+        respond_part(response, site, route, representation, offset, length);
+    else if (range == RANGE_UNSATISFIABLE)
+        respond_unsatisfiable(response, request, representation);
+    else
+        respond_whole(response, site, route, representation);
+}
+
+void respond_resource(struct response *response, const struct request *request,
+                      const struct config_site *site, const struct config_route *route,
+                      const struct resource *resource)
+{
+    struct asked asked;
+    bool head = is_head(request);
+    if (!head && !span_equal(request->method, SPAN_LITERAL("GET"))) {
+        respond_method(response, request);
+        return;
+    }
+    asked_collect(&asked, request);
+    enum content_coding coding =
+        asked.accept_encoding ? choose_coding(resource, request->fields,
+                                              asked.accept_encoding - 1, request->fields_count)
+                              : CODING_IDENTITY;
+    if (coding == CODINGS) {
+        respond_error(response, request, 406);
+        add_vary(response);
+        return;
+    }
+    const struct representation *representation = &resource->codings[coding];
+    switch (evaluate_preconditions(request, &asked, representation, resource->modified)) {
+    case PRECONDITION_FAILED:
+        respond_error(response, request, 412);
+        return;
+    case PRECONDITION_NOT_MODIFIED:
+        respond_not_modified(response, site, route, resource, representation);
+        return;
+    case PRECONDITION_TRUE:
+        break;
+    }
+    if (head) {
+        respond_whole(response, site, route, representation);
+        response->length = 0;
+    } else {
+        respond_get(response, request, &asked, site, route, resource, representation);
+    }
+}

@@ -1,0 +1,50 @@
+/* What the files of respond.h share among themselves. */
+#ifndef HERALD_RESPOND_PARTS_H
+#define HERALD_RESPOND_PARTS_H
+
+#include "worker/respond.h"
+
+/* A field that must come once; `count` tells how often it came. */
+struct asked_once {
+    struct span value;
+    unsigned count;
+};
+
+/* The request's fields that choose the response, found in one pass. The first three may come in
+ * several lines: they are the index + 1 of the first one; 0: none came. */
+struct asked {
+    size_t accept_encoding, if_match, if_none_match;
+    struct asked_once if_modified_since, if_unmodified_since, range, if_range;
+};
+
+void asked_collect(struct asked *asked, const struct request *request);
+
+/* The coding to serve (RFC 9110 12.5.3), or CODINGS when none is acceptable. The field may be in
+ * several lines, from fields[first] on; `count` of 0: it isn't there. */
+enum content_coding choose_coding(const struct resource *resource, const struct field *fields,
+                                  size_t first, size_t count);
+
+enum precondition { PRECONDITION_TRUE, PRECONDITION_NOT_MODIFIED, PRECONDITION_FAILED };
+
+/* RFC 9110 13.2.2, steps 1 to 4, for GET and HEAD. */
+enum precondition evaluate_preconditions(const struct request *request, const struct asked *asked,
+                                         const struct representation *representation,
+                                         time_t modified);
+
+enum byte_range { RANGE_WHOLE, RANGE_PART, RANGE_UNSATISFIABLE };
+
+/* RFC 9110 13.2.2, step 5, and 14.1.2: which bytes a GET is answered with. */
+enum byte_range evaluate_range(const struct asked *asked,
+                               const struct representation *representation, time_t modified,
+                               uint64_t *offset, uint64_t *length);
+
+struct cache_directives {
+    bool no_store, no_cache, is_private;
+    bool has_max_age;
+    uint32_t max_age_s;
+};
+
+/* RFC 9111 5.2.2, as a private cache sees it. */
+struct cache_directives cache_directives_parse(struct span cache_control);
+
+#endif

@@ -1,4 +1,5 @@
 """Fixtures of the end-to-end tests; see tests/README.md for how to write one."""
+import contextlib
 import fnmatch
 import json
 import os
@@ -104,7 +105,8 @@ def pytest_collectreport(report):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
-        for number, herald in enumerate(getattr(item, "heralds", ())):
+        heralds = [h for node in item.listchain() for h in getattr(node, "heralds", ())]
+        for number, herald in enumerate(heralds):
             folder = keep_logs(item, number, herald)
             lines = (["stdout: " + line for line in herald.out[-5:]]
                      + herald.err[-TAIL_LINES:] + ["(kept in %s)" % os.path.relpath(folder, TOP)])
@@ -132,31 +134,47 @@ def certificate():
     shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest.fixture
-def herald(request, certificate):
-    """herald(...) starts a server and returns it (server.Herald); arguments as server.make's.
-
-    herald(start=False, ...) only writes its files. All of them are ended and checked afterwards.
-    """
-    made = request.node.heralds = []
+@contextlib.contextmanager
+def servers(node, certificate):
+    """A function that starts servers, all of them ended and checked when the block ends."""
+    made = node.heralds = []
 
     def factory(config=None, start=True, **kwargs):
         server = server_module.make(certificate, config, **kwargs)
         made.append(server)
         return server_module.start(server) if start else server
 
-    yield factory
-    faults = []
-    for number, server in enumerate(made):
-        try:
-            server.close()
-        except Exception as fault:       # the others are to be ended as well
-            faults.append(fault)
-            keep_logs(request.node, number, server)
-    for server in made:
-        shutil.rmtree(server.directory, ignore_errors=True)
-    if faults:
-        raise faults[0]
+    try:
+        yield factory
+    finally:
+        faults = []
+        for number, server in enumerate(made):
+            try:
+                server.close()
+            except Exception as fault:   # the others are to be ended as well
+                faults.append(fault)
+                keep_logs(node, number, server)
+        for server in made:
+            shutil.rmtree(server.directory, ignore_errors=True)
+        if faults:
+            raise faults[0]
+
+
+@pytest.fixture
+def herald(request, certificate):
+    """herald(...) starts a server and returns it (server.Herald); arguments as server.make's.
+
+    herald(start=False, ...) only writes its files. All of them are ended and checked afterwards.
+    """
+    with servers(request.node, certificate) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="module")
+def shared_herald(request, certificate):
+    """As `herald`, for a server that the tests of a file share: they may only add to it."""
+    with servers(request.node, certificate) as factory:
+        yield factory
 
 
 @pytest.fixture

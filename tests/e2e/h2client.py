@@ -163,6 +163,8 @@ class Client:
                 assert self.socket.selected_alpn_protocol() == "h2", "ALPN did not choose h2"
             else:
                 self.socket = raw
+            self._poll = select.poll()
+            self._poll.register(self.socket, select.POLLIN)
         except BaseException:
             raw.close()
             raise
@@ -220,7 +222,7 @@ class Client:
         if self.closed:
             return False
         pending = self.tls and self.socket.pending()
-        if not pending and not select.select([self.socket], [], [], max(0.0, seconds))[0]:
+        if not pending and not self._poll.poll(max(0.0, seconds) * 1000):
             return False
         try:
             self.socket.settimeout(0)    # a record of TLS may hold no octet of HTTP/2
@@ -404,3 +406,12 @@ class Client:
         for stream in streams or (None,):
             self.h2.increment_flow_control_window(count, stream and stream.id)
         self.flush()
+
+
+def visit_once(server, path="/", fields=(), **kwargs):
+    """One visit from a connection of its own, which is closed afterwards."""
+    client = Client(server, **kwargs)
+    try:
+        return client.visit(path, fields=fields)
+    finally:
+        client.close()

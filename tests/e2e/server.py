@@ -30,8 +30,11 @@ def patience(seconds):
     return seconds * (4 if ASAN else 2)
 
 
-def wait_until(predicate, seconds, what, give_up=None):
-    """Waits until predicate() is true and returns its value; fails after `seconds` (scaled)."""
+def wait_until(predicate, seconds, what, give_up=None, every=0.01):
+    """Waits until predicate() is true and returns its value; fails after `seconds` (scaled).
+
+    `what` says what was waited for; a function is asked for it at the end.
+    """
     deadline = time.monotonic() + patience(seconds)
     while True:
         value = predicate()
@@ -39,8 +42,9 @@ def wait_until(predicate, seconds, what, give_up=None):
             return value
         if give_up:
             give_up()
-        assert time.monotonic() < deadline, "waited %.0f s in vain: %s" % (patience(seconds), what)
-        time.sleep(0.01)
+        assert time.monotonic() < deadline, "waited %.0f s in vain: %s" % (
+            patience(seconds), what() if callable(what) else what)
+        time.sleep(every)
 
 
 def free_ports(count):

@@ -65,8 +65,8 @@ int assets_scan_create(const struct assets_page *page, struct assets_scan **scan
 void assets_scan_destroy(struct assets_scan *scan);
 
 /* Reads the next bytes of the page, any number of them; results do not depend on how it is cut.
- * Returns 0, 1 when no more is needed (a limit was reached, or it is not readable as HTML), or
- * -ENOMEM, after which only destroy may be called. */
+ * Returns 0, 1 when no more is needed (a limit was reached, or a browser wouldn't stay on the page),
+ * or -ENOMEM, after which the result is NULL. */
 int assets_scan_feed(struct assets_scan *scan, struct span html);
 
 /* The page is complete, or no more of it will come. Returns 0 or -ENOMEM. */

@@ -199,14 +199,19 @@ static void complete(struct ring *ring, const struct io_uring_cqe *cqe)
         recycle(ring, id);
 }
 
-int ring_wait(struct ring *ring, int64_t timeout_ns)
+void ring_sleep(struct ring *ring, int64_t timeout_ns)
 {
     struct io_uring_cqe *cqe;
     struct __kernel_timespec limit = {.tv_sec = timeout_ns / 1000000000,
                                       .tv_nsec = timeout_ns % 1000000000};
+    /* A time-out, a signal and a full completion queue all end the wait: the loop goes round. */
+    io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &limit, NULL);
+}
+
+int ring_run(struct ring *ring)
+{
+    struct io_uring_cqe *cqe;
     int count = 0;
-    int rc = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1,
-                                              timeout_ns < 0 ? NULL : &limit, NULL);
     while (count < COMPLETIONS_PER_WAKE && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
         struct io_uring_cqe seen = *cqe;
         io_uring_cqe_seen(&ring->uring, cqe);
@@ -214,7 +219,7 @@ int ring_wait(struct ring *ring, int64_t timeout_ns)
         count++;
     }
     publish_buffers(ring);
-    return count == 0 && rc == -EINTR ? -EINTR : count;
+    return count;
 }
 
 void ring_accept(struct ring *ring, struct ring_op *op, int fd)

@@ -48,10 +48,19 @@ int ring_create(struct ring **ring, struct fault *fault);
 /* No operation may be armed. NULL is accepted. */
 void ring_destroy(struct ring *ring);
 
-/* Submits what was armed, waits for completions until `timeout_ns` from now (negative: for ever;
- * 0: does not wait), and runs their callbacks. Returns the number of completions, or -EINTR after a
- * signal. */
-int ring_wait(struct ring *ring, int64_t timeout_ns);
+/* Submits what was armed, and waits until something completed, `timeout_ns` from now (negative: for
+ * ever; 0: does not wait), or a signal came. */
+void ring_sleep(struct ring *ring, int64_t timeout_ns);
+
+/* Runs the callbacks of what has completed. Returns their number. */
+int ring_run(struct ring *ring);
+
+/* Both. */
+static inline int ring_wait(struct ring *ring, int64_t timeout_ns)
+{
+    ring_sleep(ring, timeout_ns);
+    return ring_run(ring);
+}
 
 /* Every new connection of a listening socket: result is the descriptor, CLOEXEC, the callback's to
  * own. It stays blocking, as io_uring wants it: on O_NONBLOCK sockets it reports -EAGAIN instead of

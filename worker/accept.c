@@ -1,0 +1,149 @@
+#include "worker/accept.h"
+
+#include "worker/conn.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define RETRY_MS 100 /* after an accept that failed for want of descriptors or memory */
+
+/* One listener of one share. */
+struct gate {
+    struct acceptor *acceptor;
+    struct ring_op op;
+    struct timer retry;
+    int fd;
+    bool tls;
+    bool open; /* this worker is to accept from it */
+};
+
+struct acceptor {
+    struct worker *worker;
+    int spare_fd; /* given up to turn one connection away when descriptors run out */
+    unsigned listens;
+    unsigned count;
+    struct gate gates[]; /* [share * listens + listen] */
+};
+
+static void arm(struct gate *gate)
+{
+    if (gate->open && !gate->op.armed)
+        ring_accept(gate->acceptor->worker->ring, &gate->op, gate->fd);
+}
+
+static void on_retry(struct timer *timer)
+{
+    arm((struct gate *)((char *)timer - offsetof(struct gate, retry)));
+}
+
+/* With no descriptor left the queue's head would wait for ever: it is accepted with the spare one
+ * and closed, so that its client may try elsewhere. */
+static void turn_one_away(struct acceptor *acceptor, int listener)
+{
+    if (acceptor->spare_fd < 0)
+        return;
+    close(acceptor->spare_fd);
+    int flags = fcntl(listener, F_GETFL);
+    fcntl(listener, F_SETFL, flags | O_NONBLOCK);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    fcntl(listener, F_SETFL, flags);
+    if (fd >= 0)
+        close(fd);
+    acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void failed(struct gate *gate, int error)
+{
+    struct worker *worker = gate->acceptor->worker;
+    if (error == -ECANCELED)
+        return;
+    if (error == -ECONNABORTED || error == -EINTR || error == -EPROTO) {
+        arm(gate);
+        return;
+    }
+    stats_add(worker->stats, COUNTER_accept_failures, 1);
+    if (error == -EMFILE || error == -ENFILE)
+        turn_one_away(gate->acceptor, gate->fd);
+    timer_set(&worker->timers, &gate->retry, worker->timers.now_ms + RETRY_MS);
+}
+
+static void on_accept(struct ring_op *op, const struct ring_event *event)
+{
+    struct gate *gate = (struct gate *)((char *)op - offsetof(struct gate, op));
+    if (event->result >= 0)
+        conn_open(gate->acceptor->worker, event->result, gate->tls);
+    if (event->more)
+        return;
+    if (event->result < 0)
+        failed(gate, event->result);
+    else
+        arm(gate);
+}
+
+struct acceptor *acceptor_create(struct worker *worker)
+{
+    const struct handoff *handoff = worker->handoff;
+    unsigned listens = (unsigned)worker->config->listens_count;
+    unsigned count = handoff->shares * listens;
+    struct acceptor *acceptor = calloc(1, sizeof(*acceptor) + count * sizeof(struct gate));
+    if (!acceptor || timers_reserve(&worker->timers, count + 16) < 0) {
+        free(acceptor);
+        return NULL;
+    }
+    acceptor->worker = worker;
+    acceptor->listens = listens;
+    acceptor->count = count;
+    acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    for (unsigned i = 0; i < count; i++)
+        acceptor->gates[i] = (struct gate){.acceptor = acceptor,
+                                           .op.done = on_accept,
+                                           .retry.fired = on_retry,
+                                           .fd = handoff->listeners[i],
+                                           .tls = worker->config->listens[i % listens].tls};
+    acceptor_adopt(acceptor, handoff->share);
+    return acceptor;
+}
+
+void acceptor_adopt(struct acceptor *acceptor, unsigned share)
+{
+    for (unsigned i = 0; i < acceptor->listens; i++) {
+        struct gate *gate = &acceptor->gates[share * acceptor->listens + i];
+        gate->open = true;
+        arm(gate);
+    }
+}
+
+void acceptor_release(struct acceptor *acceptor, unsigned share)
+{
+    struct worker *worker = acceptor->worker;
+    for (unsigned i = 0; i < acceptor->listens; i++) {
+        struct gate *gate = &acceptor->gates[share * acceptor->listens + i];
+        gate->open = false;
+        timer_stop(&worker->timers, &gate->retry);
+        ring_cancel(worker->ring, &gate->op);
+    }
+}
+
+void acceptor_stop(struct acceptor *acceptor)
+{
+    for (unsigned share = 0; share < acceptor->worker->handoff->shares; share++)
+        acceptor_release(acceptor, share);
+}
+
+bool acceptor_idle(const struct acceptor *acceptor)
+{
+    for (unsigned i = 0; i < acceptor->count; i++)
+        if (acceptor->gates[i].op.armed)
+            return false;
+    return true;
+}
+
+void acceptor_destroy(struct acceptor *acceptor)
+{
+    if (acceptor && acceptor->spare_fd >= 0)
+        close(acceptor->spare_fd);
+    free(acceptor);
+}

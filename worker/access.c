@@ -1,0 +1,79 @@
+#include "worker/access.h"
+
+#include "worker/page.h"
+#include "worker/stream.h"
+
+#include <time.h>
+
+static void log_candidate(struct log *log, const struct candidate *candidate)
+{
+    log_open_object(log);
+    log_string(log, "path", candidate->path);
+    log_string(log, "verdict", span_of(reason_name(candidate->verdict)));
+    log_string(log, "by", span_of(candidate->proposer));
+    if (candidate->judge)
+        log_string(log, "judge", span_of(candidate->judge));
+    if (candidate->why.length)
+        log_string(log, "detail", candidate->why);
+    if (candidate->resolved)
+        log_number(log, "size", (int64_t)candidate->size);
+    log_close_object(log);
+}
+
+static void log_page(struct log *log, const struct page *page)
+{
+    if (page->no_push != REASON_PENDING)
+        log_string(log, "push_off", span_of(reason_prose(page->no_push)));
+    log_open_array(log, "push");
+    for (unsigned i = 0; i < page->decision.count; i++)
+        log_candidate(log, &page->decision.items[i]);
+    log_close_array(log);
+    if (page->decision.overflowed)
+        log_number(log, "push_overflow", page->decision.overflowed);
+}
+
+static int64_t elapsed_us(uint64_t began_us)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - began_us);
+}
+
+static void log_client(struct stream *stream, struct log *log)
+{
+    char text[IDENTITY_TEXT_LENGTH + 1];
+    static const char *const BY[] = {"cookie", "tls", "connection"};
+    if (!stream->client.known)
+        return;
+    identity_client_text(stream->conn->worker->handoff->segment->secrets->log_key,
+                         stream->client.stored, text);
+    log_string(log, "client", span_of(text));
+    log_string(log, "identified_by", span_of(BY[stream->client.by]));
+}
+
+void access_log(struct stream *stream)
+{
+    struct worker *worker = stream->conn->worker;
+    struct log *log = &worker->access.log;
+    char time_text[LOG_TIME_MAX];
+    if (worker->access.fd < 0)
+        return;
+    if (!stream->request.id[0])
+        worker_request_id(worker, stream->request.id);
+    log_begin(log);
+    log_string(log, "time", span_of(log_time(time_text)));
+    log_string(log, "id", span_of(stream->request.id));
+    log_client(stream, log);
+    log_string(log, "method", stream->request.method);
+    log_string(log, "scheme", stream->request.scheme);
+    log_string(log, "host", stream->request.host);
+    log_string(log, "path", stream->target);
+    log_number(log, "status", stream->answered ? stream->response.status : 0);
+    log_number(log, "bytes", (int64_t)stream->content_sent);
+    log_number(log, "duration_us", elapsed_us(stream->began_us));
+    log_string(log, "protocol", SPAN_LITERAL("h2"));
+    log_bool(log, "complete", stream->complete);
+    if (stream->page)
+        log_page(log, stream->page);
+    log_end(log);
+}

@@ -1,0 +1,121 @@
+#include "worker/client.h"
+
+#include "worker/conn.h"
+
+#include <stdio.h>
+
+static struct span cookie_name(const struct conn *conn)
+{
+    return conn->tls ? SPAN_LITERAL("__Host-herald") : SPAN_LITERAL("herald");
+}
+
+/* The first cookie of that name in the request's Cookie fields, of which HTTP/2 may send several
+ * (RFC 9113 8.2.3). */
+static struct span cookie_find(struct span name, const struct field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct span list = fields[i].value;
+        if (!span_equal(fields[i].name, SPAN_LITERAL("cookie")))
+            continue;
+        while (list.length) {
+            struct span pair = span_next(&list, ';');
+            size_t equals = span_find(pair, '=');
+            if (equals < pair.length &&
+                span_equal(span_make(pair.data, equals), name))
+                return span_after(pair, equals + 1);
+        }
+    }
+    return (struct span){0};
+}
+
+/* The connection's own id: the TLS session's, or one minted now. */
+static const struct client_id *connection_id(struct conn *conn)
+{
+    if (!conn->has_id) {
+        conn->has_id = true;
+        if (conn->tls)
+            conn->id = tls_client_id(conn->tls);
+        else
+            identity_mint(&conn->id);
+    }
+    return &conn->id;
+}
+
+static bool identify_by_cookie(struct client *client, struct conn *conn,
+                               const struct config_site *site, const struct field *fields,
+                               size_t count)
+{
+    const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
+    struct stats *stats = conn->worker->stats;
+    struct span value = cookie_find(cookie_name(conn), fields, count);
+    client->wants_cookie = true;
+    if (!value.data)
+        return false;
+    if (!identity_cookie_read(secrets->cookie_key, span_of(site->names[0]), value, &client->id)) {
+        stats_add(stats, COUNTER_cookies_rejected, 1);
+        return false;
+    }
+    stats_add(stats, COUNTER_cookies_known, 1);
+    client->wants_cookie = false;
+    client->by = IDENTIFY_COOKIE;
+    client->standing = PUSH_KNOWN;
+    return true;
+}
+
+static bool identify_by_tls(struct client *client, struct conn *conn)
+{
+    if (!conn->tls || !tls_resumed(conn->tls))
+        return false;
+    stats_add(conn->worker->stats, COUNTER_tickets_known, 1);
+    client->id = *connection_id(conn);
+    client->by = IDENTIFY_TLS;
+    client->standing = PUSH_KNOWN;
+    return true;
+}
+
+void client_identify(struct client *client, struct conn *conn, const struct config_site *site,
+                     const struct field *fields, size_t count)
+{
+    const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
+    bool found = false;
+    *client = (struct client){.known = true, .by = IDENTIFY_CONNECTION};
+    for (size_t i = 0; i < site->identify_count && !found; i++) {
+        if (site->identify[i] == IDENTIFY_COOKIE)
+            found = identify_by_cookie(client, conn, site, fields, count);
+        else if (site->identify[i] == IDENTIFY_TLS)
+            found = identify_by_tls(client, conn);
+    }
+    if (!found) {
+        client->id = *connection_id(conn);
+        client->standing = PUSH_ON_PROBATION;
+    }
+    client->stored = identity_client(secrets->hash_key, &client->id, span_of(site->names[0]));
+}
+
+struct span client_cookie(const struct client *client, const struct conn *conn,
+                          const struct config_site *site, char *text)
+{
+    const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
+    char value[IDENTITY_COOKIE_LENGTH + 1];
+    identity_cookie_make(secrets->cookie_key, span_of(site->names[0]), &client->id, value);
+    int length = snprintf(text, CLIENT_COOKIE_MAX, "%.*s=%s; Path=/; Max-Age=%u; HttpOnly%s",
+                          SPAN_PRINT(cookie_name(conn)), value, site->remember_s,
+                          conn->tls ? "; Secure; SameSite=Lax" : "; SameSite=Lax");
+    return span_make(text, (size_t)length);
+}
+
+struct push_key client_key(const struct client *client, const struct conn *conn,
+                           const struct config_site *site, struct span path)
+{
+    const uint8_t *key = conn->worker->handoff->segment->secrets->hash_key;
+    return identity_push_key(key, client->stored,
+                             identity_resource(key, span_of(site->names[0]), path));
+}
+
+uint32_t client_life(const struct client *client, const struct config_site *site, uint32_t ttl_s)
+{
+    uint32_t life_s = ttl_s < site->remember_s ? ttl_s : site->remember_s;
+    if (client->standing == PUSH_ON_PROBATION && life_s > PUSH_PROBATION_S)
+        life_s = PUSH_PROBATION_S;
+    return life_s;
+}

@@ -1,0 +1,41 @@
+/* Which client is this: by cookie, TLS ticket or connection, in the site's order. */
+#ifndef HERALD_CLIENT_H
+#define HERALD_CLIENT_H
+
+#include "master/handoff/config.h"
+#include "policy/identity.h"
+#include "policy/push_table.h"
+#include "policy/request.h"
+
+#include <stdbool.h>
+
+struct conn;
+
+struct client {
+    bool known;          /* the members below are set */
+    uint64_t stored;     /* what shared memory knows it by, for this site */
+    struct client_id id;
+    enum config_identify by;
+    enum push_standing standing; /* whether the id ever came back */
+    bool wants_cookie;           /* the site identifies by cookie and none came */
+};
+
+#define CLIENT_COOKIE_MAX 192
+
+/* Identifies the sender of a request with these fields. */
+void client_identify(struct client *client, struct conn *conn, const struct config_site *site,
+                     const struct field *fields, size_t count);
+
+/* The Set-Cookie value for the client. `text` has room for CLIENT_COOKIE_MAX bytes. */
+struct span client_cookie(const struct client *client, const struct conn *conn,
+                          const struct config_site *site, char *text);
+
+/* Where the push table keeps what the client knows of `path`. */
+struct push_key client_key(const struct client *client, const struct conn *conn,
+                           const struct config_site *site, struct span path);
+
+/* How long a fresh response is believed held: at most `remember`, less for a client whose id never
+ * came back; 0: not at all. */
+uint32_t client_life(const struct client *client, const struct config_site *site, uint32_t ttl_s);
+
+#endif

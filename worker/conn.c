@@ -1,0 +1,644 @@
+#include "worker/conn.h"
+
+#include "worker/stream.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LINGER_MS 1000      /* how long a closed connection waits for the peer's own close */
+#define LOOK_MS 1000        /* TCP_INFO is read this often while claims wait, whatever happens */
+#define NOTICE_MS 1000      /* the second GOAWAY follows the notice at the latest */
+#define RENEW_MS 2000       /* claims are given more time this often */
+#define PLAINTEXT_MAX (4 * (16384 + 9) + 512) /* four full DATA frames a send */
+
+static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const char NOT_HTTP2[] = "HTTP/1.1 505 HTTP Version Not Supported\r\n"
+                                "Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+static_assert(sizeof(PREFACE) - 1 == HTTP2_PREFACE_LENGTH, "RFC 9113 3.4");
+
+static void on_recv(struct ring_op *op, const struct ring_event *event);
+static void on_send(struct ring_op *op, const struct ring_event *event);
+static void on_timer(struct timer *timer);
+
+static struct conn *conn_of_recv(struct ring_op *op)
+{
+    return (struct conn *)((char *)op - offsetof(struct conn, recv));
+}
+
+static struct conn *conn_of_send(struct ring_op *op)
+{
+    return (struct conn *)((char *)op - offsetof(struct conn, send));
+}
+
+static uint64_t now_ms(const struct conn *conn)
+{
+    return conn->worker->timers.now_ms;
+}
+
+static void set_state(struct conn *conn, enum conn_state state)
+{
+    assert(state > conn->state);
+    conn->state = state;
+}
+
+/* ---- opening ---- */
+
+static void name_peer(struct conn *conn)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    if (getpeername(conn->fd, (struct sockaddr *)&address, &length) < 0)
+        return;
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, conn->peer,
+                  sizeof(conn->peer));
+    else if (address.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, conn->peer,
+                  sizeof(conn->peer));
+}
+
+static bool start_http2(struct conn *conn)
+{
+    conn->http2 = http2_create(conn->worker->http2, &conn->guard, conn);
+    return conn->http2 != NULL;
+}
+
+static void link_conn(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    conn->next = worker->conns;
+    if (worker->conns)
+        worker->conns->previous = conn;
+    worker->conns = conn;
+    worker->conns_count++;
+    atomic_store_explicit(&worker->slot->connections, worker->conns_count, memory_order_relaxed);
+}
+
+static struct conn *conn_create(struct worker *worker, int fd, bool tls)
+{
+    struct conn *conn = calloc(1, sizeof(*conn));
+    if (!conn)
+        return NULL;
+    conn->worker = worker;
+    conn->fd = fd;
+    conn->state = tls ? CONN_HANDSHAKE : CONN_PREFACE;
+    conn->recv.done = on_recv;
+    conn->send.done = on_send;
+    conn->timer.fired = on_timer;
+    conn->opened_ms = conn->active_ms = conn->progress_ms = worker->timers.now_ms;
+    guard_init(&conn->guard, &worker->config->limits, &worker->timers.now_ms);
+    if (tls)
+        conn->tls = tls_create(worker->tls);
+    if ((tls && !conn->tls) || (!tls && !start_http2(conn)) ||
+        timers_reserve(&worker->timers, worker->conns_count + worker->timers.count + 8)) {
+        tls_destroy(conn->tls);
+        http2_destroy(conn->http2);
+        free(conn);
+        return NULL;
+    }
+    return conn;
+}
+
+void conn_open(struct worker *worker, int fd, bool tls)
+{
+    if (worker->conns_count >= worker->config->limits.connections) {
+        stats_add(worker->stats, COUNTER_limit_connections, 1);
+        close(fd);
+        return;
+    }
+    struct conn *conn = conn_create(worker, fd, tls);
+    if (!conn) {
+        stats_add(worker->stats, COUNTER_accept_failures, 1);
+        close(fd);
+        return;
+    }
+    stats_add(worker->stats, COUNTER_accepted, 1);
+    link_conn(conn);
+    ring_recv(worker->ring, &conn->recv, fd);
+    timer_set(&worker->timers, &conn->timer, conn->opened_ms + worker->config->limits.handshake);
+    if (conn->http2 && worker->draining)
+        conn_drain(conn);
+}
+
+/* ---- closing ---- */
+
+static void unlink_conn(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (conn->previous)
+        conn->previous->next = conn->next;
+    else
+        worker->conns = conn->next;
+    if (conn->next)
+        conn->next->previous = conn->previous;
+    worker->conns_count--;
+    atomic_store_explicit(&worker->slot->connections, worker->conns_count, memory_order_relaxed);
+}
+
+static void bury_when_idle(struct conn *conn)
+{
+    if (conn->state != CONN_CLOSING || conn->recv.armed || conn->send.armed || conn->dirty ||
+        conn->starved)
+        return;
+    unlink_conn(conn);
+    conn->next = conn->worker->dead;
+    conn->worker->dead = conn;
+}
+
+void conn_abort(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (conn->state == CONN_CLOSING)
+        return;
+    if (conn->ledger.open)
+        conn_look(conn);
+    set_state(conn, CONN_CLOSING);
+    timer_stop(&worker->timers, &conn->timer);
+    while (conn->streams)
+        stream_end(conn->streams);
+    struct ledger_sink sink = conn_sink(conn);
+    ledger_abandon(&conn->ledger, &sink);
+    ring_cancel(worker->ring, &conn->recv);
+    ring_cancel(worker->ring, &conn->send);
+    shutdown(conn->fd, SHUT_RDWR);
+    stats_add(worker->stats, COUNTER_closed, 1);
+    conn_dirty(conn); /* it is buried at the end of the wake-up at the earliest */
+}
+
+void conn_destroy(struct conn *conn)
+{
+    assert(conn->state == CONN_CLOSING && !conn->streams);
+    if (conn->outbox)
+        worker_outbox_give(conn->worker, conn->outbox);
+    close(conn->fd);
+    ledger_finish(&conn->ledger);
+    http2_destroy(conn->http2);
+    tls_destroy(conn->tls);
+    free(conn);
+}
+
+void conn_finish(struct conn *conn)
+{
+    if (conn->state >= CONN_ENDING)
+        return;
+    set_state(conn, CONN_ENDING);
+    if (conn->tls)
+        tls_close(conn->tls);
+    conn_dirty(conn);
+}
+
+/* Everything is sent: half-close, and wait a little for the peer's close, since closing at once with
+ * unread input would make the kernel reset what the peer has not read yet. */
+static void linger(struct conn *conn)
+{
+    set_state(conn, CONN_LINGERING);
+    conn->ended_ms = now_ms(conn);
+    shutdown(conn->fd, SHUT_WR);
+    timer_set(&conn->worker->timers, &conn->timer,
+              conn->ended_ms + (conn->ledger.open ? LINGER_MS / 4 : LINGER_MS));
+}
+
+/* ---- receiving ---- */
+
+static void log_failure(struct conn *conn, const char *why)
+{
+    worker_log_error(conn->worker, "info", "%s: connection ended: %s", conn->peer, why);
+}
+
+static void end_for_protocol(struct conn *conn)
+{
+    struct stats *stats = conn->worker->stats;
+    stats_add(stats, COUNTER_protocol_errors, 1);
+    if (conn->guard.failed)
+        stats_add(stats, conn->guard.tripped, 1);
+    name_peer(conn);
+    log_failure(conn, http2_failure(conn->http2));
+    conn_finish(conn);
+}
+
+/* A client that does not speak HTTP/2 in cleartext is told so in its own tongue. */
+static int refuse_protocol(struct conn *conn)
+{
+    struct outbox *outbox = conn->tls || conn->send.armed ? NULL : worker_outbox_take(conn->worker);
+    if (outbox) {
+        memcpy(outbox->bytes, NOT_HTTP2, sizeof(NOT_HTTP2) - 1);
+        conn->outbox = outbox;
+        conn->sending = sizeof(NOT_HTTP2) - 1;
+        ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
+    }
+    stats_add(conn->worker->stats, COUNTER_protocol_errors, 1);
+    set_state(conn, CONN_ENDING);
+    conn_dirty(conn);
+    return -EPROTO;
+}
+
+/* Compares the connection's first bytes with the preface. Returns 0 or -EPROTO. */
+static int check_preface(struct conn *conn, const uint8_t *data, size_t length)
+{
+    size_t left = HTTP2_PREFACE_LENGTH - conn->preface_matched;
+    size_t n = length < left ? length : left;
+    if (memcmp(data, PREFACE + conn->preface_matched, n) != 0)
+        return refuse_protocol(conn);
+    conn->preface_matched += (unsigned)n;
+    if (conn->preface_matched == HTTP2_PREFACE_LENGTH && conn->state == CONN_PREFACE)
+        set_state(conn, CONN_OPEN);
+    return 0;
+}
+
+/* Plaintext, from the socket or through TLS. Returns 0, or -EPROTO when nothing more is wanted. */
+static int receive_plaintext(void *context, const void *data, size_t length)
+{
+    struct conn *conn = context;
+    if (conn->state >= CONN_ENDING)
+        return -EPROTO;
+    if (!conn->http2)
+        return refuse_protocol(conn);
+    if (conn->preface_matched < HTTP2_PREFACE_LENGTH) {
+        int rc = check_preface(conn, data, length);
+        if (rc < 0)
+            return rc;
+    }
+    if (http2_receive(conn->http2, data, length) < 0) {
+        if (conn->state < CONN_ENDING)
+            end_for_protocol(conn);
+        return -EPROTO;
+    }
+    return 0;
+}
+
+static void handshake_done(struct conn *conn)
+{
+    struct stats *stats = conn->worker->stats;
+    stats_add(stats, tls_resumed(conn->tls) ? COUNTER_resumptions : COUNTER_handshakes, 1);
+    set_state(conn, CONN_PREFACE);
+    if (tls_protocol(conn->tls) == TLS_PROTOCOL_H2 && !start_http2(conn))
+        conn_abort(conn);
+    else if (conn->http2 && conn->worker->draining)
+        conn_drain(conn);
+}
+
+/* The session must exist before the first plaintext, which may come with the handshake's end. */
+static int receive_through_tls(void *context, const void *data, size_t length)
+{
+    struct conn *conn = context;
+    if (conn->state == CONN_HANDSHAKE && tls_ready(conn->tls))
+        handshake_done(conn);
+    return receive_plaintext(conn, data, length);
+}
+
+static void receive_tls(struct conn *conn, const void *data, size_t length)
+{
+    int rc = tls_receive(conn->tls, data, length, receive_through_tls, conn);
+    if (conn->state == CONN_HANDSHAKE && tls_ready(conn->tls))
+        handshake_done(conn);
+    if (rc == 0 || conn->state >= CONN_ENDING)
+        return;
+    if (conn->state == CONN_HANDSHAKE)
+        stats_add(conn->worker->stats, COUNTER_handshake_failures, 1);
+    conn_finish(conn);
+}
+
+static void received(struct conn *conn, const void *data, size_t length)
+{
+    stats_add(conn->worker->stats, COUNTER_bytes_received, length);
+    if (conn->state >= CONN_ENDING)
+        return;
+    conn->active_ms = now_ms(conn);
+    if (conn->ledger.open)
+        conn_look(conn);
+    if (conn->tls)
+        receive_tls(conn, data, length);
+    else
+        receive_plaintext(conn, data, length);
+    if (conn->http2 && http2_in_header_block(conn->http2)) {
+        if (!conn->header_ms)
+            conn->header_ms = now_ms(conn);
+    } else {
+        conn->header_ms = 0;
+    }
+    conn_dirty(conn);
+}
+
+/* The peer has closed its side: nobody waits for answers any more. */
+static void peer_closed(struct conn *conn)
+{
+    if (conn->state == CONN_HANDSHAKE)
+        stats_add(conn->worker->stats, COUNTER_handshake_failures, 1);
+    conn_abort(conn);
+}
+
+static void on_recv(struct ring_op *op, const struct ring_event *event)
+{
+    struct conn *conn = conn_of_recv(op);
+    if (conn->state == CONN_CLOSING) {
+        conn_dirty(conn);
+        return;
+    }
+    if (event->result > 0) {
+        received(conn, event->data, (size_t)event->result);
+    } else if (event->result == -ENOBUFS) {
+        stats_add(conn->worker->stats, COUNTER_buffer_shortages, 1);
+    } else {
+        peer_closed(conn);
+        return;
+    }
+    if (!event->more && conn->state != CONN_CLOSING && !conn->starved) {
+        conn->starved = true; /* armed again when this wake-up's buffers are back */
+        conn->next_starved = conn->worker->starved;
+        conn->worker->starved = conn;
+    }
+}
+
+/* ---- sending ---- */
+
+void conn_dirty(struct conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->next_dirty = conn->worker->dirty;
+    conn->worker->dirty = conn;
+}
+
+static void on_send(struct ring_op *op, const struct ring_event *event)
+{
+    struct conn *conn = conn_of_send(op);
+    if (conn->outbox) {
+        worker_outbox_give(conn->worker, conn->outbox);
+        conn->outbox = NULL;
+    }
+    if (conn->state != CONN_CLOSING && event->result != (int)conn->sending)
+        conn_abort(conn);
+    else if (event->result > 0)
+        stats_add(conn->worker->stats, COUNTER_bytes_sent, (uint64_t)event->result);
+    conn->progress_ms = now_ms(conn);
+    conn_dirty(conn);
+}
+
+/* Appends the session's frames, encrypted. Returns the new length, or -errno. */
+static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length)
+{
+    uint8_t *plaintext = conn->worker->plaintext;
+    ptrdiff_t n = http2_produce(conn->http2, plaintext, PLAINTEXT_MAX);
+    if (n <= 0)
+        return n < 0 ? n : (ptrdiff_t)length;
+    assert(length + tls_sealed_max(conn->tls, (size_t)n) <= OUTBOX_BYTES);
+    ptrdiff_t sealed = tls_seal(conn->tls, plaintext, (size_t)n, out + length);
+    return sealed < 0 ? sealed : (ptrdiff_t)length + sealed;
+}
+
+#define HANDSHAKE_OUTPUT_MAX (OUTBOX_BYTES - PLAINTEXT_MAX - 4096)
+
+/* Writes everything that may go out now. Returns its length, or -errno. */
+static ptrdiff_t fill(struct conn *conn, uint8_t *out)
+{
+    ptrdiff_t length = 0;
+    if (!conn->tls)
+        return conn->http2 ? http2_produce(conn->http2, out, PLAINTEXT_MAX) : 0;
+    struct span handshake = tls_output(conn->tls);
+    if (handshake.length > HANDSHAKE_OUTPUT_MAX)
+        handshake.length = HANDSHAKE_OUTPUT_MAX;
+    if (handshake.length) {
+        memcpy(out, handshake.data, handshake.length);
+        length = (ptrdiff_t)handshake.length;
+        tls_output_taken(conn->tls, handshake.length);
+    }
+    if (conn->http2 && tls_ready(conn->tls) && tls_output(conn->tls).length == 0)
+        length = fill_sealed(conn, out, (size_t)length);
+    return length;
+}
+
+static bool has_output(const struct conn *conn)
+{
+    return (conn->tls && tls_output(conn->tls).length) ||
+           (conn->http2 && conn->state != CONN_HANDSHAKE && http2_wants_write(conn->http2));
+}
+
+/* Starts a send if there is something. Returns false when there was nothing. */
+static bool send_ready(struct conn *conn)
+{
+    if (!has_output(conn))
+        return false;
+    struct outbox *outbox = worker_outbox_take(conn->worker);
+    ptrdiff_t length = outbox ? fill(conn, outbox->bytes) : -ENOMEM;
+    if (length <= 0) {
+        if (outbox)
+            worker_outbox_give(conn->worker, outbox);
+        if (length < 0)
+            conn_abort(conn);
+        return false;
+    }
+    conn->outbox = outbox;
+    conn->sending = (size_t)length;
+    conn->queued_bytes += (uint64_t)length;
+    ledger_flushed(&conn->ledger, conn->queued_bytes);
+    ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
+    return true;
+}
+
+static void set_deadline(struct conn *conn);
+
+void conn_flush(struct conn *conn)
+{
+    conn->dirty = false;
+    if (conn->state < CONN_LINGERING && !conn->send.armed) {
+        bool sent = send_ready(conn);
+        if (!sent && conn->state < CONN_ENDING && conn->http2 && http2_done(conn->http2))
+            conn_finish(conn);
+        else if (!sent && conn->state == CONN_ENDING)
+            linger(conn);
+    }
+    if (conn->state < CONN_LINGERING)
+        set_deadline(conn);
+    bury_when_idle(conn);
+}
+
+/* ---- acknowledgements ---- */
+
+static bool read_tcp_info(struct conn *conn, struct tcp_info *info)
+{
+    socklen_t length = sizeof(*info);
+    memset(info, 0, sizeof(*info));
+    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, info, &length) < 0)
+        return false;
+    conn->acked_bytes = info->tcpi_bytes_acked;
+    conn->rtt_us = info->tcpi_rtt;
+    return true;
+}
+
+void conn_look(struct conn *conn)
+{
+    struct tcp_info info;
+    uint64_t now = now_ms(conn);
+    bool final = conn->state >= CONN_LINGERING || conn->recv.armed == false;
+    if (!final && conn->ledger.looked_ms && (now - conn->ledger.looked_ms) * 1000 < conn->rtt_us)
+        return;
+    conn->ledger.looked_ms = now;
+    if (!read_tcp_info(conn, &info))
+        return;
+    struct ledger_sink sink = conn_sink(conn);
+    ledger_acknowledged(&conn->ledger, conn->acked_bytes, &sink);
+    if (conn->ledger.pushes_open && now - conn->renewed_ms >= RENEW_MS) {
+        conn->renewed_ms = now;
+        ledger_renew(&conn->ledger, &conn->worker->pushes);
+    }
+}
+
+void conn_path_facts(struct conn *conn, struct client_facts *facts)
+{
+    struct tcp_info info;
+    if (!read_tcp_info(conn, &info))
+        return;
+    facts->rtt_us = info.tcpi_rtt;
+    facts->cwnd_bytes = info.tcpi_snd_cwnd * info.tcpi_snd_mss;
+    facts->bandwidth_bps = info.tcpi_delivery_rate * 8;
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool waits_for_peer(const struct conn *conn)
+{
+    return conn->send.armed || (conn->http2 && http2_open_streams(conn->http2) > 0);
+}
+
+/* The time at which on_timer has something to do. */
+static void set_deadline(struct conn *conn)
+{
+    const struct config_limits *limits = &conn->worker->config->limits;
+    uint64_t deadline = UINT64_MAX;
+    if (conn->state < CONN_OPEN)
+        deadline = conn->opened_ms + limits->handshake;
+    else if (!waits_for_peer(conn))
+        deadline = conn->active_ms + limits->idle;
+    if (waits_for_peer(conn))
+        deadline = sooner(deadline, conn->progress_ms + limits->send_progress);
+    if (conn->header_ms)
+        deadline = sooner(deadline, conn->header_ms + limits->header);
+    if (conn->notice_ms && !conn->goaway_sent)
+        deadline = sooner(deadline, conn->notice_ms + NOTICE_MS);
+    if (conn->ledger.open || conn->receiving)
+        deadline = sooner(deadline, now_ms(conn) + LOOK_MS);
+    timer_set(&conn->worker->timers, &conn->timer, deadline);
+}
+
+static void give_up(struct conn *conn, enum counter counter)
+{
+    stats_add(conn->worker->stats, counter, 1);
+    name_peer(conn);
+    log_failure(conn, stats_prose(counter));
+    conn_abort(conn);
+}
+
+/* No output was taken for the limit's time: unless the peer's kernel did acknowledge some meanwhile,
+ * which a single large send does not show. */
+static void check_progress(struct conn *conn)
+{
+    struct tcp_info info;
+    uint64_t acked = conn->acked_bytes;
+    if (conn->send.armed && read_tcp_info(conn, &info) && conn->acked_bytes > acked)
+        conn->progress_ms = now_ms(conn);
+    else if (!conn->send.armed && streams_need_no_window(conn))
+        conn->progress_ms = now_ms(conn); /* it is this side that has nothing to send yet */
+    else
+        give_up(conn, COUNTER_limit_send);
+}
+
+static void end_idle(struct conn *conn)
+{
+    stats_add(conn->worker->stats, COUNTER_limit_idle, 1);
+    if (conn->http2)
+        http2_goaway(conn->http2, HTTP2_NO_ERROR);
+    conn_finish(conn);
+}
+
+static void second_goaway(struct conn *conn)
+{
+    if (conn->goaway_sent)
+        return;
+    conn->goaway_sent = true;
+    http2_goaway(conn->http2, HTTP2_NO_ERROR);
+    conn_dirty(conn);
+}
+
+static void check_deadlines(struct conn *conn)
+{
+    const struct config_limits *limits = &conn->worker->config->limits;
+    uint64_t now = now_ms(conn);
+    if (conn->state < CONN_OPEN && now >= conn->opened_ms + limits->handshake)
+        give_up(conn, COUNTER_limit_handshake);
+    else if (conn->header_ms && now >= conn->header_ms + limits->header)
+        give_up(conn, COUNTER_limit_header);
+    else if (conn->state == CONN_OPEN && !waits_for_peer(conn) &&
+             now >= conn->active_ms + limits->idle)
+        end_idle(conn);
+    else if (waits_for_peer(conn) && now >= conn->progress_ms + limits->send_progress)
+        check_progress(conn);
+    if (conn->state == CONN_CLOSING)
+        return;
+    if (conn->receiving)
+        streams_check_receiving(conn);
+    if (conn->notice_ms && now >= conn->notice_ms + NOTICE_MS)
+        second_goaway(conn);
+    if (conn->ledger.open)
+        conn_look(conn);
+    conn_dirty(conn);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, timer));
+    if (conn->state != CONN_LINGERING) {
+        check_deadlines(conn);
+        return;
+    }
+    conn_look(conn);
+    if (now_ms(conn) >= conn->ended_ms + LINGER_MS)
+        conn_abort(conn);
+    else
+        timer_set(&conn->worker->timers, timer, conn->ended_ms + LINGER_MS);
+}
+
+/* ---- draining and events ---- */
+
+void conn_drain(struct conn *conn)
+{
+    if (conn->state >= CONN_ENDING || conn->notice_ms)
+        return;
+    if (!conn->http2)
+        return; /* still shaking hands: the session will begin with the notice */
+    conn->notice_ms = now_ms(conn);
+    http2_shutdown_notice(conn->http2);
+    conn_dirty(conn);
+}
+
+void conn_on_ping_acknowledged(void *connection)
+{
+    struct conn *conn = connection;
+    if (conn->notice_ms)
+        second_goaway(conn);
+}
+
+void conn_on_settings(void *connection)
+{
+    conn_dirty(connection);
+}
+
+void conn_on_goaway(void *connection, int32_t last, uint32_t error)
+{
+    struct conn *conn = connection;
+    (void)last, (void)error;
+    conn->goaway_received = true; /* no new promise (RFC 9113 6.8) */
+    conn_dirty(conn);
+}

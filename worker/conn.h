@@ -1,0 +1,103 @@
+/* One connection: its socket, its bytes in and out, its deadlines. What the bytes mean is tls.c's
+ * and http2.c's to say, what to answer stream.c's.
+ *
+ * A connection is freed once its last operation has completed. Everything that must go out is
+ * gathered during a wake-up and sent by conn_flush at its end: at most one send each. */
+#ifndef HERALD_CONN_H
+#define HERALD_CONN_H
+
+#include "policy/identity.h"
+#include "worker/guard.h"
+#include "worker/http2.h"
+#include "worker/ledger.h"
+#include "worker/worker.h"
+
+#include <stdbool.h>
+
+enum conn_state {
+#define CONN_STATE(name, prose) CONN_##name,
+#include "worker/conn_states.def"
+#undef CONN_STATE
+    CONN_STATES
+};
+
+struct conn {
+    struct worker *worker;
+    struct conn *next, *previous; /* in worker->conns */
+    struct conn *next_dirty;
+    struct conn *next_starved;
+    bool dirty, starved;
+
+    int fd;
+    enum conn_state state;
+    struct ring_op recv;
+    struct ring_op send;
+    struct outbox *outbox; /* being sent; NULL when nothing is */
+    size_t sending;        /* bytes of it */
+    uint64_t queued_bytes; /* handed to the socket since the connection began */
+
+    struct tls *tls; /* NULL in cleartext */
+    struct http2 *http2;
+    struct guard guard;
+    unsigned preface_matched; /* bytes of the preface seen so far */
+
+    struct timer timer;
+    uint64_t opened_ms;
+    uint64_t active_ms;   /* the last time a stream was open or a frame came */
+    uint64_t progress_ms; /* the last time the peer took output */
+    uint64_t header_ms;   /* when the header block under way began; 0: none */
+    uint64_t ended_ms;    /* when lingering began */
+    uint64_t notice_ms;   /* when the GOAWAY notice went out; 0: not draining */
+    uint64_t acked_bytes; /* last read from TCP_INFO */
+    bool goaway_sent;     /* the second GOAWAY, with the real last stream */
+    bool goaway_received;
+    uint32_t rtt_us; /* last read from TCP_INFO; 0: not yet */
+
+    struct stream *streams; /* every stream of the connection, doubly linked */
+    unsigned receiving;     /* streams whose request content is still coming */
+
+    struct ledger ledger;
+    uint64_t renewed_ms; /* when claims were last renewed */
+    bool has_id;         /* `id` was minted or came with the TLS session */
+    struct client_id id;
+    unsigned promises, refusals; /* of this connection: half refused switches pushes off */
+    bool push_off;
+    char peer[48]; /* address, for the log */
+};
+
+/* Takes an accepted socket. Closes it when the worker is full or memory runs out. */
+void conn_open(struct worker *worker, int fd, bool tls);
+
+/* There is something to send or to decide at the end of this wake-up. */
+void conn_dirty(struct conn *conn);
+
+/* Sends what is ready, and moves the connection on when nothing is. */
+void conn_flush(struct conn *conn);
+
+/* Ends the connection in order: what is queued is sent, then it is closed. */
+void conn_finish(struct conn *conn);
+
+/* Ends it now. */
+void conn_abort(struct conn *conn);
+
+/* First step of draining: the notice. The second follows when the peer has seen it. */
+void conn_drain(struct conn *conn);
+
+/* Frees a connection whose operations have all completed; from the loop only. */
+void conn_destroy(struct conn *conn);
+
+/* Reads TCP_INFO if it is due (at most once a round trip), and settles what was acknowledged. */
+void conn_look(struct conn *conn);
+
+/* Where the connection's pushes settle. */
+struct ledger_sink conn_sink(struct conn *conn);
+
+/* The events that conn.c answers itself; stream.c puts them into struct http2_events. */
+void conn_on_settings(void *connection);
+void conn_on_goaway(void *connection, int32_t last, uint32_t error);
+void conn_on_ping_acknowledged(void *connection);
+
+/* The round trip, congestion window and delivery rate, read now. */
+void conn_path_facts(struct conn *conn, struct client_facts *facts);
+
+#endif

@@ -1,0 +1,90 @@
+#include "worker/guard.h"
+
+#include <stdbool.h>
+
+#define RESETS_JUDGED_FROM 200 /* streams: from here on half of them reset is too many */
+#define SERVER_RESETS_WINDOW_S 30
+
+static void fill(struct guard_bucket *bucket, uint64_t burst, uint64_t now_ms)
+{
+    bucket->milli_tokens = burst * 1000;
+    bucket->filled_ms = now_ms;
+}
+
+void guard_init(struct guard *guard, const struct config_limits *limits, const uint64_t *now_ms)
+{
+    *guard = (struct guard){.limits = limits, .now_ms = now_ms};
+    fill(&guard->ping, limits->ping_rate, *now_ms);
+    fill(&guard->settings, limits->settings_rate, *now_ms);
+    fill(&guard->resets, limits->reset_burst, *now_ms);
+    fill(&guard->server_resets, limits->server_resets, *now_ms);
+}
+
+/* `rate_milli`: thousandths of a token a millisecond, that is tokens a second. */
+static bool take(struct guard_bucket *bucket, uint64_t burst, uint64_t rate_milli, uint64_t now_ms)
+{
+    uint64_t most = burst * 1000;
+    uint64_t earned = (now_ms - bucket->filled_ms) * rate_milli;
+    bucket->filled_ms = now_ms;
+    bucket->milli_tokens = bucket->milli_tokens + earned > most ? most
+                                                                : bucket->milli_tokens + earned;
+    if (bucket->milli_tokens < 1000)
+        return false;
+    bucket->milli_tokens -= 1000;
+    return true;
+}
+
+static bool trip(struct guard *guard, enum counter counter)
+{
+    guard->failed = true;
+    guard->tripped = counter;
+    return false;
+}
+
+static bool count_client_reset(struct guard *guard)
+{
+    const struct config_limits *limits = guard->limits;
+    guard->resets_total++;
+    if (!take(&guard->resets, limits->reset_burst, limits->reset_rate, *guard->now_ms))
+        return false;
+    return guard->requests < RESETS_JUDGED_FROM || guard->resets_total * 2 < guard->requests;
+}
+
+bool guard_count(struct guard *guard, enum guard_event event)
+{
+    const struct config_limits *limits = guard->limits;
+    uint64_t now_ms = *guard->now_ms;
+    switch (event) {
+    case GUARD_PING:
+        return take(&guard->ping, limits->ping_rate, limits->ping_rate, now_ms) ||
+               trip(guard, COUNTER_limit_ping);
+    case GUARD_SETTINGS:
+        return take(&guard->settings, limits->settings_rate, limits->settings_rate, now_ms) ||
+               trip(guard, COUNTER_limit_settings);
+    case GUARD_PRIORITY:
+        return ++guard->priorities <=
+                   limits->priority_base + limits->priority_per_request * guard->requests ||
+               trip(guard, COUNTER_limit_priority);
+    case GUARD_WINDOW_UPDATE:
+        return ++guard->window_updates <= limits->window_update_base + guard->bytes_sent / 1024 ||
+               trip(guard, COUNTER_limit_window_update);
+    case GUARD_EMPTY_DATA:
+        return ++guard->empty_data <= limits->empty_data || trip(guard, COUNTER_limit_empty_data);
+    case GUARD_DATA:
+        guard->empty_data = 0;
+        return true;
+    case GUARD_CLIENT_RESET:
+        return count_client_reset(guard) || trip(guard, COUNTER_limit_reset);
+    case GUARD_SERVER_RESET:
+        /* The whole allowance comes back over the window. */
+        return take(&guard->server_resets, limits->server_resets,
+                    limits->server_resets / SERVER_RESETS_WINDOW_S + 1, now_ms) ||
+               trip(guard, COUNTER_limit_server_reset);
+    case GUARD_REQUEST:
+        guard->requests++;
+        return true;
+    case GUARD_EVENTS:
+        break;
+    }
+    return true;
+}

@@ -1,0 +1,48 @@
+/* One connection's account of misbehaviour: frames that are cheap to send and dear to answer are
+ * counted here against the config's limits. Pure arithmetic on the loop's clock. */
+#ifndef HERALD_GUARD_H
+#define HERALD_GUARD_H
+
+#include "master/handoff/config.h"
+#include "master/handoff/stats.h"
+
+#include <stdint.h>
+
+enum guard_event {
+    GUARD_PING,
+    GUARD_SETTINGS,
+    GUARD_PRIORITY,
+    GUARD_WINDOW_UPDATE,
+    GUARD_EMPTY_DATA,
+    GUARD_DATA,         /* with content: ends a run of empty ones */
+    GUARD_CLIENT_RESET,
+    GUARD_SERVER_RESET, /* an error of the peer's made the server reset a stream */
+    GUARD_REQUEST,
+    GUARD_EVENTS
+};
+
+/* Tokens that come back with time: a burst of `burst`, then `rate` a second. */
+struct guard_bucket {
+    uint64_t milli_tokens;
+    uint64_t filled_ms;
+};
+
+struct guard {
+    const struct config_limits *limits;
+    const uint64_t *now_ms;  /* the loop's clock */
+    struct guard_bucket ping, settings, resets, server_resets;
+    uint64_t priorities, window_updates, requests;
+    uint64_t resets_total;   /* streams that the client reset before their response ended */
+    uint64_t bytes_sent;     /* response content: earns WINDOW_UPDATEs */
+    unsigned empty_data;     /* in a row */
+    enum counter tripped;    /* the limit's counter, once one was passed */
+    bool failed;
+};
+
+void guard_init(struct guard *guard, const struct config_limits *limits, const uint64_t *now_ms);
+
+/* Counts one event. Returns true while the peer is within its limits; after the first false the
+ * connection is to end with ENHANCE_YOUR_CALM, and `tripped` names the limit. */
+bool guard_count(struct guard *guard, enum guard_event event);
+
+#endif

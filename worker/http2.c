@@ -1,0 +1,744 @@
+#include "worker/http2.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GAPS_MAX 8        /* runs of stream ids that the peer passed over */
+#define RESETS_KEPT 32    /* ids of the streams that this side reset last */
+#define FIELDS_OUT_MAX 40 /* fields of a response or promised request */
+#define FAILURE_MAX 160
+#define LISTS_KEPT 256 /* free header lists kept by the worker */
+
+struct http2_context {
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option;
+    const struct http2_events *events;
+    const struct config_limits *limits;
+    struct header_list *free_lists;
+    unsigned free_count;
+};
+
+struct http2 {
+    nghttp2_session *session;
+    struct http2_context *context;
+    struct guard *guard;
+    void *connection;
+
+    struct header_list *building; /* of the request whose header block is under way */
+    int32_t building_id;
+    bool in_header_block;
+
+    /* Where http2_produce writes; between calls only `pending` matters. */
+    uint8_t *out;
+    size_t room;
+    size_t used;
+    struct span pending; /* what mem_send returned and didn't fit: nghttp2's, until its next call */
+
+    int32_t last_id; /* the highest stream id that the client used */
+    struct {
+        int32_t first, last;
+    } gaps[GAPS_MAX];
+    unsigned gaps_count;
+    int32_t resets[RESETS_KEPT];
+    unsigned resets_next;
+
+    unsigned open_streams;
+    bool terminated;
+    char failure[FAILURE_MAX];
+};
+
+/* ---- header lists ---- */
+
+static struct header_list *header_list_take(struct http2_context *context)
+{
+    struct header_list *list = context->free_lists;
+    if (list) {
+        context->free_lists = list->next_free;
+        context->free_count--;
+    } else {
+        list = malloc(sizeof(*list));
+        if (!list)
+            return NULL;
+    }
+    memset(list, 0, offsetof(struct header_list, inline_fields));
+    list->fields = list->inline_fields;
+    list->owners = list->inline_owners;
+    list->room = HTTP2_FIELDS_INLINE;
+    return list;
+}
+
+void header_list_release(struct http2_context *context, struct header_list *list)
+{
+    if (!list)
+        return;
+    for (unsigned i = 0; i < list->owners_count; i++)
+        nghttp2_rcbuf_decref(list->owners[i]);
+    if (list->fields != list->inline_fields) {
+        free(list->fields);
+        free(list->owners);
+    }
+    if (context->free_count >= LISTS_KEPT) {
+        free(list);
+        return;
+    }
+    list->next_free = context->free_lists;
+    context->free_lists = list;
+    context->free_count++;
+}
+
+/* Moves the list to the heap, once, at the full size that the limit allows. */
+static bool header_list_grow(struct header_list *list, uint64_t fields_max)
+{
+    struct field *fields = malloc(fields_max * sizeof(*fields));
+    struct nghttp2_rcbuf **owners = malloc((2 * fields_max + 12) * sizeof(struct nghttp2_rcbuf *));
+    if (!fields || !owners) {
+        free(fields);
+        free(owners);
+        return false;
+    }
+    memcpy(fields, list->fields, list->count * sizeof(*fields));
+    memcpy(owners, list->owners, list->owners_count * sizeof(struct nghttp2_rcbuf *));
+    list->fields = fields;
+    list->owners = owners;
+    list->room = (unsigned)fields_max;
+    return true;
+}
+
+static struct span span_of_rcbuf(nghttp2_rcbuf *buffer)
+{
+    nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
+    return (struct span){(const char *)vec.base, vec.len};
+}
+
+/* Keeps a text that lives in nghttp2's table or was decoded for this field. */
+static void own(struct header_list *list, nghttp2_rcbuf *buffer)
+{
+    nghttp2_rcbuf_incref(buffer);
+    list->owners[list->owners_count++] = buffer;
+}
+
+static struct span *pseudo_field(struct header_list *list, struct span name)
+{
+    switch (name.length > 1 ? name.data[1] : 0) {
+    case 'm':
+        return &list->method;
+    case 's':
+        return &list->scheme;
+    case 'a':
+        return &list->authority;
+    case 'p':
+        return name.length == 5 ? &list->target : NULL; /* not :protocol */
+    default:
+        return NULL;
+    }
+}
+
+static void header_list_add(struct header_list *list, const struct config_limits *limits,
+                            nghttp2_rcbuf *name_buffer, nghttp2_rcbuf *value_buffer)
+{
+    struct span name = span_of_rcbuf(name_buffer);
+    struct span value = span_of_rcbuf(value_buffer);
+    list->seen++;
+    list->bytes += name.length + value.length + 32;
+    if (list->seen > limits->header_fields || list->bytes > limits->header_bytes)
+        list->too_large = true;
+    if (list->too_large)
+        return;
+    if (name.length && name.data[0] == ':') {
+        struct span *pseudo = pseudo_field(list, name);
+        if (pseudo && !pseudo->data) {
+            *pseudo = value;
+            own(list, value_buffer);
+        }
+        return;
+    }
+    if (list->count == list->room && !header_list_grow(list, limits->header_fields)) {
+        list->too_large = true;
+        return;
+    }
+    if (!list->host.data && span_equal(name, SPAN_LITERAL("host")))
+        list->host = value;
+    list->fields[list->count++] = (struct field){name, value};
+    if (!nghttp2_rcbuf_is_static(name_buffer))
+        own(list, name_buffer);
+    own(list, value_buffer);
+}
+
+/* ---- receiving ---- */
+
+static void terminate(struct http2 *http2, enum http2_error error, const char *why)
+{
+    if (http2->terminated)
+        return;
+    http2->terminated = true;
+    snprintf(http2->failure, sizeof(http2->failure), "%s", why);
+    nghttp2_session_terminate_session(http2->session, error);
+}
+
+static void note_gap(struct http2 *http2, int32_t id)
+{
+    if (id > http2->last_id + 2 || (http2->last_id == 0 && id > 1)) {
+        unsigned at = http2->gaps_count < GAPS_MAX ? http2->gaps_count++ : GAPS_MAX - 1;
+        http2->gaps[at].first = http2->last_id ? http2->last_id + 2 : 1;
+        http2->gaps[at].last = id - 2;
+    }
+    http2->last_id = id;
+}
+
+static bool in_gap(const struct http2 *http2, int32_t id)
+{
+    for (unsigned i = 0; i < http2->gaps_count; i++)
+        if (id >= http2->gaps[i].first && id <= http2->gaps[i].last)
+            return true;
+    return false;
+}
+
+static bool reset_by_us(const struct http2 *http2, int32_t id)
+{
+    for (unsigned i = 0; i < RESETS_KEPT; i++)
+        if (http2->resets[i] == id)
+            return true;
+    return false;
+}
+
+/* HEADERS and DATA on streams that are closed, or were skipped and thereby closed: nghttp2 ignores
+ * them. RFC 9113 5.1 and 5.1.1 want the connection ended, but for a stream that this side has
+ * reset, whose frames may still be under way. */
+static int check_stream_id(struct http2 *http2, const nghttp2_frame_hd *hd)
+{
+    int32_t id = hd->stream_id;
+    if (id % 2 == 0)
+        return 0;
+    if (id > http2->last_id) {
+        if (hd->type == NGHTTP2_HEADERS)
+            note_gap(http2, id);
+        return 0;
+    }
+    if (nghttp2_session_get_stream_user_data(http2->session, id) || reset_by_us(http2, id) ||
+        http2->in_header_block)
+        return 0;
+    if (hd->type == NGHTTP2_HEADERS && in_gap(http2, id)) {
+        terminate(http2, HTTP2_PROTOCOL_ERROR, "HEADERS on a stream id that was passed over");
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    terminate(http2, (enum http2_error)NGHTTP2_STREAM_CLOSED, "a frame on a closed stream");
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* What a frame of this kind costs the peer's account, or GUARD_EVENTS for nothing. */
+static enum guard_event guard_event_of(const nghttp2_frame_hd *hd)
+{
+    switch (hd->type) {
+    case NGHTTP2_PING:
+        return GUARD_PING;
+    case NGHTTP2_SETTINGS:
+        return GUARD_SETTINGS;
+    case NGHTTP2_PRIORITY:
+    case NGHTTP2_PRIORITY_UPDATE:
+        return GUARD_PRIORITY;
+    case NGHTTP2_WINDOW_UPDATE:
+        return GUARD_WINDOW_UPDATE;
+    case NGHTTP2_RST_STREAM:
+        return hd->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_EVENTS;
+    case NGHTTP2_DATA:
+        return hd->length || hd->flags & NGHTTP2_FLAG_END_STREAM ? GUARD_DATA : GUARD_EMPTY_DATA;
+    default:
+        return GUARD_EVENTS;
+    }
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    enum guard_event event = guard_event_of(hd);
+    (void)session;
+    if (http2->terminated)
+        return 0;
+    if (event != GUARD_EVENTS && !guard_count(http2->guard, event)) {
+        terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA) {
+        int rc = check_stream_id(http2, hd);
+        if (rc)
+            return rc;
+    }
+    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION)
+        http2->in_header_block = !(hd->flags & NGHTTP2_FLAG_END_HEADERS);
+    return 0;
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    int32_t id = frame->hd.stream_id;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0; /* trailers are read over */
+    http2->building = header_list_take(http2->context);
+    http2->building_id = id;
+    void *stream = http2->building ? http2->context->events->begin(http2->connection, id) : NULL;
+    if (!stream) {
+        header_list_release(http2->context, http2->building);
+        http2->building = NULL;
+        http2_reset(http2, id, HTTP2_REFUSED_STREAM);
+        return 0;
+    }
+    http2->open_streams++;
+    nghttp2_session_set_stream_user_data(session, id, stream);
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                     nghttp2_rcbuf *value, uint8_t flags, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    (void)session, (void)flags;
+    if (http2->building && http2->building_id == frame->hd.stream_id)
+        header_list_add(http2->building, http2->context->limits, name, value);
+    return 0;
+}
+
+static void request_complete(struct http2 *http2, const nghttp2_frame *frame, void *stream)
+{
+    struct header_list *list = http2->building;
+    http2->building = NULL;
+    guard_count(http2->guard, GUARD_REQUEST);
+    http2->context->events->request(stream, list, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    const struct http2_events *events = http2->context->events;
+    int32_t id = frame->hd.stream_id;
+    void *stream = id ? nghttp2_session_get_stream_user_data(session, id) : NULL;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        if (!stream)
+            break;
+        if (frame->headers.cat == NGHTTP2_HCAT_REQUEST && http2->building)
+            request_complete(http2, frame, stream);
+        else if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            events->request_end(stream);
+        break;
+    case NGHTTP2_DATA:
+        if (stream && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            events->request_end(stream);
+        break;
+    case NGHTTP2_RST_STREAM:
+        events->reset(http2->connection, stream, id, frame->rst_stream.error_code);
+        break;
+    case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+            events->settings(http2->connection);
+        break;
+    case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+            events->ping_acknowledged(http2->connection);
+        break;
+    case NGHTTP2_GOAWAY:
+        events->goaway(http2->connection, frame->goaway.last_stream_id, frame->goaway.error_code);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                         size_t length, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    void *stream = nghttp2_session_get_stream_user_data(session, id);
+    (void)flags;
+    if (stream)
+        http2->context->events->content(stream, data, length);
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    void *stream = nghttp2_session_get_stream_user_data(session, id);
+    if (http2->building && http2->building_id == id) {
+        header_list_release(http2->context, http2->building);
+        http2->building = NULL;
+    }
+    if (!stream)
+        return 0;
+    nghttp2_session_set_stream_user_data(session, id, NULL);
+    http2->open_streams--;
+    http2->context->events->close(stream, error);
+    return 0;
+}
+
+static int on_error(nghttp2_session *session, int code, const char *text, size_t length,
+                    void *user_data)
+{
+    struct http2 *http2 = user_data;
+    (void)session, (void)code;
+    if (!http2->terminated)
+        snprintf(http2->failure, sizeof(http2->failure), "%.*s", (int)length, text);
+    return 0;
+}
+
+int http2_receive(struct http2 *http2, const void *data, size_t length)
+{
+    if (http2->terminated)
+        return -EPROTO;
+    ssize_t taken = nghttp2_session_mem_recv(http2->session, data, length);
+    if (taken == NGHTTP2_ERR_FLOODED)
+        terminate(http2, HTTP2_ENHANCE_YOUR_CALM, "flooded with frames that want an answer");
+    else if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+        terminate(http2, HTTP2_PROTOCOL_ERROR, "not a connection preface (RFC 9113 3.4)");
+    else if (taken < 0)
+        terminate(http2, HTTP2_INTERNAL_ERROR, nghttp2_strerror((int)taken));
+    if (http2->guard->failed)
+        terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
+    return http2->terminated ? -EPROTO : 0;
+}
+
+/* ---- sending ---- */
+
+static ssize_t read_content(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t length,
+                            uint32_t *flags, nghttp2_data_source *source, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    bool last = false;
+    (void)session, (void)id, (void)buffer;
+    ptrdiff_t n = http2->context->events->available(source->ptr, length, &last);
+    if (n == -EAGAIN)
+        return NGHTTP2_ERR_DEFERRED;
+    if (n < 0)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (last)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return n;
+}
+
+static int send_content(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,
+                        size_t length, nghttp2_data_source *source, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    (void)session, (void)frame;
+    if (http2->room - http2->used < 9 + length)
+        return NGHTTP2_ERR_WOULDBLOCK;
+    memcpy(http2->out + http2->used, header, 9);
+    http2->context->events->take(source->ptr, http2->out + http2->used + 9, length);
+    http2->used += 9 + length;
+    http2->guard->bytes_sent += length;
+    return 0;
+}
+
+static void note_reset(struct http2 *http2, int32_t id)
+{
+    http2->resets[http2->resets_next++ % RESETS_KEPT] = id;
+}
+
+static void count_reset_sent(struct http2 *http2, int32_t id, uint32_t error)
+{
+    if (!reset_by_us(http2, id))
+        note_reset(http2, id);
+    if (error != HTTP2_NO_ERROR && error != HTTP2_CANCEL && error != HTTP2_INTERNAL_ERROR)
+        guard_count(http2->guard, GUARD_SERVER_RESET);
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    struct http2 *http2 = user_data;
+    const struct http2_events *events = http2->context->events;
+    void *stream;
+    switch (frame->hd.type) {
+    case NGHTTP2_PUSH_PROMISE:
+        stream = nghttp2_session_get_stream_user_data(session,
+                                                      frame->push_promise.promised_stream_id);
+        http2->open_streams++;
+        if (stream)
+            events->promised(stream);
+        break;
+    case NGHTTP2_RST_STREAM:
+        count_reset_sent(http2, frame->hd.stream_id, frame->rst_stream.error_code);
+        break;
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            break;
+        stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        if (stream)
+            events->response_end(stream);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* A promise whose stream could not be opened any more: nghttp2 has no stream for it, so that
+ * on_stream_close does not come. Its user data travels in the frame's auxiliary data, which is
+ * not public, so the events' owner finds the stream by its id. */
+static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                             void *user_data)
+{
+    struct http2 *http2 = user_data;
+    (void)session, (void)error;
+    if (frame->hd.type == NGHTTP2_PUSH_PROMISE)
+        http2->context->events->not_promised(http2->connection,
+                                             frame->push_promise.promised_stream_id);
+    return 0;
+}
+
+/* Copies what fits of the pending output. Returns false when the room is used up. */
+static bool drain_pending(struct http2 *http2)
+{
+    size_t fits = http2->room - http2->used;
+    size_t n = http2->pending.length < fits ? http2->pending.length : fits;
+    if (n)
+        memcpy(http2->out + http2->used, http2->pending.data, n);
+    http2->used += n;
+    http2->pending = span_after(http2->pending, n);
+    return http2->pending.length == 0;
+}
+
+ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
+{
+    assert(room >= HTTP2_ROOM_MIN);
+    http2->out = out;
+    http2->room = room;
+    http2->used = 0;
+    while (drain_pending(http2)) {
+        const uint8_t *data;
+        ssize_t n = nghttp2_session_mem_send(http2->session, &data);
+        if (n < 0)
+            return -ENOMEM;
+        if (n == 0)
+            break;
+        http2->pending = span_make(data, (size_t)n);
+    }
+    if (http2->guard->failed)
+        terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
+    return (ptrdiff_t)http2->used;
+}
+
+bool http2_wants_write(const struct http2 *http2)
+{
+    return http2->pending.length || nghttp2_session_want_write(http2->session);
+}
+
+bool http2_done(const struct http2 *http2)
+{
+    return !http2->pending.length && !nghttp2_session_want_read(http2->session) &&
+           !nghttp2_session_want_write(http2->session);
+}
+
+#define NO_COPY (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+
+static nghttp2_nv nv_make(struct span name, struct span value)
+{
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.data,
+                        value.length ? (uint8_t *)(uintptr_t)value.data : (uint8_t *)(uintptr_t) "",
+                        name.length, value.length, NO_COPY};
+}
+
+static size_t nv_fill(nghttp2_nv *nva, size_t at, const struct field *fields, size_t count)
+{
+    for (size_t i = 0; i < count && at < FIELDS_OUT_MAX; i++)
+        nva[at++] = nv_make(fields[i].name, fields[i].value);
+    return at;
+}
+
+/* The common statuses as static text; others are copied by nghttp2. */
+static nghttp2_nv nv_status(int status, char *digits)
+{
+    snprintf(digits, 4, "%03d", status);
+    nghttp2_nv nv = nv_make(SPAN_LITERAL(":status"),
+                            status == 200 ? SPAN_LITERAL("200") : span_make(digits, 3));
+    if (status != 200)
+        nv.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+    return nv;
+}
+
+static int error_of(int rc)
+{
+    return rc == 0 ? 0 : rc == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
+}
+
+int http2_inform(struct http2 *http2, int32_t id, int status, const struct field *fields,
+                 size_t count)
+{
+    char digits[8];
+    nghttp2_nv nva[FIELDS_OUT_MAX];
+    nva[0] = nv_status(status, digits);
+    count = nv_fill(nva, 1, fields, count);
+    return error_of(nghttp2_submit_headers(http2->session, NGHTTP2_FLAG_NONE, id, NULL, nva, count,
+                                           NULL) < 0
+                        ? NGHTTP2_ERR_INVALID_ARGUMENT
+                        : 0);
+}
+
+int http2_respond(struct http2 *http2, int32_t id, int status, const struct field *fields,
+                  size_t count, bool content)
+{
+    char digits[8];
+    nghttp2_nv nva[FIELDS_OUT_MAX];
+    nghttp2_data_provider provider = {
+        .source.ptr = nghttp2_session_get_stream_user_data(http2->session, id),
+        .read_callback = read_content};
+    nva[0] = nv_status(status, digits);
+    count = nv_fill(nva, 1, fields, count);
+    return error_of(
+        nghttp2_submit_response(http2->session, id, nva, count, content ? &provider : NULL));
+}
+
+void http2_resume(struct http2 *http2, int32_t id)
+{
+    nghttp2_session_resume_data(http2->session, id);
+}
+
+int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
+                      struct span authority, struct span target, const struct field *fields,
+                      size_t count, void *stream)
+{
+    nghttp2_nv nva[FIELDS_OUT_MAX] = {
+        nv_make(SPAN_LITERAL(":method"), SPAN_LITERAL("GET")),
+        nv_make(SPAN_LITERAL(":scheme"), scheme),
+        nv_make(SPAN_LITERAL(":authority"), authority),
+        nv_make(SPAN_LITERAL(":path"), target),
+    };
+    count = nv_fill(nva, 4, fields, count);
+    int32_t id = nghttp2_submit_push_promise(http2->session, NGHTTP2_FLAG_NONE, parent, nva, count,
+                                             stream);
+    return id < 0 ? (id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL) : id;
+}
+
+void http2_prioritize(struct http2 *http2, int32_t id, uint8_t urgency, bool incremental)
+{
+    nghttp2_extpri priority = {.urgency = urgency, .inc = incremental};
+    nghttp2_session_change_extpri_stream_priority(http2->session, id, &priority, 1);
+}
+
+void http2_reset(struct http2 *http2, int32_t id, enum http2_error error)
+{
+    note_reset(http2, id);
+    nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, id, error);
+}
+
+void http2_shutdown_notice(struct http2 *http2)
+{
+    nghttp2_submit_shutdown_notice(http2->session);
+    nghttp2_submit_ping(http2->session, NGHTTP2_FLAG_NONE, NULL);
+}
+
+void http2_goaway(struct http2 *http2, enum http2_error error)
+{
+    nghttp2_submit_goaway(http2->session, NGHTTP2_FLAG_NONE,
+                          nghttp2_session_get_last_proc_stream_id(http2->session), error, NULL, 0);
+}
+
+bool http2_push_enabled(const struct http2 *http2)
+{
+    return nghttp2_session_get_remote_settings(http2->session, NGHTTP2_SETTINGS_ENABLE_PUSH) != 0;
+}
+
+uint32_t http2_streams_max(const struct http2 *http2)
+{
+    return nghttp2_session_get_remote_settings(http2->session,
+                                               NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+unsigned http2_open_streams(const struct http2 *http2)
+{
+    return http2->open_streams;
+}
+
+bool http2_in_header_block(const struct http2 *http2)
+{
+    return http2->in_header_block;
+}
+
+const char *http2_failure(const struct http2 *http2)
+{
+    return http2->failure;
+}
+
+/* ---- life ---- */
+
+struct http2 *http2_create(struct http2_context *context, struct guard *guard, void *connection)
+{
+    struct http2 *http2 = calloc(1, sizeof(*http2));
+    if (!http2)
+        return NULL;
+    *http2 = (struct http2){.context = context, .guard = guard, .connection = connection};
+    nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)context->limits->streams},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)context->limits->header_bytes},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    if (nghttp2_session_server_new2(&http2->session, context->callbacks, http2, context->option)) {
+        free(http2);
+        return NULL;
+    }
+    if (nghttp2_submit_settings(http2->session, NGHTTP2_FLAG_NONE, settings, 3)) {
+        http2_destroy(http2);
+        return NULL;
+    }
+    return http2;
+}
+
+void http2_destroy(struct http2 *http2)
+{
+    if (!http2)
+        return;
+    nghttp2_session_del(http2->session);
+    header_list_release(http2->context, http2->building);
+    free(http2);
+}
+
+static void set_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, send_content);
+    nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
+}
+
+struct http2_context *http2_context_create(const struct http2_events *events,
+                                           const struct config_limits *limits)
+{
+    struct http2_context *context = calloc(1, sizeof(*context));
+    if (!context)
+        return NULL;
+    context->events = events;
+    context->limits = limits;
+    if (nghttp2_session_callbacks_new(&context->callbacks) || nghttp2_option_new(&context->option)) {
+        http2_context_destroy(context);
+        return NULL;
+    }
+    set_callbacks(context->callbacks);
+    nghttp2_option_set_no_closed_streams(context->option, 1);
+    nghttp2_option_set_builtin_recv_extension_type(context->option, NGHTTP2_PRIORITY_UPDATE);
+    return context;
+}
+
+void http2_context_destroy(struct http2_context *context)
+{
+    if (!context)
+        return;
+    nghttp2_session_callbacks_del(context->callbacks);
+    nghttp2_option_del(context->option);
+    while (context->free_lists) {
+        struct header_list *list = context->free_lists;
+        context->free_lists = list->next_free;
+        free(list);
+    }
+    free(context);
+}

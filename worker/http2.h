@@ -1,0 +1,158 @@
+/* HTTP/2 by nghttp2, which is used here only: frames in, events out; responses in, frames out.
+ * One context serves a worker, one struct http2 a connection. Nothing is sent or received here. */
+#ifndef HERALD_HTTP2_H
+#define HERALD_HTTP2_H
+
+#include "master/handoff/config.h"
+#include "master/handoff/span.h"
+#include "policy/request.h"
+#include "worker/guard.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http2_context;
+struct http2;
+struct nghttp2_rcbuf;
+
+/* RFC 9113 7. */
+enum http2_error {
+    HTTP2_NO_ERROR = 0x0,
+    HTTP2_PROTOCOL_ERROR = 0x1,
+    HTTP2_INTERNAL_ERROR = 0x2,
+    HTTP2_REFUSED_STREAM = 0x7,
+    HTTP2_CANCEL = 0x8,
+    HTTP2_ENHANCE_YOUR_CALM = 0xb,
+};
+
+#define HTTP2_PREFACE_LENGTH 24
+#define HTTP2_FIELDS_INLINE 24
+
+/* A request's header list, pseudo-fields apart. It holds nghttp2's own reference-counted texts, so
+ * nothing is copied. Owned by the stream it is given to, until header_list_release. */
+struct header_list {
+    struct header_list *next_free;
+    struct span method, scheme, authority, target; /* pseudo-fields; `target` is :path */
+    struct span host;                               /* the Host field */
+    unsigned count;
+    unsigned room;
+    unsigned seen;        /* fields counted against the limit, those not stored included */
+    size_t bytes;         /* name + value + 32 of each */
+    bool too_large;       /* a limit was passed: nothing more is stored */
+    unsigned owners_count;
+    struct field *fields; /* `room` of them: `inline_fields`, or from the heap */
+    struct nghttp2_rcbuf **owners;
+    struct field inline_fields[HTTP2_FIELDS_INLINE];
+    struct nghttp2_rcbuf *inline_owners[HTTP2_FIELDS_INLINE + 6];
+};
+
+void header_list_release(struct http2_context *context, struct header_list *list);
+
+/* What the session tells. `connection` is what http2_create was given; `stream` what `begin` or
+ * http2_promise associated with the stream. Frames may be submitted inside, sessions not ended. */
+struct http2_events {
+    /* A request begins. Returns the caller's stream, or NULL to refuse it (REFUSED_STREAM). */
+    void *(*begin)(void *connection, int32_t id);
+    /* Its header list is complete; the stream takes the list. `end`: no content follows. */
+    void (*request)(void *stream, struct header_list *list, bool end);
+    /* Request content, borrowed until it returns. */
+    void (*content)(void *stream, const void *data, size_t length);
+    void (*request_end)(void *stream);
+    /* RST_STREAM came. For a stream already gone `stream` is NULL. */
+    void (*reset)(void *connection, void *stream, int32_t id, uint32_t error);
+    /* The stream's last event. */
+    void (*close)(void *stream, uint32_t error);
+
+    /* Response content: how many of the next bytes, at most `max`, can be had now. *last tells
+     * whether they are the final ones. -EAGAIN: http2_resume will be called; other -errno: the
+     * stream is reset with INTERNAL_ERROR. */
+    ptrdiff_t (*available)(void *stream, size_t max, bool *last);
+    /* Copies the next `length` bytes, as many as `available` has just said, into `out`. */
+    void (*take)(void *stream, uint8_t *out, size_t length);
+    /* The final frame of the response was written out. */
+    void (*response_end)(void *stream);
+
+    /* The promise was written out, so the promised stream can be answered; or it was not sent,
+     * because pushes were switched off meanwhile or its parent is gone: no `close` follows then. */
+    void (*promised)(void *stream);
+    void (*not_promised)(void *connection, int32_t id);
+
+    void (*settings)(void *connection);                       /* the peer's SETTINGS arrived */
+    void (*goaway)(void *connection, int32_t last, uint32_t error); /* the peer's GOAWAY */
+    void (*ping_acknowledged)(void *connection);
+};
+
+/* Returns NULL when memory runs out. `events`, `limits` are borrowed for the context's life. */
+struct http2_context *http2_context_create(const struct http2_events *events,
+                                           const struct config_limits *limits);
+void http2_context_destroy(struct http2_context *context);
+
+/* A server session, its SETTINGS queued. `guard` is the connection's account of misbehaviour.
+ * Returns NULL when memory runs out. */
+struct http2 *http2_create(struct http2_context *context, struct guard *guard, void *connection);
+
+/* No `close` comes for streams still open: their owner ends them. NULL is accepted. */
+void http2_destroy(struct http2 *http2);
+
+/* Feeds what the peer sent. Returns 0, or -EPROTO when the connection must end: the GOAWAY is queued
+ * then, and nothing more may be fed. */
+int http2_receive(struct http2 *http2, const void *data, size_t length);
+
+/* Writes queued frames to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN). Returns
+ * their number, 0 when nothing is to be sent now, or -ENOMEM. */
+#define HTTP2_ROOM_MIN (16384 + 9)
+ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room);
+
+/* True when the session needs nothing more: it can be closed once its output is sent. */
+bool http2_done(const struct http2 *http2);
+
+/* True while http2_produce would write something. */
+bool http2_wants_write(const struct http2 *http2);
+
+/* Submits an interim response (103). Spans must live until it was written out. Returns 0 or -ENOMEM,
+ * -EINVAL for a stream that takes none. */
+int http2_inform(struct http2 *http2, int32_t id, int status, const struct field *fields,
+                 size_t count);
+
+/* Submits the response; with `content`, its bytes come through `available` and `take`. The fields'
+ * spans must live until the stream closes. */
+int http2_respond(struct http2 *http2, int32_t id, int status, const struct field *fields,
+                  size_t count, bool content);
+
+/* Content that was not available has become so. */
+void http2_resume(struct http2 *http2, int32_t id);
+
+/* Promises `fields`' request (with :method GET) on the parent. Returns the promised stream's id or a
+ * -errno. The spans must live until `promised` or `not_promised`. (RFC 9113 8.4) */
+int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
+                      struct span authority, struct span target, const struct field *fields,
+                      size_t count, void *stream);
+
+/* A promised stream's RFC 9218 priority: after `promised`. */
+void http2_prioritize(struct http2 *http2, int32_t id, uint8_t urgency, bool incremental);
+
+/* Resets a stream; what is queued of it is dropped. */
+void http2_reset(struct http2 *http2, int32_t id, enum http2_error error);
+
+/* The two steps of RFC 9113 6.8: first the notice (last stream 2^31-1) with a PING, whose
+ * acknowledgement tells that the peer saw it; then the real last stream id. */
+void http2_shutdown_notice(struct http2 *http2);
+void http2_goaway(struct http2 *http2, enum http2_error error);
+
+/* The peer takes promises now (RFC 9113 6.5.2 SETTINGS_ENABLE_PUSH). */
+bool http2_push_enabled(const struct http2 *http2);
+
+/* The peer's SETTINGS_MAX_CONCURRENT_STREAMS: how many pushed streams may be open. */
+uint32_t http2_streams_max(const struct http2 *http2);
+
+/* Streams that are open or half-closed, the client's and pushed ones. */
+unsigned http2_open_streams(const struct http2 *http2);
+
+/* True while a header block has begun and not ended. */
+bool http2_in_header_block(const struct http2 *http2);
+
+/* Why the session failed, for the log; "" when it didn't. */
+const char *http2_failure(const struct http2 *http2);
+
+#endif

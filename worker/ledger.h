@@ -1,0 +1,90 @@
+/* What one connection has sent and not yet seen acknowledged: the way from "sending" to "held".
+ *
+ * An entry is opened when a response begins, sent when its last byte went into the output, settled
+ * when the peer's kernel has acknowledged that byte. A client that cancels may do so after that, so
+ * the last LEDGER_MAX entries are kept, by stream id. */
+#ifndef HERALD_LEDGER_H
+#define HERALD_LEDGER_H
+
+#include "master/handoff/stats.h"
+#include "policy/policy_vm.h"
+#include "policy/push_table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LEDGER_MAX 256 /* a power of two */
+
+enum ledger_state { LEDGER_FREE, LEDGER_SENDING, LEDGER_SENT, LEDGER_SETTLED };
+
+struct ledger_entry {
+    int32_t id;
+    uint8_t state;    /* enum ledger_state */
+    bool pushed;      /* a promise with a claim; else the client's own request */
+    bool believed;    /* the client was believed to hold it when it asked */
+    bool flushed;     /* `offset` is known */
+    uint16_t validator;
+    uint8_t standing; /* enum push_standing */
+    unsigned candidate; /* of the page's decision */
+    uint32_t life_s;
+    uint32_t declined_s;
+    uint64_t offset;  /* SENT: bytes of the connection queued up to and with the response's last */
+    struct push_key key;
+    struct push_token token;
+    struct page *page; /* a reference, when a policy wants to know the result; else NULL */
+};
+
+struct ledger {
+    struct ledger_entry *entries; /* a ring of `room`, NULL until needed */
+    unsigned room;
+    unsigned first, count;
+    unsigned open; /* SENDING or SENT */
+    unsigned pushes_open; /* those of them that are pushed: "promised and unfinished" */
+    uint64_t looked_ms; /* when TCP_INFO was last read */
+};
+
+/* Told of each push's end, for policies and counters. */
+typedef void ledger_result(void *context, struct ledger_entry *entry, enum push_result result);
+
+struct ledger_sink {
+    struct push_table *table;
+    struct stats *stats;
+    ledger_result *result;
+    void *context;
+};
+
+void ledger_finish(struct ledger *ledger); /* nothing may be open */
+
+/* Opens an entry for stream `id`, its claim or note to be filled in by the caller. NULL when
+ * LEDGER_MAX entries are open or memory runs out. Valid until the next open. */
+struct ledger_entry *ledger_open(struct ledger *ledger, int32_t id);
+
+/* Whether another entry can be opened. */
+bool ledger_has_room(const struct ledger *ledger);
+
+struct ledger_entry *ledger_find(struct ledger *ledger, int32_t id);
+
+/* The stream's last byte is in the output that will be flushed next. */
+void ledger_sent(struct ledger *ledger, int32_t id);
+
+/* The output so far has been handed to the kernel, `offset` bytes since the connection began. */
+void ledger_flushed(struct ledger *ledger, uint64_t offset);
+
+/* The peer's kernel has acknowledged `acked` bytes: settles what is complete. */
+void ledger_acknowledged(struct ledger *ledger, uint64_t acked, const struct ledger_sink *sink);
+
+/* The peer reset stream `id`: a promise becomes declined (CANCEL, REFUSED_STREAM) or absent. Also
+ * right for entries that were settled as held. Unknown ids are nothing. */
+void ledger_reset(struct ledger *ledger, int32_t id, uint32_t error,
+                  const struct ledger_sink *sink);
+
+/* The stream failed on this side or was never promised: its entry returns to absent. */
+void ledger_lose(struct ledger *ledger, int32_t id, const struct ledger_sink *sink);
+
+/* The connection ends: what is still open returns to absent. */
+void ledger_abandon(struct ledger *ledger, const struct ledger_sink *sink);
+
+/* Gives the open claims more time: call while bytes progress. */
+void ledger_renew(struct ledger *ledger, struct push_table *table);
+
+#endif

@@ -1,0 +1,361 @@
+#include "worker/page.h"
+
+#include "worker/hints.h"
+#include "worker/manifest.h"
+#include "worker/push.h"
+#include "worker/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define RESOLVE_MS 50    /* candidates found later than this are not pushed with this page */
+#define PAGES_KEPT 64
+
+static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
+                     struct resource *resource);
+static void on_deadline(struct timer *timer);
+
+/* ---- life ---- */
+
+static struct page *page_create(struct stream *stream, const struct policy_list *policies)
+{
+    struct worker *worker = stream->conn->worker;
+    struct page *page = worker->free_pages;
+    if (page)
+        worker->free_pages = page->next_free;
+    else
+        page = malloc(sizeof(*page));
+    if (!page || timers_reserve(&worker->timers, worker->timers.count + 8) < 0) {
+        free(page);
+        return NULL;
+    }
+    memset(page, 0, offsetof(struct page, decision));
+    page->worker = worker;
+    page->stream = stream;
+    page->policies = policies;
+    page->request = stream->request;
+    page->request.context = page;
+    page->references = 1;
+    page->resolving = 0;
+    page->carried_out = false;
+    page->deadline = (struct timer){.fired = on_deadline};
+    page->hints_length = 0;
+    decision_reset(&page->decision);
+    return page;
+}
+
+static void page_destroy(struct page *page)
+{
+    struct worker *worker = page->worker;
+    policy_request_done(worker->policy, &page->request);
+    for (unsigned i = 0; i < page->decision.count; i++)
+        resource_release(page->decision.items[i].resource);
+    header_list_release(worker->http2, page->headers);
+    free(page->long_text);
+    page->next_free = worker->free_pages;
+    worker->free_pages = page;
+}
+
+void pages_finish(struct worker *worker)
+{
+    while (worker->free_pages) {
+        struct page *page = worker->free_pages;
+        worker->free_pages = page->next_free;
+        free(page);
+    }
+}
+
+struct page *page_hold(struct page *page)
+{
+    page->references++;
+    return page;
+}
+
+void page_release(struct page *page)
+{
+    if (--page->references == 0)
+        page_destroy(page);
+}
+
+static void move_span(struct span *span, const char *from, char *to)
+{
+    if (span->data >= from && span->data < from + STREAM_TEXT_MAX)
+        span->data = to + (span->data - from);
+}
+
+/* Pushes whose results are wanted outlive the stream: what its facts borrow from comes along. */
+static void take_over(struct page *page, struct stream *stream)
+{
+    page->headers = stream->headers;
+    page->long_text = stream->long_text;
+    stream->headers = NULL;
+    stream->long_text = NULL;
+    memcpy(page->text, stream->text, STREAM_TEXT_MAX);
+    move_span(&page->request.host, stream->text, page->text);
+    move_span(&page->request.path, stream->text, page->text);
+    move_span(&page->request.query, stream->text, page->text);
+}
+
+static void stop_resolving(struct page *page)
+{
+    timer_stop(&page->worker->timers, &page->deadline);
+    if (!page->resolving)
+        return;
+    for (unsigned i = 0; i < page->decision.count; i++)
+        if (page->decision.items[i].kind != CANDIDATE_PRECONNECT)
+            content_cancel(&page->lookups[i].lookup);
+    page->resolving = 0;
+}
+
+void page_leave(struct page *page)
+{
+    struct stream *stream = page->stream;
+    stop_resolving(page);
+    page->stream = NULL;
+    if (page->references > 1)
+        take_over(page, stream);
+    page_release(page);
+}
+
+/* ---- deciding ---- */
+
+static void carry_out(struct page *page)
+{
+    struct stream *stream = page->stream;
+    stop_resolving(page);
+    page->carried_out = true;
+    push_execute(page);
+    stream_answer(stream);
+}
+
+/* A candidate's response as this client would get it, for what on_push may see. */
+static void describe(struct page *page, struct candidate *candidate, struct resource *resource)
+{
+    struct response response;
+    struct stream *stream = page->stream;
+    const struct request *request = &page->request;
+    struct field coding = {SPAN_LITERAL("accept-encoding"),
+                           field_find(request->fields, request->fields_count,
+                                      SPAN_LITERAL("accept-encoding"))};
+    struct request promised = {.method = SPAN_LITERAL("GET"),
+                               .fields = &coding,
+                               .fields_count = coding.value.data ? 1 : 0};
+    respond_resource(&response, &promised, stream->site,
+                     config_route(stream->site, resource->path), resource);
+    candidate->size = response.length;
+    candidate->mime = span_of(resource->mime);
+    candidate->etag = response.body ? response.body->etag : (struct span){0};
+    candidate->cacheable = response.cacheable && response.ttl_s > 0;
+    if (candidate->as == AS_UNKNOWN)
+        candidate->as = resource->as;
+}
+
+static void found(struct page *page, struct candidate *candidate, struct resource *resource)
+{
+    struct stream *stream = page->stream;
+    struct push_key key =
+        client_key(&stream->client, stream->conn, stream->site, candidate->path);
+    candidate->resolved = true;
+    candidate->resource = resource_hold(resource);
+    switch (push_table_peek(&page->worker->pushes, key, resource_validator(resource))) {
+    case PUSH_HELD:
+        candidate->has = CLIENT_HOLDS;
+        candidate->verdict = REASON_HELD;
+        return;
+    case PUSH_DECLINED:
+        candidate->has = CLIENT_DECLINED;
+        candidate->verdict = REASON_DECLINED;
+        return;
+    case PUSH_ELSEWHERE:
+        candidate->verdict = REASON_ELSEWHERE;
+        return;
+    case PUSH_STALE:
+        candidate->has = CLIENT_STALE;
+        break;
+    default:
+        break;
+    }
+    describe(page, candidate, resource);
+}
+
+static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
+                     struct resource *resource)
+{
+    struct page_lookup *own = (struct page_lookup *)lookup;
+    struct page *page = own->page;
+    struct candidate *candidate = &page->decision.items[own->candidate];
+    if (outcome == CONTENT_FOUND)
+        found(page, candidate, resource);
+    else
+        candidate->verdict = outcome == CONTENT_FAILED ? REASON_UNREADABLE : REASON_NOT_FOUND;
+    if (--page->resolving == 0)
+        carry_out(page);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    carry_out((struct page *)((char *)timer - offsetof(struct page, deadline)));
+}
+
+static void resolve_one(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    struct stream *stream = page->stream;
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span path, query;
+    if (candidate->kind == CANDIDATE_PRECONNECT || candidate->verdict != REASON_PENDING)
+        return;
+    if (respond_path(candidate->path, decoded, &path, &query) < 0) {
+        candidate->verdict = REASON_BAD_PATH;
+        return;
+    }
+    const struct config_route *route = config_route(stream->site, path);
+    if (!route->root) {
+        candidate->verdict = REASON_NOT_FOUND;
+        return;
+    }
+    page->resolving++;
+    page->lookups[i] = (struct page_lookup){
+        .lookup.found = on_found, .page = page, .candidate = i};
+    content_find(page->worker->content, stream->site, route, path, &page->lookups[i].lookup);
+}
+
+/* Looks every candidate up, then carries the decision out; at once when all are cached. */
+static void resolve(struct page *page)
+{
+    page->resolving = 1; /* held until every look-up has begun */
+    for (unsigned i = 0; i < page->decision.count; i++) {
+        page->lookups[i].lookup = (struct content_lookup){0};
+        resolve_one(page, i);
+    }
+    if (--page->resolving == 0)
+        carry_out(page);
+    else
+        timer_set(&page->worker->timers, &page->deadline,
+                  page->worker->timers.now_ms + RESOLVE_MS);
+}
+
+static void ask_policies(struct page *page)
+{
+    struct worker *worker = page->worker;
+    struct stream *stream = page->stream;
+    const struct response *response = &stream->response;
+    struct response_facts facts = {
+        .status = response->status,
+        .mime = span_of(stream->resource->mime),
+        .size = response->length,
+        .etag = response->body ? response->body->etag : (struct span){0},
+        .cacheable = response->cacheable,
+        .ttl_s = response->ttl_s,
+        .from = "file",
+        .fields = response->fields,
+        .fields_count = response->fields_count,
+    };
+    facts.mime.length = span_find(facts.mime, ';');
+    struct response_link links[PAGE_LINKS_MAX];
+    facts.links = links;
+    facts.links_count = links_read(&facts, &page->request, stream->authority, page->hints, links,
+                                   PAGE_LINKS_MAX);
+    policy_on_request(worker->policy, page->policies, &page->request, &page->decision);
+    policy_on_response(worker->policy, page->policies, &page->request, &facts, &page->decision);
+}
+
+bool page_decide(struct stream *stream)
+{
+    struct worker *worker = stream->conn->worker;
+    const struct policy_list *policies =
+        policy_vm_list(worker->policy, stream->site, stream->route);
+    struct request *request = &stream->request;
+    worker_request_id(worker, request->id);
+    identity_client_text(worker->handoff->segment->secrets->log_key, stream->client.stored,
+                         request->client.id);
+    request->client.identified_by = stream->client.by;
+    conn_path_facts(stream->conn, &request->client);
+    struct page *page = page_create(stream, policies);
+    if (!page)
+        return false;
+    stream->page = page;
+    page->no_push = push_refusal(stream);
+    page->decision.budget_bytes = stream->route->push.max_bytes;
+    ask_policies(page);
+    resolve(page);
+    return true;
+}
+
+/* ---- what policies ask of the worker ---- */
+
+static enum client_has host_client_has(void *context, const struct request *request,
+                                       struct span path)
+{
+    struct worker *worker = context;
+    struct page *page = request->context;
+    struct stream *stream = page->stream;
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span plain, query;
+    if (!stream || path.length > DECISION_PATH_MAX ||
+        respond_path(path, decoded, &plain, &query) < 0)
+        return CLIENT_LACKS;
+    struct push_key key = client_key(&stream->client, stream->conn, stream->site, path);
+    const struct config_route *route = config_route(stream->site, plain);
+    struct resource *resource = route->root ? content_peek(worker->content, route, plain) : NULL;
+    struct push_entry entry;
+    push_table_inspect(&worker->pushes, key, &entry);
+    bool other_version = resource && entry.validator != resource_validator(resource);
+    if (entry.answer != PUSH_HELD && entry.answer != PUSH_DECLINED)
+        return CLIENT_LACKS;
+    if (other_version)
+        return CLIENT_STALE;
+    return entry.answer == PUSH_HELD ? CLIENT_HOLDS : CLIENT_DECLINED;
+}
+
+static const struct assets *host_assets_of(void *context, const struct request *request,
+                                           struct span path)
+{
+    struct worker *worker = context;
+    struct page *page = request->context;
+    struct stream *stream = page->stream;
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span plain, query;
+    struct resource *resource = NULL;
+    if (!stream || path.length > DECISION_PATH_MAX)
+        return NULL;
+    if (span_equal(path, request->path))
+        resource = stream->resource;
+    else if (respond_path(path, decoded, &plain, &query) == 0)
+        resource = content_peek(worker->content, config_route(stream->site, plain), plain);
+    return resource ? content_assets(resource, stream->lookup.scheme, stream->authority) : NULL;
+}
+
+static void host_log(void *context, const struct request *request, const char *policy,
+                     struct span message, struct span json)
+{
+    worker_log_error(context, "info", "policy %s: %s: %.*s %.*s", policy,
+                     request ? request->id : "init", SPAN_PRINT(message), SPAN_PRINT(json));
+}
+
+static void host_failed(void *context, enum policy_event event, const char *policy,
+                        const struct fault *fault)
+{
+    static const enum counter COUNTERS_OF[] = {[POLICY_ERROR] = COUNTER_policy_errors,
+                                               [POLICY_SOFT_DEADLINE] =
+                                                   COUNTER_policy_soft_deadlines,
+                                               [POLICY_MEMORY] = COUNTER_policy_memory};
+    struct worker *worker = context;
+    char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
+    stats_add(worker->stats, COUNTERS_OF[event], 1);
+    if (worker->timers.now_ms - worker->policy_logged_ms < 1000 && worker->policy_logged_ms)
+        return;
+    worker->policy_logged_ms = worker->timers.now_ms;
+    worker_log_error(worker, "warn", "policy %s failed: %s", policy,
+                     fault_text(fault, text, sizeof(text)));
+}
+
+void page_policy_host(struct worker *worker, struct policy_host *host)
+{
+    *host = (struct policy_host){.context = worker,
+                                 .client_has = host_client_has,
+                                 .assets_of = host_assets_of,
+                                 .read_file = manifest_read,
+                                 .log = host_log,
+                                 .failed = host_failed};
+}

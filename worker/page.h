@@ -1,0 +1,67 @@
+/* A page and what goes with it: policies decide, C resolves the candidates, push.c carries it out.
+ *
+ *   decide -> resolve -> on_push -> claim -> promise -> (ledger) settle
+ *
+ * A page belongs to its stream; a push whose result a policy wants to know keeps it alive longer. */
+#ifndef HERALD_PAGE_H
+#define HERALD_PAGE_H
+
+#include "policy/decision.h"
+#include "policy/policy_vm.h"
+#include "worker/client.h"
+#include "worker/content.h"
+#include "worker/stream.h"
+#include "worker/timer.h"
+
+#include <stdbool.h>
+
+struct stream;
+
+#define PAGE_LINKS_MAX 32
+#define PAGE_HINTS_MAX 4096 /* bytes of the Link field */
+
+struct page_lookup {
+    struct content_lookup lookup;
+    struct page *page;
+    unsigned candidate;
+};
+
+struct page {
+    struct page *next_free;
+    struct worker *worker;
+    struct stream *stream; /* NULL once it has ended */
+    const struct policy_list *policies;
+    struct request request; /* the stream's; its texts are kept while the page lives */
+    struct header_list *headers; /* taken over from a stream that ended first, as is the text */
+    char *long_text;
+    char text[STREAM_TEXT_MAX];
+    struct decision decision;
+    unsigned references; /* the stream's, and one for each push whose result is wanted */
+    unsigned resolving;  /* look-ups under way */
+    bool carried_out;
+    struct timer deadline; /* candidates not resolved by then are left out */
+    enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
+    struct page_lookup lookups[DECISION_CANDIDATES_MAX];
+    char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */
+    char cache_control[256];        /* the Cache-Control field's, when it had to become private */
+    size_t hints_length;
+    char hints[PAGE_HINTS_MAX]; /* the Link field's value */
+};
+
+/* Begins the decision for a page whose response is built: true when one is under way, and
+ * stream_answer will be called (perhaps before this returns); false when no policy wants it. */
+bool page_decide(struct stream *stream);
+
+/* The stream has ended; the page goes when nothing refers to it any more. */
+void page_leave(struct page *page);
+
+struct page *page_hold(struct page *page);
+void page_release(struct page *page);
+
+/* The worker's side of the policy VM. */
+void page_policy_host(struct worker *worker, struct policy_host *host);
+
+/* Releases what the pool keeps. */
+void pages_finish(struct worker *worker);
+
+#endif

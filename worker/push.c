@@ -1,0 +1,227 @@
+#include "worker/push.h"
+
+#include "worker/hints.h"
+#include "worker/page.h"
+#include "worker/stream.h"
+
+#define PROMISES_JUDGED_FROM 4 /* promises: from here on half of them refused is too many */
+
+enum reason push_refusal(const struct stream *stream)
+{
+    const struct conn *conn = stream->conn;
+    const struct segment_header *header = conn->worker->handoff->segment->header;
+    if (atomic_load_explicit(&header->push_off, memory_order_relaxed))
+        return REASON_SWITCHED_OFF;
+    if (!http2_push_enabled(conn->http2))
+        return REASON_PUSH_DISABLED;
+    if (http2_streams_max(conn->http2) == 0)
+        return REASON_CLIENT_LIMIT;
+    if (conn->goaway_received || conn->notice_ms)
+        return REASON_GOING_AWAY;
+    return conn->push_off ? REASON_PUSH_OFF : REASON_PENDING;
+}
+
+/* Whether the page's limits leave room for this candidate. */
+static enum reason check_limits(const struct page *page, const struct candidate *candidate)
+{
+    const struct stream *stream = page->stream;
+    const struct conn *conn = stream->conn;
+    const struct config_push *push = &stream->route->push;
+    if (candidate->size > push->max_bytes)
+        return REASON_TOO_LARGE;
+    if (page->decision.bytes + candidate->size > push->max_bytes)
+        return REASON_MAX_BYTES;
+    if (conn->ledger.pushes_open >= push->max_streams || !ledger_has_room(&conn->ledger))
+        return REASON_MAX_STREAMS;
+    if (conn->ledger.pushes_open >= http2_streams_max(conn->http2))
+        return REASON_CLIENT_LIMIT;
+    return REASON_PENDING;
+}
+
+static enum reason refusal_of_claim(enum push_answer answer)
+{
+    switch (answer) {
+    case PUSH_HELD:
+        return REASON_HELD;
+    case PUSH_DECLINED:
+        return REASON_DECLINED;
+    case PUSH_FULL:
+        return REASON_TABLE_FULL;
+    default:
+        return REASON_ELSEWHERE;
+    }
+}
+
+/* Pushes rank behind their page, whose own urgency is 3 unless its client says otherwise
+ * (RFC 9218 4.1); what blocks rendering goes before what does not. */
+static uint8_t urgency_of(const struct candidate *candidate)
+{
+    if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
+        return candidate->urgency;
+    return candidate->as == AS_STYLE || candidate->as == AS_SCRIPT || candidate->as == AS_FONT ? 4
+                                                                                               : 5;
+}
+
+static void record(struct page *page, unsigned i, struct stream *pushed, struct push_key key,
+                   const struct push_token *token)
+{
+    struct stream *stream = page->stream;
+    struct conn *conn = stream->conn;
+    struct ledger_entry *entry = ledger_open(&conn->ledger, pushed->id);
+    entry->pushed = true;
+    entry->key = key;
+    entry->token = *token;
+    entry->validator = resource_validator(pushed->resource);
+    entry->standing = (uint8_t)stream->client.standing;
+    entry->life_s = client_life(&stream->client, stream->site, pushed->response.ttl_s);
+    entry->declined_s = stream->site->declined_s;
+    entry->candidate = i;
+    if (policy_wants_results(page->policies))
+        entry->page = page_hold(page);
+    conn->ledger.pushes_open++;
+    conn->promises++;
+    stats_add(conn->worker->stats, COUNTER_promises, 1);
+}
+
+/* Promises a candidate that was claimed. Returns the verdict. */
+static enum reason promise(struct page *page, unsigned i, struct push_key key,
+                           struct push_token *token)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    struct stream *stream = page->stream;
+    struct resource *resource = candidate->resource;
+    struct stream *pushed =
+        stream_for_push(stream, candidate, config_route(stream->site, resource->path));
+    if (!pushed)
+        return REASON_NO_MEMORY;
+    pushed->urgency = urgency_of(candidate);
+    pushed->incremental = candidate->incremental;
+    const struct request *request = &pushed->request;
+    if (!push_table_token_live(&page->worker->pushes, token)) {
+        stream_discard(pushed);
+        return REASON_ELSEWHERE;
+    }
+    pushed->id = http2_promise(stream->conn->http2, stream->id, request->scheme, pushed->authority,
+                               pushed->target, request->fields, request->fields_count, pushed);
+    if (pushed->id < 0) {
+        stream_discard(pushed);
+        return REASON_PROTOCOL;
+    }
+    record(page, i, pushed, key, token);
+    return REASON_PUSHED;
+}
+
+static enum reason claim_and_promise(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    struct stream *stream = page->stream;
+    struct push_table *table = &page->worker->pushes;
+    struct push_token token;
+    struct push_key key =
+        client_key(&stream->client, stream->conn, stream->site, candidate->path);
+    enum push_answer answer = push_table_claim(
+        table, key, resource_validator(candidate->resource), stream->client.standing, &token);
+    if (answer != PUSH_CLAIMED)
+        return refusal_of_claim(answer);
+    enum reason verdict = promise(page, i, key, &token);
+    if (verdict == REASON_PUSHED) {
+        page->decision.accepted++;
+        page->decision.bytes += candidate->size;
+    } else {
+        push_table_settle(table, &token, PUSH_ABSENT, 0);
+    }
+    return verdict;
+}
+
+/* The verdict on a candidate that was found, is not held, and that no limit stops. */
+static enum reason carry_out(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    bool hints = page->request.client.can_hints;
+    if (page->no_push != REASON_PENDING && !hints)
+        return page->no_push;
+    if (candidate->kind == CANDIDATE_PUSH && !hints) {
+        enum reason reason = check_limits(page, candidate);
+        if (reason != REASON_PENDING)
+            return reason;
+    }
+    policy_on_push(page->worker->policy, page->policies, &page->request, &page->decision,
+                   candidate);
+    if (candidate->verdict != REASON_PENDING)
+        return candidate->verdict;
+    if (candidate->kind == CANDIDATE_HINT || hints)
+        return REASON_HINTED;
+    return claim_and_promise(page, i);
+}
+
+static enum reason judge(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    if (candidate->verdict != REASON_PENDING)
+        return candidate->verdict;
+    if (candidate->kind == CANDIDATE_PRECONNECT)
+        return REASON_HINTED;
+    if (!candidate->resolved)
+        return REASON_UNREADABLE;
+    if (!candidate->cacheable)
+        return REASON_NOT_CACHEABLE;
+    return carry_out(page, i);
+}
+
+void push_execute(struct page *page)
+{
+    unsigned hinted = 0;
+    for (unsigned i = 0; i < page->decision.count; i++) {
+        struct candidate *candidate = &page->decision.items[i];
+        candidate->verdict = judge(page, i);
+        stats_verdict(page->worker->stats, candidate->verdict);
+        hinted += candidate->verdict == REASON_HINTED;
+    }
+    if (hinted) {
+        stats_add(page->worker->stats, COUNTER_hints, hinted);
+        hints_send(page);
+    }
+}
+
+void push_promised(struct stream *stream)
+{
+    http2_prioritize(stream->conn->http2, stream->id, stream->urgency, stream->incremental);
+}
+
+void push_not_promised(struct stream *stream)
+{
+    struct ledger_sink sink = conn_sink(stream->conn);
+    ledger_lose(&stream->conn->ledger, stream->id, &sink);
+}
+
+static void count_refusal(struct conn *conn)
+{
+    conn->refusals++;
+    if (conn->push_off || conn->promises < PROMISES_JUDGED_FROM ||
+        conn->refusals * 2 < conn->promises)
+        return;
+    conn->push_off = true;
+    stats_add(conn->worker->stats, COUNTER_push_off, 1);
+}
+
+void push_result(void *context, struct ledger_entry *entry, enum push_result result)
+{
+    struct conn *conn = context;
+    if (result == PUSH_RESULT_CANCELLED || result == PUSH_RESULT_REFUSED)
+        count_refusal(conn);
+    struct page *page = entry->page;
+    if (!page)
+        return;
+    entry->page = NULL;
+    policy_on_push_result(conn->worker->policy, page->policies, &page->request,
+                          &page->decision.items[entry->candidate], result);
+    page_release(page);
+}
+
+struct ledger_sink conn_sink(struct conn *conn)
+{
+    return (struct ledger_sink){.table = &conn->worker->pushes,
+                                .stats = conn->worker->stats,
+                                .result = push_result,
+                                .context = conn};
+}

@@ -1,0 +1,25 @@
+/* Carries a decision out: each candidate is promised, hinted, or left out for a reason. */
+#ifndef HERALD_PUSH_H
+#define HERALD_PUSH_H
+
+#include "policy/decision.h"
+#include "worker/ledger.h"
+
+struct page;
+struct stream;
+
+/* Why this stream's client can get no push at all, or REASON_PENDING when it can. */
+enum reason push_refusal(const struct stream *stream);
+
+/* Judges and promises, in order: every candidate has its verdict afterwards. The promises are queued
+ * before the page's own HEADERS (RFC 9113 8.4.1). */
+void push_execute(struct page *page);
+
+/* A push has ended: told to the policies that want to know. */
+void push_result(void *context, struct ledger_entry *entry, enum push_result result);
+
+/* A promise was written out (or could not be): answers it (or takes it back). */
+void push_promised(struct stream *stream);
+void push_not_promised(struct stream *stream);
+
+#endif

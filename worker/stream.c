@@ -1,0 +1,519 @@
+#include "worker/stream.h"
+
+#include "worker/access.h"
+#include "worker/facts.h"
+#include "worker/hints.h"
+#include "worker/page.h"
+#include "worker/push.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define STREAMS_KEPT 1024 /* free streams kept by the worker */
+
+static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
+                     struct resource *resource);
+
+static void set_state(struct stream *stream, enum stream_state state)
+{
+    assert(state > stream->state);
+    stream->state = state;
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* ---- life ---- */
+
+static struct stream *stream_create(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct stream *stream = worker->free_streams;
+    if (stream)
+        worker->free_streams = stream->next;
+    else
+        stream = malloc(sizeof(*stream));
+    if (!stream)
+        return NULL;
+    *stream = (struct stream){.conn = conn, .lookup.found = on_found};
+    stream->next = conn->streams;
+    if (conn->streams)
+        conn->streams->previous = stream;
+    conn->streams = stream;
+    return stream;
+}
+
+static void stream_destroy(struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    if (stream->previous)
+        stream->previous->next = stream->next;
+    else
+        conn->streams = stream->next;
+    if (stream->next)
+        stream->next->previous = stream->previous;
+    content_cancel(&stream->lookup);
+    body_close(&stream->body);
+    if (stream->page)
+        page_leave(stream->page); /* before the header list that its request borrows from */
+    header_list_release(conn->worker->http2, stream->headers);
+    resource_release(stream->resource);
+    free(stream->long_text);
+    free(stream->long_location);
+    stream->next = conn->worker->free_streams;
+    conn->worker->free_streams = stream;
+}
+
+static void stop_receiving(struct stream *stream)
+{
+    if (!stream->request_ended && stream->state > STREAM_RECEIVING && !stream->pushed)
+        stream->conn->receiving--;
+    stream->request_ended = true;
+}
+
+void stream_end(struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    struct ledger_sink sink = conn_sink(conn);
+    stop_receiving(stream);
+    if (!stream->complete)
+        ledger_lose(&conn->ledger, stream->id, &sink);
+    if (stream->content_sent) {
+        stats_add(conn->worker->stats, COUNTER_body_bytes, stream->content_sent);
+        if (stream->pushed)
+            stats_add(conn->worker->stats, COUNTER_pushed_bytes, stream->content_sent);
+    }
+    if (!stream->pushed && stream->state > STREAM_RECEIVING)
+        access_log(stream);
+    stream_destroy(stream);
+}
+
+void stream_discard(struct stream *stream)
+{
+    stream_destroy(stream);
+}
+
+struct stream *stream_for_push(struct stream *parent, const struct candidate *candidate,
+                               const struct config_route *route)
+{
+    struct stream *stream = stream_create(parent->conn);
+    if (!stream)
+        return NULL;
+    stream->pushed = true;
+    stream->request_ended = true;
+    stream->state = STREAM_PROMISED;
+    stream->route = route;
+    stream->resource = resource_hold(candidate->resource);
+    if (facts_promise(stream, parent, candidate) < 0) {
+        stream_destroy(stream);
+        return NULL;
+    }
+    respond_resource(&stream->response, &stream->request, stream->site, route, stream->resource);
+    return stream;
+}
+
+/* ---- answering ---- */
+
+static void count_status(struct stats *stats, int status)
+{
+    static const enum counter CLASSES[] = {COUNTER_responses_2xx, COUNTER_responses_3xx,
+                                           COUNTER_responses_4xx, COUNTER_responses_5xx};
+    if (status >= 200 && status < 600)
+        stats_add(stats, CLASSES[status / 100 - 2], 1);
+}
+
+static void content_became_ready(void *context)
+{
+    struct stream *stream = context;
+    if (stream->conn->http2)
+        http2_resume(stream->conn->http2, stream->id);
+    conn_dirty(stream->conn);
+}
+
+static int open_body(struct stream *stream)
+{
+    const struct response *response = &stream->response;
+    if (stream->head || (!response->length && !response->text.length))
+        return 0;
+    if (!response->body) {
+        body_open_memory(&stream->body, response->text.data, response->text.length);
+        return 1;
+    }
+    int rc = body_open(&stream->body, stream->conn->worker->content, stream->resource,
+                       response->body, response->offset, response->length,
+                       stream->conn->worker->config->limits.stream_buffer, content_became_ready,
+                       stream);
+    return rc < 0 ? rc : response->length > 0;
+}
+
+/* The response is built: submits it. Its fields live in the stream until that closes. */
+static void submit(struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    struct response *response = &stream->response;
+    set_state(stream, STREAM_ANSWERING);
+    int content = open_body(stream);
+    if (content < 0 || http2_respond(conn->http2, stream->id, response->status, response->fields,
+                                     response->fields_count, content) < 0) {
+        http2_reset(conn->http2, stream->id, HTTP2_INTERNAL_ERROR);
+    } else {
+        stream->answered = true;
+        count_status(conn->worker->stats, response->status);
+    }
+    conn_dirty(conn);
+}
+
+static void add_field(struct response *response, struct span name, struct span value)
+{
+    if (response->fields_count < RESPOND_FIELDS_MAX)
+        response->fields[response->fields_count++] = (struct field){name, value};
+}
+
+/* What a page's response says beyond its resource: hints again, and the client's new cookie. A
+ * response that sets a cookie is nobody else's (DESIGN section 8). */
+static void add_page_fields(struct stream *stream)
+{
+    struct page *page = stream->page;
+    struct response *response = &stream->response;
+    struct span link = hints_link(page);
+    if (link.length)
+        add_field(response, SPAN_LITERAL("link"), link);
+    if (!stream->client.known || !stream->client.wants_cookie || response->status != 200)
+        return;
+    add_field(response, SPAN_LITERAL("set-cookie"),
+              client_cookie(&stream->client, stream->conn, stream->site, page->cookie));
+    stats_add(stream->conn->worker->stats, COUNTER_cookies_minted, 1);
+    for (unsigned i = 0; i < response->fields_count; i++) {
+        struct field *field = &response->fields[i];
+        if (!span_equal(field->name, SPAN_LITERAL("cache-control")))
+            continue;
+        int length = snprintf(page->cache_control, sizeof(page->cache_control), "private, %.*s",
+                              SPAN_PRINT(field->value));
+        field->value = span_make(page->cache_control, (size_t)length);
+        return;
+    }
+    add_field(response, SPAN_LITERAL("cache-control"), SPAN_LITERAL("private"));
+}
+
+/* Clients that take neither pushes nor hints are not identified: nothing is decided for them. */
+static bool is_remembered(const struct stream *stream)
+{
+    return http2_push_enabled(stream->conn->http2) || stream->request.mode.length;
+}
+
+static void identify(struct stream *stream)
+{
+    if (!stream->client.known)
+        client_identify(&stream->client, stream->conn, stream->site, stream->request.fields,
+                        stream->request.fields_count);
+}
+
+/* The client's own request tells what it will hold, or holds: settled like a push. */
+static void remember(struct stream *stream)
+{
+    struct conn *conn = stream->conn;
+    struct push_table *table = &conn->worker->pushes;
+    const struct response *response = &stream->response;
+    bool whole = response->status == 200 && response->body &&
+                 response->length == response->body->size;
+    if (stream->head || (!whole && response->status != 304) || !stream->resource ||
+        !is_remembered(stream))
+        return;
+    identify(stream);
+    uint32_t life_s =
+        response->cacheable ? client_life(&stream->client, stream->site, response->ttl_s) : 0;
+    struct push_key key = client_key(&stream->client, conn, stream->site, stream->request.path);
+    uint16_t validator = resource_validator(stream->resource);
+    bool believed = push_table_peek(table, key, validator) == PUSH_HELD;
+    if (response->status == 304) {
+        stats_add(conn->worker->stats, COUNTER_held_confirmed, believed);
+        if (life_s)
+            push_table_note(table, key, validator, PUSH_HELD, life_s, stream->client.standing);
+        return;
+    }
+    if (believed) {
+        stats_add(conn->worker->stats, COUNTER_wrong_beliefs, 1);
+        push_table_forget(table, key);
+    }
+    struct ledger_entry *entry = life_s ? ledger_open(&conn->ledger, stream->id) : NULL;
+    if (!entry)
+        return;
+    entry->key = key;
+    entry->validator = validator;
+    entry->life_s = life_s;
+    entry->standing = (uint8_t)stream->client.standing;
+}
+
+void stream_answer(struct stream *stream)
+{
+    if (stream->page)
+        add_page_fields(stream);
+    remember(stream);
+    submit(stream);
+}
+
+static void answer_status(struct stream *stream, int status, struct span location)
+{
+    if (status == 431)
+        stats_add(stream->conn->worker->stats, COUNTER_limit_fields, 1);
+    respond_status(&stream->response, &stream->request, status, location);
+    submit(stream);
+}
+
+static const int STATUS_OF_OUTCOME[] = {
+    [CONTENT_MISSING] = 404, [CONTENT_FORBIDDEN] = 403, [CONTENT_FAILED] = 503};
+
+/* To the same directory with its slash, as it was written, with its query. */
+static void redirect_to_slash(struct stream *stream)
+{
+    struct span target = stream->target;
+    size_t path = span_find(target, '?');
+    char *text = malloc(target.length + 2);
+    if (!text) {
+        answer_status(stream, 500, (struct span){0});
+        return;
+    }
+    memcpy(text, target.data, path);
+    text[path] = '/';
+    memcpy(text + path + 1, target.data + path, target.length - path);
+    stream->long_location = text;
+    answer_status(stream, 301, span_make(text, target.length + 1));
+}
+
+static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
+                     struct resource *resource)
+{
+    struct stream *stream = (struct stream *)((char *)lookup - offsetof(struct stream, lookup));
+    if (outcome == CONTENT_REDIRECT) {
+        redirect_to_slash(stream);
+        return;
+    }
+    if (outcome != CONTENT_FOUND) {
+        answer_status(stream, STATUS_OF_OUTCOME[outcome], (struct span){0});
+        return;
+    }
+    stream->resource = resource_hold(resource);
+    respond_resource(&stream->response, &stream->request, stream->site, stream->route, resource);
+    int status = stream->response.status;
+    if (stream->wants_policy && (status == 200 || status == 304)) {
+        set_state(stream, STREAM_DECIDING);
+        identify(stream);
+        if (page_decide(stream))
+            return;
+    }
+    stream_answer(stream);
+}
+
+/* Whether a policy is to be asked: the list is tested in C, and only for clients that something can
+ * come of. */
+static bool policy_is_wanted(struct stream *stream)
+{
+    struct worker *worker = stream->conn->worker;
+    struct request *request = &stream->request;
+    if (!worker->policy || stream->head)
+        return false;
+    request->client.can_push = push_refusal(stream) == REASON_PENDING;
+    request->client.can_hints = !request->client.can_push && hints_wanted(stream);
+    bool heard = http2_push_enabled(stream->conn->http2) || request->client.can_hints ||
+                 worker->access.fd >= 0;
+    const struct policy_list *list = policy_vm_list(worker->policy, stream->site, stream->route);
+    return heard && list && policy_applies(list, request);
+}
+
+/* An alias redirects to the site's own name. */
+static void redirect_to_name(struct stream *stream)
+{
+    const char *name = stream->site->names[0];
+    struct span target = stream->target;
+    size_t size = strlen(name) + target.length + 16;
+    char *text = malloc(size);
+    if (!text) {
+        answer_status(stream, 500, (struct span){0});
+        return;
+    }
+    int length = snprintf(text, size, "%s://%s%.*s", stream->conn->tls ? "https" : "http", name,
+                          SPAN_PRINT(target));
+    stream->long_location = text;
+    answer_status(stream, 308, span_make(text, (size_t)length));
+}
+
+static void begin_answer(struct stream *stream)
+{
+    struct worker *worker = stream->conn->worker;
+    int status = facts_read(stream);
+    if (status) {
+        answer_status(stream, status, (struct span){0});
+        return;
+    }
+    bool get = stream->head || span_equal(stream->request.method, SPAN_LITERAL("GET"));
+    if (config_is_alias(stream->site, stream->request.host)) {
+        redirect_to_name(stream);
+    } else if (!get) {
+        answer_status(stream, 405, (struct span){0});
+    } else if (!stream->route->root) {
+        answer_status(stream, 404, (struct span){0});
+    } else {
+        stream->wants_policy = policy_is_wanted(stream);
+        stream->lookup.wants_assets = stream->wants_policy;
+        stream->lookup.scheme = stream->conn->tls ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+        stream->lookup.authority = stream->authority;
+        content_find(worker->content, stream->site, stream->route, stream->request.path,
+                     &stream->lookup);
+    }
+}
+
+/* ---- what http2.c tells ---- */
+
+static void *on_begin(void *connection, int32_t id)
+{
+    struct conn *conn = connection;
+    struct stream *stream = conn->state < CONN_ENDING ? stream_create(conn) : NULL;
+    if (stream)
+        stream->id = id;
+    return stream;
+}
+
+static void on_request(void *context, struct header_list *list, bool end)
+{
+    struct stream *stream = context;
+    struct conn *conn = stream->conn;
+    stream->headers = list;
+    stream->began_us = now_us();
+    stream->content_began_ms = conn->worker->timers.now_ms;
+    set_state(stream, STREAM_FINDING);
+    stream->request_ended = end;
+    if (!end)
+        conn->receiving++;
+    conn->progress_ms = conn->worker->timers.now_ms;
+    stats_add(conn->worker->stats, COUNTER_requests, 1);
+    uint64_t most = conn->worker->config->limits.requests;
+    if (most && conn->guard.requests == most) {
+        stats_add(conn->worker->stats, COUNTER_limit_requests, 1);
+        conn_drain(conn);
+    }
+    begin_answer(stream);
+}
+
+static void on_content(void *context, const void *data, size_t length)
+{
+    struct stream *stream = context;
+    (void)data; /* static resources take no content: it is read over */
+    stream->content_received += length;
+}
+
+static void on_request_end(void *context)
+{
+    stop_receiving(context);
+}
+
+static void on_reset(void *connection, void *context, int32_t id, uint32_t error)
+{
+    struct conn *conn = connection;
+    struct stream *stream = context;
+    struct ledger_sink sink = conn_sink(conn);
+    if (stream)
+        stream->client_reset = true;
+    ledger_reset(&conn->ledger, id, error, &sink);
+    conn_dirty(conn);
+}
+
+static void on_close(void *context, uint32_t error)
+{
+    struct stream *stream = context;
+    if (error == HTTP2_INTERNAL_ERROR && stream->answered && !stream->complete &&
+        !stream->client_reset)
+        stats_add(stream->conn->worker->stats, COUNTER_body_failures, 1);
+    conn_dirty(stream->conn);
+    stream_end(stream);
+}
+
+static ptrdiff_t on_available(void *context, size_t max, bool *last)
+{
+    struct stream *stream = context;
+    return body_available(&stream->body, max, last);
+}
+
+static void on_take(void *context, uint8_t *out, size_t length)
+{
+    struct stream *stream = context;
+    body_take(&stream->body, out, length);
+    stream->content_sent += length;
+}
+
+static void on_response_end(void *context)
+{
+    struct stream *stream = context;
+    stream->complete = true;
+    ledger_sent(&stream->conn->ledger, stream->id);
+    if (!stream->request_ended) /* the rest of its content is of no use (RFC 9113 8.1) */
+        http2_reset(stream->conn->http2, stream->id, HTTP2_NO_ERROR);
+}
+
+static void on_promised(void *context)
+{
+    struct stream *stream = context;
+    push_promised(stream);
+    submit(stream);
+}
+
+static void on_not_promised(void *connection, int32_t id)
+{
+    struct conn *conn = connection;
+    for (struct stream *stream = conn->streams; stream; stream = stream->next)
+        if (stream->id == id) {
+            push_not_promised(stream);
+            stream_end(stream);
+            return;
+        }
+}
+
+const struct http2_events stream_events = {
+    .begin = on_begin,
+    .request = on_request,
+    .content = on_content,
+    .request_end = on_request_end,
+    .reset = on_reset,
+    .close = on_close,
+    .available = on_available,
+    .take = on_take,
+    .response_end = on_response_end,
+    .promised = on_promised,
+    .not_promised = on_not_promised,
+    .settings = conn_on_settings,
+    .goaway = conn_on_goaway,
+    .ping_acknowledged = conn_on_ping_acknowledged,
+};
+
+/* ---- deadlines ---- */
+
+void streams_check_receiving(struct conn *conn)
+{
+    const struct config_limits *limits = &conn->worker->config->limits;
+    uint64_t now = conn->worker->timers.now_ms;
+    for (struct stream *stream = conn->streams; stream; stream = stream->next) {
+        uint64_t elapsed_ms = now - stream->content_began_ms;
+        if (stream->request_ended || stream->state == STREAM_RECEIVING ||
+            elapsed_ms < limits->body_grace)
+            continue;
+        if (stream->content_received * 1000 >= limits->body_rate * elapsed_ms)
+            continue;
+        stats_add(conn->worker->stats, COUNTER_limit_body, 1);
+        stop_receiving(stream);
+        http2_reset(conn->http2, stream->id, HTTP2_CANCEL);
+    }
+}
+
+bool streams_need_no_window(const struct conn *conn)
+{
+    for (const struct stream *stream = conn->streams; stream; stream = stream->next)
+        if (stream->answered && !stream->complete)
+            return false;
+    return true;
+}

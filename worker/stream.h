@@ -1,0 +1,92 @@
+/* One request and its response, from the header block to the last byte. A promised request is one
+ * too: the same code answers it. */
+#ifndef HERALD_STREAM_H
+#define HERALD_STREAM_H
+
+#include "policy/request.h"
+#include "worker/body.h"
+#include "worker/client.h"
+#include "worker/conn.h"
+#include "worker/content.h"
+#include "worker/respond.h"
+
+#include <stdbool.h>
+
+enum stream_state {
+#define STREAM_STATE(name, prose) STREAM_##name,
+#include "worker/stream_states.def"
+#undef STREAM_STATE
+    STREAM_STATES
+};
+
+#define STREAM_TEXT_MAX 1024 /* bytes of host and path kept without an allocation */
+
+struct stream {
+    struct conn *conn;
+    struct stream *next, *previous; /* in conn->streams */
+    int32_t id;
+    enum stream_state state;
+    bool pushed;        /* promised by this side */
+    bool request_ended; /* END_STREAM came */
+    bool head;          /* a HEAD request: no content goes out */
+    bool answered;      /* the response was submitted */
+    bool complete;      /* its last frame was written out */
+    bool client_reset;  /* RST_STREAM came */
+    bool wants_policy;  /* a policy applies, and the client takes pushes or hints */
+
+    struct header_list *headers; /* NULL for pushed streams */
+    struct field promised_field; /* a pushed stream's one request field, accept-encoding */
+    struct span authority;       /* as the client wrote it, with the port */
+    struct span target;          /* :path as written */
+    const struct config_site *site;
+    const struct config_route *route;
+    struct request request;
+    struct client client; /* who asks; identified only when it is needed */
+    char text[STREAM_TEXT_MAX];
+    char *long_text;     /* from the heap when `text` is too small */
+    char *long_location; /* a redirect's target, from the heap */
+
+    struct content_lookup lookup;
+    struct resource *resource; /* a reference */
+    struct response response;
+    struct body body;
+    struct page *page;       /* the decision under way or carried out; owned */
+    struct page *parent;     /* a pushed stream's page, while that lives */
+    unsigned candidate;      /* a pushed stream's place in the parent's decision */
+    uint8_t urgency;         /* of a pushed stream */
+    bool incremental;
+
+    uint64_t began_us; /* CLOCK_MONOTONIC */
+    uint64_t content_sent;     /* bytes of the response's content */
+    uint64_t content_received; /* bytes of the request's content */
+    uint64_t content_began_ms;
+};
+
+/* The 12 bits of a resource's version that the push table keeps. */
+static inline uint16_t resource_validator(const struct resource *resource)
+{
+    return (uint16_t)(resource->validator & 0xfff);
+}
+
+/* What http2.c calls. */
+extern const struct http2_events stream_events;
+
+/* Ends a stream whose connection goes: everything it holds is released. */
+void stream_end(struct stream *stream);
+
+/* Makes a pushed stream for a candidate whose resource is known (a reference is taken), not yet
+ * promised. NULL when memory runs out. */
+struct stream *stream_for_push(struct stream *parent, const struct candidate *candidate,
+                               const struct config_route *route);
+void stream_discard(struct stream *stream); /* one that was not promised after all */
+
+/* Sends the response, once the page's decision was carried out. */
+void stream_answer(struct stream *stream);
+
+/* RST for streams whose request content comes too slowly. */
+void streams_check_receiving(struct conn *conn);
+
+/* True when no stream of the connection has content ready that the peer's windows hold back. */
+bool streams_need_no_window(const struct conn *conn);
+
+#endif

@@ -1,0 +1,334 @@
+#include "worker/tls_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SMALL_RECORDS 10       /* so many records at first fit a segment each, */
+#define SMALL_RECORD_BYTES 1300 /* so that the peer can begin to read before a round trip is over */
+#define RECORD_BYTES 16384
+#define RECORD_OVERHEAD 64 /* header, explicit nonce, tag and type, rounded up */
+
+struct tls *tls_of(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+const char *tls_reason(void)
+{
+    unsigned long error = ERR_peek_last_error();
+    const char *reason = error ? ERR_reason_error_string(error) : NULL;
+    return reason ? reason : "unknown reason";
+}
+
+/* ---- OpenSSL's view of the wire ---- */
+
+static int bio_read(BIO *bio, char *out, int length)
+{
+    struct tls *tls = BIO_get_data(bio);
+    size_t n = tls->in.length < (size_t)length ? tls->in.length : (size_t)length;
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(out, tls->in.data, n);
+    tls->in = span_after(tls->in, n);
+    return (int)n;
+}
+
+static bool out_reserve(struct tls *tls, size_t length)
+{
+    if (tls->out_room - tls->out_used >= length)
+        return true;
+    size_t room = tls->out_room ? tls->out_room : 4096;
+    while (room - tls->out_used < length)
+        room *= 2;
+    uint8_t *out = realloc(tls->out, room);
+    if (!out)
+        return false;
+    tls->out = out;
+    tls->out_room = room;
+    return true;
+}
+
+static int bio_write(BIO *bio, const char *data, int length)
+{
+    struct tls *tls = BIO_get_data(bio);
+    size_t n = (size_t)length;
+    BIO_clear_retry_flags(bio);
+    if (tls->direct) {
+        if (tls->direct_room - tls->direct_used < n)
+            return -1;
+        memcpy(tls->direct + tls->direct_used, data, n);
+        tls->direct_used += n;
+        return length;
+    }
+    if (!out_reserve(tls, n))
+        return -1;
+    memcpy(tls->out + tls->out_used, data, n);
+    tls->out_used += n;
+    return length;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio, (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH;
+}
+
+static int bio_create(BIO *bio)
+{
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+
+BIO_METHOD *tls_bio_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "herald");
+    if (method) {
+        BIO_meth_set_read(method, bio_read);
+        BIO_meth_set_write(method, bio_write);
+        BIO_meth_set_ctrl(method, bio_ctrl);
+        BIO_meth_set_create(method, bio_create);
+    }
+    return method;
+}
+
+/* ---- life ---- */
+
+struct tls *tls_create(struct tls_context *context)
+{
+    struct tls *tls = calloc(1, sizeof(*tls));
+    if (!tls)
+        return NULL;
+    tls->context = context;
+    tls->small_left = SMALL_RECORDS;
+    tls->ssl = SSL_new(context->fallback->ctx);
+    BIO *bio = tls->ssl ? BIO_new(context->bio) : NULL;
+    if (!bio) {
+        ERR_clear_error();
+        tls_destroy(tls);
+        return NULL;
+    }
+    BIO_set_data(bio, tls);
+    SSL_set_bio(tls->ssl, bio, bio); /* takes the one reference */
+    SSL_set_app_data(tls->ssl, tls);
+    SSL_set_accept_state(tls->ssl);
+    return tls;
+}
+
+void tls_destroy(struct tls *tls)
+{
+    if (!tls)
+        return;
+    SSL_free(tls->ssl);
+    free(tls->out);
+    free(tls);
+}
+
+const struct client_id *tls_ensure_id(struct tls *tls)
+{
+    void *data = NULL;
+    size_t length = 0;
+    SSL_SESSION *session = SSL_get_session(tls->ssl);
+    if (tls->has_id)
+        return &tls->id;
+    tls->has_id = true;
+    if (SSL_session_reused(tls->ssl) && session &&
+        SSL_SESSION_get0_ticket_appdata(session, &data, &length) &&
+        length == sizeof(tls->id.bytes)) {
+        memcpy(tls->id.bytes, data, length);
+        tls->id_from_ticket = true;
+    } else {
+        identity_mint(&tls->id);
+    }
+    return &tls->id;
+}
+
+/* ---- receiving ---- */
+
+static int fail(struct tls *tls)
+{
+    tls->failed = true;
+    ERR_clear_error();
+    return -EPROTO;
+}
+
+/* Returns 0 when the handshake is done or wants more, else -EPROTO. */
+static int shake_hands(struct tls *tls)
+{
+    ERR_clear_error();
+    int rc = SSL_do_handshake(tls->ssl);
+    if (rc == 1) {
+        tls->ready = true;
+        return 0;
+    }
+    return SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_READ ? 0 : fail(tls);
+}
+
+/* Returns 0 when nothing more can be read now, 1 at close_notify, or an error. */
+static int read_plaintext(struct tls *tls, tls_plaintext *plaintext, void *context)
+{
+    uint8_t *scratch = tls->context->scratch;
+    for (;;) {
+        size_t n = 0;
+        ERR_clear_error();
+        int rc = SSL_read_ex(tls->ssl, scratch, TLS_SCRATCH_BYTES, &n);
+        if (rc <= 0) {
+            int error = SSL_get_error(tls->ssl, rc);
+            if (error == SSL_ERROR_WANT_READ)
+                return 0;
+            if (error == SSL_ERROR_ZERO_RETURN)
+                return 1;
+            return fail(tls);
+        }
+        rc = plaintext(context, scratch, n);
+        if (rc)
+            return rc;
+    }
+}
+
+int tls_receive(struct tls *tls, const void *data, size_t length, tls_plaintext *plaintext,
+                void *context)
+{
+    int rc = 0;
+    if (tls->failed)
+        return -EPROTO;
+    tls->in = span_make(data, length);
+    if (!tls->ready)
+        rc = shake_hands(tls);
+    if (rc == 0 && tls->ready)
+        rc = read_plaintext(tls, plaintext, context);
+    tls->in = (struct span){0};
+    return rc;
+}
+
+bool tls_ready(const struct tls *tls)
+{
+    return tls->ready;
+}
+
+/* ---- sending ---- */
+
+size_t tls_sealed_max(const struct tls *tls, size_t length)
+{
+    return length + (length / RECORD_BYTES + tls->small_left + 4) * RECORD_OVERHEAD + 256;
+}
+
+ptrdiff_t tls_seal(struct tls *tls, const void *data, size_t length, uint8_t *out)
+{
+    const uint8_t *from = data;
+    size_t written = 0;
+    if (tls->failed || !tls->ready)
+        return -EPROTO;
+    tls->direct = out;
+    tls->direct_used = 0;
+    tls->direct_room = tls_sealed_max(tls, length);
+    ERR_clear_error();
+    while (length) {
+        size_t n = length;
+        if (tls->small_left) {
+            tls->small_left--;
+            n = n < SMALL_RECORD_BYTES ? n : SMALL_RECORD_BYTES;
+        }
+        if (SSL_write_ex(tls->ssl, from, n, &written) <= 0) {
+            tls->direct = NULL;
+            return fail(tls);
+        }
+        from += written;
+        length -= written;
+    }
+    tls->direct = NULL;
+    return (ptrdiff_t)tls->direct_used;
+}
+
+struct span tls_output(const struct tls *tls)
+{
+    return span_make(tls->out + tls->out_start, tls->out_used - tls->out_start);
+}
+
+void tls_output_taken(struct tls *tls, size_t length)
+{
+    tls->out_start += length;
+    assert(tls->out_start <= tls->out_used);
+    if (tls->out_start < tls->out_used)
+        return;
+    free(tls->out); /* only handshakes need it: an idle connection keeps nothing */
+    tls->out = NULL;
+    tls->out_start = tls->out_used = tls->out_room = 0;
+}
+
+void tls_close(struct tls *tls)
+{
+    if (tls->failed || tls->closed || !tls->ready)
+        return;
+    tls->closed = true;
+    ERR_clear_error();
+    SSL_shutdown(tls->ssl);
+    ERR_clear_error();
+}
+
+/* ---- what was agreed on ---- */
+
+enum tls_protocol tls_protocol(const struct tls *tls)
+{
+    const unsigned char *name = NULL;
+    unsigned length = 0;
+    SSL_get0_alpn_selected(tls->ssl, &name, &length);
+    struct span chosen = span_make(name, length);
+    if (span_equal(chosen, SPAN_LITERAL("h2")))
+        return TLS_PROTOCOL_H2;
+    return span_equal(chosen, SPAN_LITERAL("http/1.1")) ? TLS_PROTOCOL_HTTP1 : TLS_PROTOCOL_NONE;
+}
+
+struct span tls_server_name(const struct tls *tls)
+{
+    return span_of(SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name));
+}
+
+static bool certificate_covers(X509 *x509, struct span host)
+{
+    char text[TLS_COVERS_MAX];
+    bool bracketed = host.length > 2 && host.data[0] == '[';
+    if (bracketed)
+        host = span_make(host.data + 1, host.length - 2);
+    if (host.length >= sizeof(text))
+        return false;
+    memcpy(text, host.data, host.length);
+    text[host.length] = 0;
+    if (X509_check_ip_asc(x509, text, 0) == 1)
+        return true;
+    return !bracketed &&
+           X509_check_host(x509, text, host.length, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+}
+
+bool tls_covers(const struct tls *tls, struct span host)
+{
+    struct tls *memo = tls_of(tls->ssl); /* the same object: only the last answer is kept there */
+    if (host.length == 0 || host.length >= TLS_COVERS_MAX)
+        return false;
+    if (span_equal(host, span_make(tls->covers_host, tls->covers_length)))
+        return tls->covers_answer;
+    memcpy(memo->covers_host, host.data, host.length);
+    memo->covers_length = host.length;
+    memo->covers_answer = certificate_covers(SSL_get_certificate(tls->ssl), host);
+    ERR_clear_error();
+    return memo->covers_answer;
+}
+
+bool tls_resumed(const struct tls *tls)
+{
+    tls_ensure_id(tls_of(tls->ssl));
+    return tls->id_from_ticket;
+}
+
+struct client_id tls_client_id(const struct tls *tls)
+{
+    return *tls_ensure_id(tls_of(tls->ssl));
+}

@@ -1,0 +1,397 @@
+#include "worker/worker.h"
+
+#include "policy/bundle.h"
+#include "worker/accept.h"
+#include "worker/conn.h"
+#include "worker/manifest.h"
+#include "worker/page.h"
+#include "worker/stream.h"
+#include "worker/worker_log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define OUTBOXES_KEPT 64
+#define ACCESS_LOG_BYTES (256 * 1024)
+#define ERROR_LOG_BYTES (32 * 1024)
+
+/* ---- pools and ids ---- */
+
+struct outbox *worker_outbox_take(struct worker *worker)
+{
+    struct outbox *outbox = worker->outboxes;
+    if (!outbox)
+        return malloc(sizeof(*outbox));
+    worker->outboxes = outbox->next;
+    worker->outboxes_free--;
+    return outbox;
+}
+
+void worker_outbox_give(struct worker *worker, struct outbox *outbox)
+{
+    if (worker->outboxes_free >= OUTBOXES_KEPT) {
+        free(outbox);
+        return;
+    }
+    outbox->next = worker->outboxes;
+    worker->outboxes = outbox;
+    worker->outboxes_free++;
+}
+
+void worker_request_id(struct worker *worker, char *text)
+{
+    static const char HEX[] = "0123456789abcdef";
+    uint64_t number = worker->id_base + worker->request_ids++;
+    for (int i = 15; i >= 0; i--, number >>= 4)
+        text[i] = HEX[number & 15];
+    text[16] = 0;
+}
+
+/* ---- words from the master ---- */
+
+static void send_word(struct worker *worker, enum handoff_word word, const char *text)
+{
+    char message[HANDOFF_MESSAGE_MAX];
+    int length = snprintf(message, sizeof(message), "%c%s", word, text);
+    if (length >= (int)sizeof(message))
+        length = sizeof(message) - 1;
+    if (send(worker->handoff->control_fd, message, (size_t)length, MSG_NOSIGNAL) < 0)
+        worker->stopping = true; /* the master is gone */
+}
+
+static void on_drain_deadline(struct timer *timer)
+{
+    struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, drain));
+    for (struct conn *conn = worker->conns; conn; conn = conn->next)
+        conn_abort(conn);
+}
+
+static void drain(struct worker *worker)
+{
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    acceptor_stop(worker->acceptor);
+    for (struct conn *conn = worker->conns; conn; conn = conn->next)
+        conn_drain(conn);
+    timer_set(&worker->timers, &worker->drain,
+              worker->timers.now_ms + worker->config->limits.drain);
+}
+
+static void stop(struct worker *worker)
+{
+    worker->stopping = true;
+    acceptor_stop(worker->acceptor);
+    for (struct conn *conn = worker->conns; conn; conn = conn->next)
+        conn_abort(conn);
+}
+
+static void reopen_logs(struct worker *worker, uint8_t flags, const int *fds, unsigned count)
+{
+    unsigned used = 0;
+    if (flags & 1 && used < count)
+        worker_log_reopen(&worker->access, fds[used++]);
+    if (flags & 2 && used < count)
+        worker_log_reopen(&worker->errors, fds[used++]);
+}
+
+static void obey(struct worker *worker, const uint8_t *message, size_t length, const int *fds,
+                 unsigned fds_count)
+{
+    uint32_t share = 0;
+    if (length >= 1 + sizeof(share))
+        memcpy(&share, message + 1, sizeof(share));
+    switch ((enum handoff_word)message[0]) {
+    case HANDOFF_DRAIN:
+        drain(worker);
+        break;
+    case HANDOFF_STOP:
+        stop(worker);
+        break;
+    case HANDOFF_ADOPT:
+        if (share < worker->handoff->shares && !worker->draining)
+            acceptor_adopt(worker->acceptor, share);
+        break;
+    case HANDOFF_RELEASE:
+        if (share < worker->handoff->shares && share != worker->handoff->share)
+            acceptor_release(worker->acceptor, share);
+        break;
+    case HANDOFF_LOGS:
+        reopen_logs(worker, length > 1 ? message[1] : 0, fds, fds_count);
+        break;
+    case HANDOFF_READY:
+    case HANDOFF_FAULT:
+        break;
+    }
+}
+
+/* Takes the descriptors out of a message's control data. */
+static unsigned take_descriptors(struct msghdr *header, int *fds, unsigned max)
+{
+    unsigned count = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n && count < max; i++)
+            memcpy(&fds[count++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+    }
+    return count;
+}
+
+static void read_control(struct worker *worker)
+{
+    for (;;) {
+        uint8_t message[HANDOFF_MESSAGE_MAX];
+        union {
+            struct cmsghdr align;
+            char bytes[CMSG_SPACE(2 * sizeof(int))];
+        } ancillary;
+        int fds[2];
+        struct iovec part = {message, sizeof(message)};
+        struct msghdr header = {.msg_iov = &part,
+                                .msg_iovlen = 1,
+                                .msg_control = ancillary.bytes,
+                                .msg_controllen = sizeof(ancillary.bytes)};
+        ssize_t n = recvmsg(worker->handoff->control_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) { /* the master is gone, and no worker outlives it */
+            stop(worker);
+            return;
+        }
+        obey(worker, message, (size_t)n, fds, take_descriptors(&header, fds, 2));
+    }
+}
+
+static void on_control(struct ring_op *op, const struct ring_event *event)
+{
+    struct worker *worker = (struct worker *)((char *)op - offsetof(struct worker, control));
+    if (event->result == -ECANCELED)
+        return;
+    read_control(worker);
+    if (!worker->stopping)
+        ring_poll(worker->ring, op, worker->handoff->control_fd, POLLIN);
+}
+
+/* ---- the loop ---- */
+
+static void flush_dirty(struct worker *worker)
+{
+    while (worker->dirty) {
+        struct conn *conn = worker->dirty;
+        worker->dirty = conn->next_dirty;
+        conn_flush(conn);
+    }
+}
+
+/* Connections whose receive found no buffer are armed again now that buffers are back. */
+static void feed_starved(struct worker *worker)
+{
+    struct conn *conn = worker->starved;
+    worker->starved = NULL;
+    while (conn) {
+        struct conn *next = conn->next_starved;
+        conn->starved = false;
+        if (conn->state == CONN_CLOSING)
+            conn_dirty(conn);
+        else
+            ring_recv(worker->ring, &conn->recv, conn->fd);
+        conn = next;
+    }
+}
+
+static void bury_dead(struct worker *worker)
+{
+    while (worker->dead) {
+        struct conn *conn = worker->dead;
+        worker->dead = conn->next;
+        conn_destroy(conn);
+    }
+}
+
+static void on_logs_due(struct timer *timer)
+{
+    (void)timer; /* it only ends the wait: the logs are flushed in every wake-up */
+}
+
+static void flush_logs(struct worker *worker)
+{
+    bool now = worker->stopping || (worker->draining && !worker->conns_count);
+    worker_log_flush(&worker->access, now);
+    worker_log_flush(&worker->errors, now);
+    uint64_t access_ms = worker_log_due(&worker->access);
+    uint64_t errors_ms = worker_log_due(&worker->errors);
+    uint64_t due_ms = access_ms < errors_ms ? access_ms : errors_ms;
+    if (due_ms != UINT64_MAX)
+        timer_set(&worker->timers, &worker->logs_due, due_ms);
+}
+
+static bool finished(struct worker *worker)
+{
+    if ((!worker->draining && !worker->stopping) || worker->conns_count || worker->dead)
+        return false;
+    ring_cancel(worker->ring, &worker->control);
+    return acceptor_idle(worker->acceptor) && content_quiesce(worker->content) &&
+           !worker->control.armed && worker_log_idle(&worker->access) &&
+           worker_log_idle(&worker->errors);
+}
+
+static void run(struct worker *worker)
+{
+    bool more = false;
+    _Atomic uint64_t *heartbeat = &worker->slot->heartbeat;
+    while (!finished(worker)) {
+        int64_t timeout_ns = timers_wait_ns(&worker->timers);
+        if ((worker->draining || worker->stopping) && (timeout_ns < 0 || timeout_ns > 50000000))
+            timeout_ns = 50000000; /* what ends may have no completion of its own */
+        ring_sleep(worker->ring, more || worker->dirty ? 0 : timeout_ns);
+        timers_update(&worker->timers);
+        atomic_fetch_add_explicit(heartbeat, 1, memory_order_relaxed);
+        ring_run(worker->ring);
+        timers_run(&worker->timers);
+        more = content_work(worker->content);
+        feed_starved(worker);
+        flush_dirty(worker);
+        bury_dead(worker);
+        flush_logs(worker);
+    }
+}
+
+/* ---- setting up ---- */
+
+static bool wants_tls(const struct config *config)
+{
+    for (size_t i = 0; i < config->listens_count; i++)
+        if (config->listens[i].tls)
+            return true;
+    return false;
+}
+
+static bool has_policies(const struct config *config)
+{
+    for (size_t i = 0; i < config->sites_count; i++)
+        for (size_t j = 0; j < config->sites[i].routes_count; j++)
+            if (config->sites[i].routes[j].policies_count)
+                return true;
+    return false;
+}
+
+static int start_policies(struct worker *worker, struct fault *fault)
+{
+    if (worker->handoff->bundle_fd < 0 || !has_policies(worker->config))
+        return 0;
+    page_policy_host(worker, &worker->policy_host);
+    return policy_vm_create(worker->config, worker->handoff->bundle_fd, &worker->policy_host,
+                            &worker->policy, fault);
+}
+
+static int start_parts(struct worker *worker, struct fault *fault)
+{
+    const struct config *config = worker->config;
+    struct segment *segment = worker->handoff->segment;
+    int rc = ring_create(&worker->ring, fault);
+    if (rc < 0)
+        return rc;
+    rc = push_table_attach(&worker->pushes, segment->pushes, segment->header->pushes_bytes,
+                           (int)worker->handoff->slot + 1);
+    if (rc < 0)
+        return fault_set(fault, rc, "push table", 0, "cannot be used: %s", strerror(-rc));
+    if (wants_tls(config)) {
+        rc = tls_context_create(config, segment, &worker->tls, fault);
+        if (rc < 0)
+            return rc;
+    }
+    worker->http2 = http2_context_create(&stream_events, &config->limits);
+    worker->content = content_create(worker->ring, &worker->timers, worker->stats,
+                                     CONTENT_BYTES_DEFAULT);
+    worker->plaintext = malloc(OUTBOX_BYTES);
+    if (!worker->http2 || !worker->content || !worker->plaintext ||
+        worker_log_open(&worker->access, worker, worker->handoff->access_fd, ACCESS_LOG_BYTES) ||
+        worker_log_open(&worker->errors, worker, worker->handoff->error_fd, ERROR_LOG_BYTES))
+        return fault_set(fault, -ENOMEM, "worker", 0, "out of memory");
+    return start_policies(worker, fault);
+}
+
+static int start(struct worker *worker, struct fault *fault)
+{
+    timers_update(&worker->timers);
+    worker->drain.fired = on_drain_deadline;
+    worker->logs_due.fired = on_logs_due;
+    worker->control.done = on_control;
+    if (getrandom(&worker->id_base, sizeof(worker->id_base), 0) < 0)
+        return fault_set(fault, -errno, "worker", 0, "no random numbers: %s", strerror(errno));
+    int rc = start_parts(worker, fault);
+    if (rc < 0)
+        return rc;
+    worker->acceptor = acceptor_create(worker);
+    if (!worker->acceptor)
+        return fault_set(fault, -ENOMEM, "worker", 0, "out of memory");
+    ring_poll(worker->ring, &worker->control, worker->handoff->control_fd, POLLIN);
+    ring_sleep(worker->ring, 0); /* submits: from here on connections are accepted */
+    return 0;
+}
+
+static void finish(struct worker *worker)
+{
+    policy_vm_destroy(worker->policy);
+    manifests_finish(worker);
+    pages_finish(worker);
+    acceptor_destroy(worker->acceptor);
+    content_destroy(worker->content);
+    http2_context_destroy(worker->http2);
+    tls_context_destroy(worker->tls);
+    worker_log_close(&worker->access);
+    worker_log_close(&worker->errors);
+    while (worker->outboxes) {
+        struct outbox *outbox = worker->outboxes;
+        worker->outboxes = outbox->next;
+        free(outbox);
+    }
+    while (worker->free_streams) {
+        struct stream *stream = worker->free_streams;
+        worker->free_streams = stream->next;
+        free(stream);
+    }
+    free(worker->plaintext);
+    timers_finish(&worker->timers);
+    ring_destroy(worker->ring);
+}
+
+/* A worker serves as many connections as descriptors allow. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int worker_run(const struct handoff *handoff)
+{
+    char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
+    struct fault fault;
+    struct worker worker = {.handoff = handoff,
+                            .config = handoff->config,
+                            .slot = &handoff->segment->slots[handoff->slot],
+                            .access.fd = -1,
+                            .errors.fd = -1};
+    worker.stats = &worker.slot->stats;
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    if (start(&worker, &fault) < 0) {
+        send_word(&worker, HANDOFF_FAULT, fault_text(&fault, text, sizeof(text)));
+        return 1;
+    }
+    send_word(&worker, HANDOFF_READY, "");
+    run(&worker);
+    finish(&worker);
+    return 0;
+}

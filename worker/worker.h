@@ -1,0 +1,97 @@
+/* A worker: one thread, one ring, the connections of one slot. */
+#ifndef HERALD_WORKER_H
+#define HERALD_WORKER_H
+
+#include "master/handoff/handoff.h"
+#include "master/handoff/log.h"
+#include "policy/policy_vm.h"
+#include "policy/push_table.h"
+#include "worker/content.h"
+#include "worker/http2.h"
+#include "worker/ring.h"
+#include "worker/timer.h"
+#include "worker/tls.h"
+
+#include <stdbool.h>
+
+struct conn;
+struct page;
+struct stream;
+struct acceptor;
+struct manifest;
+
+/* A log and the operation that writes it. */
+struct worker_log {
+    struct log log;
+    struct ring_op op;
+    int fd;      /* -1: off; lines are then not even formatted */
+    int next_fd; /* takes over when the write under way is done; -1: none */
+    struct span writing;
+    uint64_t due_ms; /* when what is gathered is written at the latest; 0: nothing is */
+    uint64_t lost, counted_lines, counted_dropped;
+    struct worker *worker;
+};
+
+/* A buffer that a send reads from; pooled, since idle connections need none. */
+#define OUTBOX_BYTES (80 * 1024)
+struct outbox {
+    struct outbox *next;
+    uint8_t bytes[OUTBOX_BYTES];
+};
+
+struct worker {
+    const struct handoff *handoff;
+    const struct config *config;
+    struct segment_slot *slot;
+    struct stats *stats;
+
+    struct ring *ring;
+    struct timers timers;
+    struct http2_context *http2;
+    struct tls_context *tls; /* NULL when no listener wants TLS */
+    struct content *content;
+    struct policy_vm *policy; /* NULL when no route has policies */
+    struct policy_host policy_host;
+    struct push_table pushes;
+    struct acceptor *acceptor;
+
+    struct conn *conns; /* every connection, doubly linked */
+    unsigned conns_count;
+    struct conn *dirty; /* those with something to flush at the end of this wake-up */
+    struct conn *dead;  /* those to be freed at the end of this wake-up */
+    struct conn *starved; /* those whose receive found no buffer */
+    struct outbox *outboxes;
+    unsigned outboxes_free;
+    uint8_t *plaintext; /* scratch that TLS encrypts from, OUTBOX_BYTES */
+    struct stream *free_streams;
+    struct page *free_pages;
+    struct manifest *manifests;
+
+    struct worker_log access;
+    struct worker_log errors;
+    struct ring_op control; /* poll of the control socket */
+    struct timer drain;     /* the deadline of draining */
+    struct timer logs_due;
+    uint64_t policy_logged_ms; /* when a policy's failure was last logged: once a second */
+    uint64_t request_ids;   /* the next one's number */
+    uint64_t id_base;       /* random, so that ids differ between workers and restarts */
+    bool draining;
+    bool stopping;
+};
+
+/* Runs a worker in this process until it is told to end or its master is gone. Returns the exit
+ * status: 0 after a drain or stop, 1 when it could not start (the fault was sent to the master). */
+int worker_run(const struct handoff *handoff);
+
+/* A free outbox, or NULL when memory runs out; and back. */
+struct outbox *worker_outbox_take(struct worker *worker);
+void worker_outbox_give(struct worker *worker, struct outbox *outbox);
+
+/* One line of the error log. */
+void worker_log_error(struct worker *worker, const char *level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Sixteen hexadecimal digits that no other request has. `text` has room for 20 bytes. */
+void worker_request_id(struct worker *worker, char *text);
+
+#endif

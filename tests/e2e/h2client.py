@@ -34,11 +34,12 @@ class Gone(Exception):
 class Stream:
     """One exchange: asked for by the client, or promised by the server (then `promised` is set).
 
-    The `…_at` members are positions in the connection's order of frames, or None.
+    Other `…_at` members than asked_at are positions in the connection's order of frames, or None.
     """
 
     def __init__(self, number):
         self.id = number
+        self.asked_at = time.monotonic()
         self.status = None
         self.fields = []                 # of the final response, in order
         self.informational = []          # [(status, fields)]

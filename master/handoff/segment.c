@@ -251,7 +251,7 @@ static int private_open(const char *path, struct stat *st, struct fault *fault)
     if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
         why = "is not a regular file";
     else if (st->st_uid != geteuid())
-        why = "belongs to another user";
+        why = "belongs to another user; remove it, or run herald as that user";
     else if (st->st_mode & 077)
         why = "is open to others; its mode must be 0600";
     if (!why)

@@ -1,0 +1,141 @@
+#include "master/cmd/cmd.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OPTIONS_MAX 32
+
+static const struct cmd_option HELP = {.name = "--help", .letter = 'h', .prose = "print this"};
+
+static void print_option(const struct cmd_option *option)
+{
+    char left[64];
+    if (option->letter)
+        snprintf(left, sizeof(left), "-%c, %s%s%s", option->letter, option->name,
+                 option->argument ? " " : "", option->argument ? option->argument : "");
+    else
+        snprintf(left, sizeof(left), "    %s%s%s", option->name, option->argument ? " " : "",
+                 option->argument ? option->argument : "");
+    printf("  %-24s %s\n", left, option->prose);
+}
+
+static void print_help(const struct cmd_syntax *syntax)
+{
+    printf("herald %s%s\n%s\n", syntax->verb, syntax->options->name ? " [OPTION ...]" : "",
+           syntax->summary);
+    for (const struct cmd_option *option = syntax->options; option->name; option++)
+        print_option(option);
+    print_option(&HELP);
+}
+
+/* Finds "--name", "--name=value", "-c" or "-cvalue"; `*value` is what is attached, or NULL. */
+static const struct cmd_option *find(const struct cmd_syntax *syntax, const char *word,
+                                     const char **value)
+{
+    const struct cmd_option *option = syntax->options;
+    *value = NULL;
+    for (;; option++) {
+        const struct cmd_option *one = option->name ? option : &HELP;
+        size_t length = strlen(one->name);
+        if (strncmp(word, one->name, length) == 0 && (word[length] == '\0' || word[length] == '=')) {
+            *value = word[length] ? word + length + 1 : NULL;
+            return one;
+        }
+        if (one->letter && word[1] == one->letter) {
+            *value = word[2] ? word + 2 : NULL;
+            return one;
+        }
+        if (!option->name)
+            return NULL;
+    }
+}
+
+static int unknown(const struct cmd_syntax *syntax, const char *word)
+{
+    const char *names[OPTIONS_MAX + 2];
+    size_t count = 0;
+    for (const struct cmd_option *option = syntax->options; option->name && count < OPTIONS_MAX;
+         option++)
+        names[count++] = option->name;
+    names[count++] = HELP.name;
+    names[count] = NULL;
+    const char *nearest = fault_nearest(word, names);
+    fprintf(stderr, "herald %s: unknown %s '%s'%s%s%s; try herald %s --help\n", syntax->verb,
+            word[0] == '-' ? "option" : "argument", word, nearest ? ", did you mean " : "",
+            nearest ? nearest : "", nearest ? "?" : "", syntax->verb);
+    return CMD_USAGE;
+}
+
+int cmd_parse(const struct cmd_syntax *syntax, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        const struct cmd_option *option =
+            argv[i][0] == '-' && argv[i][1] ? find(syntax, argv[i], &value) : NULL;
+        if (!option)
+            return unknown(syntax, argv[i]);
+        if (option == &HELP) {
+            print_help(syntax);
+            return CMD_DONE;
+        }
+        if (!option->argument && value) {
+            fprintf(stderr, "herald %s: %s takes no argument\n", syntax->verb, option->name);
+            return CMD_USAGE;
+        }
+        if (!option->argument) {
+            *option->is_set = true;
+            continue;
+        }
+        if (!value && i + 1 < argc)
+            value = argv[++i];
+        if (!value || !*value) {
+            fprintf(stderr, "herald %s: %s needs an argument: %s\n", syntax->verb, option->name,
+                    option->argument);
+            return CMD_USAGE;
+        }
+        *option->text = value;
+    }
+    return CMD_GO_ON;
+}
+
+int cmd_fault(const struct fault *fault, bool json)
+{
+    char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
+    fault_text(fault, text, sizeof(text));
+    if (!json) {
+        fprintf(stderr, "herald: %s\n", text);
+        return CMD_FAILED;
+    }
+    json_t *object = json_pack("{s:b, s:s#%}", "ok", 0, "error", text, strlen(text));
+    if (!object) /* not UTF-8 */
+        object = json_pack("{s:b, s:s}", "ok", 0, "error", "unprintable");
+    if (object && json_dumpf(object, stdout, JSON_COMPACT) == 0)
+        putchar('\n');
+    json_decref(object);
+    return CMD_FAILED;
+}
+
+int cmd_source(const char *config, const char *root, struct config_source *source,
+               struct fault *fault)
+{
+    static const char *const defaults[] = {"herald.lua", "/etc/herald/herald.lua"};
+    if (config && root)
+        return fault_set(fault, -EINVAL, NULL, 0, "give either --config or --root, not both");
+    if (root) {
+        *source = (struct config_source){CONFIG_ROOT, root};
+        return 0;
+    }
+    for (size_t i = 0; !config && i < sizeof(defaults) / sizeof(defaults[0]); i++)
+        if (access(defaults[i], F_OK) == 0)
+            config = defaults[i];
+    if (!config)
+        return fault_set(fault, -ENOENT, NULL, 0,
+                         "there is no config: neither herald.lua here nor "
+                         "/etc/herald/herald.lua; name one with -c FILE, or serve a directory "
+                         "with --root DIR");
+    *source = (struct config_source){CONFIG_FILE, config};
+    return 0;
+}

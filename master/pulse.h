@@ -1,0 +1,35 @@
+/* Whether a worker's loop still turns. A worker is stuck when it used a second of CPU without a
+ * heartbeat, or when it has been inside a policy for half a minute; one that merely gets no CPU on a
+ * busy machine is not stuck. */
+#ifndef HERALD_PULSE_H
+#define HERALD_PULSE_H
+
+#include "master/handoff/segment.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define PULSE_EVERY_MS 500
+#define PULSE_CPU_NS INT64_C(1000000000)
+#define PULSE_WALL_MS 30000
+
+struct pulse {
+    clockid_t clock;    /* of the process's CPU time */
+    bool usable;        /* the clock could be had, and a first reading was taken */
+    uint64_t heartbeat; /* when it last changed: its value, */
+    int64_t cpu_ns;     /* the CPU time then, */
+    int64_t wall_ms;    /* and the time then */
+};
+
+void pulse_begin(struct pulse *pulse, pid_t pid);
+
+/* One reading. Returns why the worker is stuck, or NULL. */
+const char *pulse_check(struct pulse *pulse, const struct segment_slot *slot, int64_t now_ms);
+
+/* The judgement, apart from the clock: the same for a reading that was taken at `now_ms`. */
+const char *pulse_judge(struct pulse *pulse, uint64_t heartbeat, bool in_policy, int64_t cpu_ns,
+                        int64_t now_ms);
+
+#endif

@@ -94,7 +94,10 @@ return {
 # ---- the access log -------------------------------------------------------------------------
 
 class LogEntry:
-    """One line of the access log. The names of its fields are known here and nowhere else."""
+    """One line of the access log: a request, with the verdicts on what was proposed for it.
+
+    The names of its fields are known here and nowhere else. Pushed streams have no lines.
+    """
 
     def __init__(self, line):
         self.fields = json.loads(line)
@@ -105,8 +108,6 @@ class LogEntry:
         self.status = self.fields.get("status")
         self.bytes = self.fields.get("bytes")
         self.pushes = [(p.get("path"), p.get("verdict")) for p in self.fields.get("push") or ()]
-        # A line for a pushed stream says so, if pushed streams have lines at all.
-        self.pushed = bool(self.fields.get("pushed") or self.fields.get("promised"))
 
     def verdict(self, path):
         """Why `path` was or was not pushed with this page; None if nobody proposed it."""
@@ -362,9 +363,9 @@ class Herald:
         return found[-1]
 
     def page_entry(self, path, nth=1, **wanted):
-        """The `nth` line for a request (not a push) of `path`; waits for it."""
+        """The `nth` line for a request of `path`; waits for it."""
         def entries():
-            found = [e for e in self.log() if e.path == path and not e.pushed
+            found = [e for e in self.log() if e.path == path
                      and all(getattr(e, k) == v for k, v in wanted.items())]
             return found[nth - 1:nth]
         return wait_until(entries, 5, "line %d of the access log for %s" % (nth, path))[0]

@@ -1,0 +1,155 @@
+#include "worker/guard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static uint64_t now_ms;
+static struct config_limits limits;
+static struct guard guard;
+
+static int setup(void **state)
+{
+    (void)state;
+    now_ms = 1000;
+    limits = (struct config_limits){
+#define LIMIT(key, type, fallback, least, most, prose) .key = fallback,
+#include "master/handoff/limits.def"
+#undef LIMIT
+    };
+    guard_init(&guard, &limits, &now_ms);
+    return 0;
+}
+
+/* How many events in a row pass before the first that doesn't, up to `most`. */
+static unsigned passes(enum guard_event event, unsigned most)
+{
+    unsigned n = 0;
+    while (n < most && guard_count(&guard, event))
+        n++;
+    return n;
+}
+
+static void pings_pass_up_to_the_rate_and_no_further(void **state)
+{
+    (void)state;
+    assert_int_equal(passes(GUARD_PING, 1000), limits.ping_rate);
+    assert_true(guard.failed);
+    assert_int_equal(guard.tripped, COUNTER_limit_ping);
+}
+
+static void a_second_later_as_many_pings_pass_again(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < limits.ping_rate; i++)
+        assert_true(guard_count(&guard, GUARD_PING));
+    now_ms += 1000;
+    for (unsigned i = 0; i < limits.ping_rate; i++)
+        assert_true(guard_count(&guard, GUARD_PING));
+    assert_false(guard_count(&guard, GUARD_PING));
+}
+
+static void settings_have_a_limit_of_their_own(void **state)
+{
+    (void)state;
+    assert_int_equal(passes(GUARD_SETTINGS, 1000), limits.settings_rate);
+    assert_int_equal(guard.tripped, COUNTER_limit_settings);
+}
+
+static void each_request_earns_priority_frames(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        guard_count(&guard, GUARD_REQUEST);
+    assert_int_equal(passes(GUARD_PRIORITY, 10000),
+                     limits.priority_base + 10 * limits.priority_per_request);
+    assert_int_equal(guard.tripped, COUNTER_limit_priority);
+}
+
+static void an_honest_download_may_send_a_window_update_for_each_kilobyte(void **state)
+{
+    (void)state;
+    guard.bytes_sent = 200ULL * 1024 * 1024;
+    assert_int_equal(passes(GUARD_WINDOW_UPDATE, 7000), 7000);
+    assert_false(guard.failed);
+}
+
+static void window_updates_without_a_download_are_limited(void **state)
+{
+    (void)state;
+    assert_int_equal(passes(GUARD_WINDOW_UPDATE, 100000), limits.window_update_base);
+    assert_int_equal(guard.tripped, COUNTER_limit_window_update);
+}
+
+static void empty_data_is_limited_only_in_a_row(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(passes(GUARD_EMPTY_DATA, (unsigned)limits.empty_data),
+                         limits.empty_data);
+        guard_count(&guard, GUARD_DATA);
+    }
+    assert_int_equal(passes(GUARD_EMPTY_DATA, 1000), limits.empty_data);
+    assert_int_equal(guard.tripped, COUNTER_limit_empty_data);
+}
+
+static void resets_beyond_the_burst_end_the_connection(void **state)
+{
+    (void)state;
+    assert_int_equal(passes(GUARD_CLIENT_RESET, 1000), limits.reset_burst);
+    assert_int_equal(guard.tripped, COUNTER_limit_reset);
+}
+
+static void slow_resets_of_a_busy_connection_pass(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        for (int j = 0; j < 3; j++)
+            guard_count(&guard, GUARD_REQUEST);
+        now_ms += 60;
+        assert_true(guard_count(&guard, GUARD_CLIENT_RESET));
+    }
+}
+
+static void half_of_many_requests_reset_ends_the_connection_however_slowly(void **state)
+{
+    (void)state;
+    unsigned n = 0;
+    do {
+        guard_count(&guard, GUARD_REQUEST);
+        guard_count(&guard, GUARD_REQUEST);
+        now_ms += 1000;
+        n++;
+    } while (n < 1000 && guard_count(&guard, GUARD_CLIENT_RESET));
+    assert_int_equal(n, 100);
+    assert_int_equal(guard.tripped, COUNTER_limit_reset);
+}
+
+static void a_peer_that_makes_the_server_reset_streams_is_cut_off(void **state)
+{
+    (void)state;
+    assert_int_equal(passes(GUARD_SERVER_RESET, 1000), limits.server_resets);
+    assert_int_equal(guard.tripped, COUNTER_limit_server_reset);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+        TEST(pings_pass_up_to_the_rate_and_no_further),
+        TEST(a_second_later_as_many_pings_pass_again),
+        TEST(settings_have_a_limit_of_their_own),
+        TEST(each_request_earns_priority_frames),
+        TEST(an_honest_download_may_send_a_window_update_for_each_kilobyte),
+        TEST(window_updates_without_a_download_are_limited),
+        TEST(empty_data_is_limited_only_in_a_row),
+        TEST(resets_beyond_the_burst_end_the_connection),
+        TEST(slow_resets_of_a_busy_connection_pass),
+        TEST(half_of_many_requests_reset_ends_the_connection_however_slowly),
+        TEST(a_peer_that_makes_the_server_reset_streams_is_cut_off),
+    };
+    return cmocka_run_group_tests_name("worker_guard", tests, NULL, NULL);
+}

@@ -165,8 +165,17 @@ const struct config_route *config_route(const struct config_site *site, struct s
 void config_place(const struct config *config, const char *key, const char **file, int *line);
 
 /* Parses "8ms", "10s", "5m", "2h", "30d" to milliseconds, or "64KiB", "1MiB", "4GiB", "4096" to
- * bytes. Returns 0 or -EINVAL, -ERANGE. */
+ * bytes: digits and at once a unit, nothing else. Returns 0 or -EINVAL, -ERANGE past 64 bits. */
 int config_parse_duration(struct span text, uint64_t *ms);
 int config_parse_size(struct span text, uint64_t *bytes);
+
+/* Parses a literal address with its port, 1 to 65535: "127.0.0.1:8080", "[::1]:443"; ":443" is
+ * "[::]:443". Names are not resolved. Returns 0 or -EINVAL. */
+int config_parse_address(struct span text, struct sockaddr_storage *address, socklen_t *length);
+
+/* The shortest text that parses to the same value: "8ms", "30d"; "64KiB". Return `text`. */
+#define CONFIG_FORMAT_MAX 32
+const char *config_format_duration(uint64_t ms, char text[CONFIG_FORMAT_MAX]);
+const char *config_format_size(uint64_t bytes, char text[CONFIG_FORMAT_MAX]);
 
 #endif

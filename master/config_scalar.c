@@ -1,0 +1,268 @@
+/* Texts, numbers and booleans of the config: what each type takes and what it means. */
+#include "master/config_resolver.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define EXPECTED_MAX 160
+
+/* "clients.table", "names"; what people call the key. */
+static const char *full_name(const struct config_key *key, char text[64])
+{
+    const char *scope = config_scope_name(key->scope);
+    bool bare = key->scope == CONFIG_SITE || key->scope == CONFIG_ROUTE || !*scope;
+    snprintf(text, 64, "%s%s%s", bare ? "" : scope, bare ? "" : ".", key->name);
+    return text;
+}
+
+static const char *expected_number(const struct config_key *key, char text[EXPECTED_MAX])
+{
+    char least[CONFIG_FORMAT_MAX];
+    char most[CONFIG_FORMAT_MAX];
+    const char *what = "a whole number";
+    const char *such_as = "";
+    if (key->type == CONFIG_WORKERS)
+        what = "\"auto\" or a whole number";
+    if (key->type == CONFIG_SIZE || key->type == CONFIG_TABLE_SIZE) {
+        what = "a size";
+        such_as = ", such as \"64KiB\" or \"1MiB\"";
+    }
+    if (key->type == CONFIG_DURATION_MS || key->type == CONFIG_DURATION_S ||
+        key->type == CONFIG_REMEMBER) {
+        what = key->type == CONFIG_REMEMBER ? "\"never\" or a duration" : "a duration";
+        such_as = key->type == CONFIG_DURATION_MS ? ", such as \"500ms\" or \"10s\""
+                                                  : ", such as \"10s\" or \"1d\"";
+    }
+    config_key_format(key, key->least, least);
+    if (key->type == CONFIG_REMEMBER && key->least == 0)
+        snprintf(least, sizeof(least), "0s");
+    snprintf(text, EXPECTED_MAX, "%s from %s to %s%s", what, least,
+             config_key_format(key, key->most, most), such_as);
+    return text;
+}
+
+static const char *expected_text(const struct config_key *key)
+{
+    switch (key->type) {
+    case CONFIG_USER:
+        return "a user's name";
+    case CONFIG_LOG_FILE:
+        return key->text && strcmp(key->text, "off") == 0 ? "a path, \"stderr\" or \"off\""
+                                                          : "a path or \"stderr\"";
+    case CONFIG_ADDRESS:
+        return "a literal address and port, such as \"127.0.0.1:9900\"";
+    case CONFIG_SNI:
+        return "a host name, \"*.host.name\" or \"*\"";
+    case CONFIG_FIELD_VALUE:
+        return "the value of a header field";
+    default:
+        return "a path";
+    }
+}
+
+int resolve_set_text(struct resolver *resolver, char **member, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        return resolve_no_memory(resolver);
+    free(*member);
+    *member = copy;
+    return 0;
+}
+
+static int set_path(struct resolver *resolver, char **member, const char *text)
+{
+    char *path;
+    while (text[0] == '.' && text[1] == '/')
+        for (text += 2; *text == '/'; text++)
+            ;
+    bool here = strcmp(text, ".") == 0 || !*text;
+    if (text[0] == '/')
+        return resolve_set_text(resolver, member, text);
+    if (asprintf(&path, "%s%s%s", resolver->facts->directory, here ? "" : "/", here ? "" : text) < 0)
+        return resolve_no_memory(resolver);
+    free(*member);
+    *member = path;
+    return 0;
+}
+
+/* RFC 9110 5.5: visible characters, spaces and tabs within, and bytes above 127. */
+static bool is_field_value(const char *text)
+{
+    size_t length = strlen(text);
+    if (length == 0 || isspace((unsigned char)text[0]) || isspace((unsigned char)text[length - 1]))
+        return false;
+    for (; *text; text++)
+        if (((unsigned char)*text < 0x20 && *text != '\t') || *text == 0x7f)
+            return false;
+    return true;
+}
+
+static bool is_sni(const char *text)
+{
+    if (strncmp(text, "*.", 2) == 0)
+        return strchr(text + 2, '.') && text[2] != '[' && resolve_is_host(text + 2);
+    return strcmp(text, "*") == 0 || resolve_is_host(text);
+}
+
+static bool is_user(const char *text)
+{
+    return *text && strlen(text) <= 32 && strcspn(text, ":/ \t\n") == strlen(text);
+}
+
+static int resolve_text(struct resolver *resolver, const struct config_key *key,
+                        const struct value *value, void *object)
+{
+    char name[64];
+    char **member = config_key_text(key, object);
+    const char *text = value->type == VALUE_TEXT ? value->text : "";
+    struct sockaddr_storage address;
+    socklen_t length;
+    bool good = *text != 0;
+    bool log_word = key->type == CONFIG_LOG_FILE && strcmp(text, "stderr") == 0;
+    bool off = key->text && strcmp(key->text, "off") == 0 && strcmp(text, "off") == 0;
+    if (key->type == CONFIG_USER)
+        good = is_user(text);
+    else if (key->type == CONFIG_SNI)
+        good = is_sni(text);
+    else if (key->type == CONFIG_FIELD_VALUE)
+        good = is_field_value(text);
+    else if (key->type == CONFIG_ADDRESS)
+        good = config_parse_address(span_of(text), &address, &length) == 0;
+    if (!good)
+        return resolve_refuse_type(resolver, full_name(key, name), expected_text(key), value);
+    if (off) {
+        free(*member);
+        *member = NULL;
+        return 0;
+    }
+    if ((key->type == CONFIG_PATH || key->type == CONFIG_LOG_FILE) && !log_word)
+        return set_path(resolver, member, text);
+    int rc = resolve_set_text(resolver, member, text);
+    for (char *at = *member; rc == 0 && key->type == CONFIG_SNI && *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return rc;
+}
+
+/* The number that `value` stands for, in the key's unit; false when it is none. */
+static bool number_of(const struct config_key *key, const struct value *value, uint64_t *number)
+{
+    struct span text = span_of(value->type == VALUE_TEXT ? value->text : NULL);
+    bool whole = value->type == VALUE_NUMBER && value->number >= 0 && value->number < 1e15 &&
+                 floor(value->number) == value->number;
+    switch (key->type) {
+    case CONFIG_DURATION_MS:
+        return config_parse_duration(text, number) == 0;
+    case CONFIG_REMEMBER:
+        *number = 0;
+        if (span_equal(text, SPAN_LITERAL("never")))
+            return true;
+        /* fall through */
+    case CONFIG_DURATION_S:
+        if (config_parse_duration(text, number) < 0 || *number % 1000 != 0)
+            return false;
+        *number /= 1000;
+        return true;
+    case CONFIG_SIZE:
+    case CONFIG_TABLE_SIZE:
+        if (text.data)
+            return config_parse_size(text, number) == 0;
+        break;
+    default:
+        break;
+    }
+    if (whole)
+        *number = (uint64_t)value->number;
+    return whole;
+}
+
+static int resolve_number(struct resolver *resolver, const struct config_key *key,
+                          const struct value *value, void *object)
+{
+    char expected[EXPECTED_MAX];
+    char name[64];
+    char given[CONFIG_FORMAT_MAX];
+    char taken[CONFIG_FORMAT_MAX];
+    uint64_t number = 0;
+    if (key->type == CONFIG_WORKERS && value->type == VALUE_TEXT &&
+        strcmp(value->text, "auto") == 0) {
+        config_key_set_number(key, object, 0);
+        return 0;
+    }
+    if (!number_of(key, value, &number) || number < key->least || number > key->most)
+        return resolve_refuse_type(resolver, full_name(key, name), expected_number(key, expected),
+                                   value);
+    if (key->type == CONFIG_TABLE_SIZE && (number & (number - 1))) {
+        uint64_t power = UINT64_C(1) << (63 - __builtin_clzll(number));
+        resolve_warn(resolver, value->place, "%s: %s is rounded down to %s, a power of two",
+                     full_name(key, name), config_format_size(number, given),
+                     config_format_size(power, taken));
+        number = power;
+    }
+    config_key_set_number(key, object, number);
+    return 0;
+}
+
+static int add_place(struct resolver *resolver, const struct config_key *key,
+                     struct value_place place)
+{
+    struct config *config = resolver->config;
+    char name[64];
+    struct config_place *places =
+        reallocarray(config->places, config->places_count + 1, sizeof(*places));
+    if (!places)
+        return resolve_no_memory(resolver);
+    config->places = places;
+    places[config->places_count] =
+        (struct config_place){strdup(full_name(key, name)), resolve_file(resolver, place),
+                              place.line};
+    return places[config->places_count++].key ? 0 : resolve_no_memory(resolver);
+}
+
+int resolve_scalar(struct resolver *resolver, const struct config_key *key,
+                   const struct value_field *field, void *object)
+{
+    const struct value *value = field->value;
+    char name[64];
+    int rc;
+    if (config_key_is_text(key)) {
+        rc = resolve_text(resolver, key, value, object);
+    } else if (config_key_is_number(key)) {
+        rc = resolve_number(resolver, key, value, object);
+    } else {
+        if (value->type != VALUE_BOOL)
+            return resolve_refuse_type(resolver, full_name(key, name), "true or false", value);
+        config_key_set_number(key, object, value->truth);
+        rc = 0;
+    }
+    if (rc == 0 && key->standing == CONFIG_IDLE)
+        rc = resolve_warn(resolver, field->place, "%s has no effect in this version",
+                          full_name(key, name));
+    if (rc == 0 && key->scope <= CONFIG_LIMITS)
+        rc = add_place(resolver, key, field->place);
+    return rc;
+}
+
+int resolve_defaults(struct resolver *resolver, enum config_scope scope, void *object)
+{
+    size_t count;
+    const struct config_key *keys = config_keys(scope, &count);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct config_key *key = &keys[i];
+        if (key->standing == CONFIG_REFUSED)
+            continue;
+        if (key->type == CONFIG_SUBTABLE)
+            rc = resolve_defaults(resolver, key->inner, (char *)object + key->offset);
+        else if (config_key_is_number(key) || key->type == CONFIG_BOOL)
+            config_key_set_number(key, object, key->number);
+        else if (config_key_is_text(key) && key->text && strcmp(key->text, "off") != 0)
+            rc = resolve_set_text(resolver, config_key_text(key, object), key->text);
+    }
+    return rc;
+}

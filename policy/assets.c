@@ -89,8 +89,9 @@ static bool imports_itself(const struct assets_scan *scan, uint16_t sheet, const
     return false;
 }
 
-static void import_add(struct reading *reading, const struct assets_url *url,
-                       enum assets_certainty requested, enum assets_certainty applies)
+/* Browsers fetch an import, and wait for it, whatever its media are; only its rules hang on them. */
+static void import_add(struct reading *reading, const struct assets_url *url, bool requested,
+                       enum assets_certainty applies)
 {
     struct assets_scan *scan = reading->scan;
     const struct sheet *parent = &scan->sheets[reading->sheet];
@@ -99,17 +100,18 @@ static void import_add(struct reading *reading, const struct assets_url *url,
                           .blocking = parent->blocking,
                           .applies = applies,
                           .position = parent->position};
+    struct assets_found found = {
+        .as = AS_STYLE, .blocking = parent->blocking, .position = parent->position};
 
     if (!assets_url_same_origin(&scan->page, url) || sheet.depth > IMPORT_DEPTH_MAX) {
-        scan->unsure = true;
+        scan->unsure = scan->unsure || applies != ASSETS_NO;
         return;
     }
     if (imports_itself(scan, reading->sheet, url->path))
         return;
-    sheet_add(scan, url->path, &sheet);
-    struct assets_found found = {
-        .as = AS_STYLE, .blocking = sheet.blocking, .position = sheet.position};
-    if (requested == ASSETS_YES && assets_html_allows(scan->html, AS_STYLE))
+    if (applies != ASSETS_NO)
+        sheet_add(scan, url->path, &sheet);
+    if (requested && assets_html_allows(scan->html, AS_STYLE))
         fail(scan, assets_list_add(&scan->list, url->path, &found));
 }
 
@@ -138,10 +140,9 @@ static bool cut_function(struct span *text, const char *name)
 static void on_import(void *context, struct span prelude, enum assets_certainty applies)
 {
     struct reading *reading = context;
-    struct assets_scan *scan = reading->scan;
     char buffer[ASSETS_PATH_MAX + 1];
     struct assets_url url;
-    enum assets_certainty requested = applies;
+    bool requested = applies == ASSETS_YES;
     size_t length = assets_css_url(&prelude, true, buffer, sizeof(buffer));
 
     assets_css_skip_space(&prelude);
@@ -150,20 +151,18 @@ static void on_import(void *context, struct span prelude, enum assets_certainty 
         if (!cut_function(&prelude, "layer("))
             prelude = span_after(prelude, 5);
     }
-    if (cut_function(&prelude, "supports("))
-        applies = requested = ASSETS_MAYBE;
+    if (cut_function(&prelude, "supports(")) {
+        requested = false;
+        applies = ASSETS_MAYBE;
+    }
     enum assets_certainty media = assets_media_match(prelude);
-    if (media == ASSETS_NO)
-        return;
     if (media < applies)
         applies = media;
-    if (media < requested)
-        requested = media;
-    if (length == 0 ||
-        assets_url_resolve(reading->base, span_make(buffer, length), false, &url) < 0)
-        scan->unsure = true;
-    else
+    if (length &&
+        assets_url_resolve(reading->base, span_make(buffer, length), false, &url) == 0)
         import_add(reading, &url, requested, applies);
+    else if (applies != ASSETS_NO)
+        reading->scan->unsure = true;
 }
 
 static void on_font_face(void *context, struct span block, enum assets_certainty applies)

@@ -1,0 +1,1 @@
+window.env = { api: "/app/data/" };

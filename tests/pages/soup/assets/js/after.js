@@ -1,0 +1,1 @@
+window.soup_after = true;

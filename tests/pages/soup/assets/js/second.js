@@ -1,0 +1,1 @@
+window.soup_second = true;

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-#define TRIES_MAX 8
 /* The most that a life of PUSH_PROBATION_S comes to, rounded up from anywhere within a tick. */
 #define PROBATION_TICKS (PUSH_PROBATION_S * UINT64_C(1000) / PUSH_COARSE_TICK_MS + 2)
 #define RIVALS_MAX 32 /* words of the key met after publication, before a claimer gives way */
@@ -275,7 +274,7 @@ enum push_answer push_table_claim(struct push_table *table, struct push_key key,
     enum push_answer answer;
     assert(table->owner != PUSH_TABLE_NO_OWNER);
     *token = (struct push_token){0};
-    for (unsigned tries = 0; tries < TRIES_MAX; tries++)
+    for (unsigned tries = 0; tries < PUSH_TRIES_MAX; tries++)
         if (claim_once(&try, &answer, token))
             return answer;
     return PUSH_CONTENDED;
@@ -415,7 +414,7 @@ bool push_table_note(struct push_table *table, struct push_key key, uint16_t val
     bool recorded = false;
     if (life_s == 0)
         return false;
-    for (unsigned tries = 0; tries < TRIES_MAX; tries++)
+    for (unsigned tries = 0; tries < PUSH_TRIES_MAX; tries++)
         if (note_once(&try, state, life_s, &recorded))
             break;
     return recorded;
@@ -427,7 +426,7 @@ unsigned push_table_forget(struct push_table *table, struct push_key key)
     unsigned removed = 0;
     check_key(key, 0);
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
-        for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        for (unsigned tries = 0; tries < PUSH_TRIES_MAX; tries++) {
             uint64_t word = PUSH_WORD_LOAD(&words[i], memory_order_relaxed);
             if (push_word_tag(word) != key.tag || push_word_in_flight(word))
                 break;

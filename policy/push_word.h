@@ -20,6 +20,9 @@
 #ifndef PUSH_BUCKET_SLOTS
 #define PUSH_BUCKET_SLOTS 8
 #endif
+#ifndef PUSH_TRIES_MAX
+#define PUSH_TRIES_MAX 8
+#endif
 
 #define PUSH_TAG_BITS 34
 #define PUSH_VALIDATOR_BITS 12
@@ -45,7 +48,8 @@ struct push_ticks {
 
 #define PUSH_RANK_NEVER UINT32_MAX
 
-/* The model tests put their own scheduler between the algorithm and its memory. */
+/* The model tests put their own scheduler between the algorithm and its memory, and choose smaller
+ * bounds than those above. */
 #ifndef PUSH_WORD_LOAD
 #define PUSH_WORD_LOAD(at, order) atomic_load_explicit((at), (order))
 #define PUSH_WORD_SWAP(at, expected, desired)                                         \

@@ -48,6 +48,11 @@ static uint64_t hash64(const uint8_t key[16], const void *data, size_t length)
     return hash;
 }
 
+uint64_t identity_hash(const uint8_t key[IDENTITY_HASH_KEY_BYTES], struct span bytes)
+{
+    return hash64(key, bytes.data, bytes.length);
+}
+
 void identity_mint(struct client_id *id)
 {
     int rc = sodium_init();

@@ -23,6 +23,9 @@ struct client_id {
     uint8_t bytes[16];
 };
 
+/* SipHash-2-4: for tables in memory whose keys clients choose. */
+uint64_t identity_hash(const uint8_t key[IDENTITY_HASH_KEY_BYTES], struct span bytes);
+
 /* A new client: 128 bits from the kernel. */
 void identity_mint(struct client_id *id);
 

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include <sodium/crypto_shorthash.h>
-
 uint64_t content_now_ms(void)
 {
     struct timespec now;
@@ -42,12 +40,7 @@ struct content *content_create(struct ring *ring, struct timers *timers, struct 
 
 static uint64_t hash_of(const struct content *content, int root_fd, struct span path)
 {
-    uint64_t hash;
-    static_assert(sizeof(hash) == crypto_shorthash_BYTES &&
-                  sizeof(content->key) == crypto_shorthash_KEYBYTES, "SipHash-2-4");
-    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)path.data, path.length,
-                     content->key);
-    return hash + (uint64_t)root_fd;
+    return identity_hash(content->key, path) + (uint64_t)root_fd;
 }
 
 static struct entry **bucket_of(struct content *content, uint64_t hash)
@@ -165,7 +158,7 @@ static bool is_fresh(const struct entry *entry, uint64_t now_ms)
     return entry->known && now_ms - entry->checked_ms < CONTENT_FRESH_MS;
 }
 
-/* What no file can be called: a name that would begin at the file system's root, or end at a NUL. */
+/* What no file can be called: a name that would begin at the system's root, or end at a NUL. */
 static bool is_servable(const struct config_route *route, struct span path)
 {
     return route->root_fd >= 0 && path.length > 0 && path.data[0] == '/' &&
@@ -210,8 +203,7 @@ static void find_stale(struct content *content, struct entry *entry, struct cont
 }
 
 void content_find(struct content *content, const struct config_site *site,
-                  const struct config_route *route, struct span path,
-                  struct content_lookup *lookup)
+                  const struct config_route *route, struct span path, struct content_lookup *lookup)
 {
     assert(lookup->found && !content_waiting(lookup));
     lookup->site = site;
@@ -299,8 +291,7 @@ void content_cancel(struct content_lookup *lookup)
 struct resource *content_peek(struct content *content, const struct config_route *route,
                               struct span path)
 {
-    struct entry *entry =
-        find(content, route, path, hash_of(content, route->root_fd, path));
+    struct entry *entry = find(content, route, path, hash_of(content, route->root_fd, path));
     return entry && is_fresh(entry, content_now_ms()) ? entry->resource : NULL;
 }
 

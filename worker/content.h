@@ -1,8 +1,8 @@
 /* Path -> resource: files below a route's root, opened and read through the ring, kept in a
  * per-worker cache of immutable, reference-counted versions.
  *
- * Callbacks run from content_find, from ring_wait, from timers_run or from content_work. Inside one,
- * any function here may be called but content_quiesce and content_destroy. */
+ * Callbacks run from content_find, from ring_wait, from timers_run or from content_work. Inside
+ * one, any function here may be called but content_quiesce and content_destroy. */
 #ifndef HERALD_CONTENT_H
 #define HERALD_CONTENT_H
 
@@ -21,8 +21,8 @@
 
 #define CONTENT_SMALL_MAX (256 * 1024) /* bytes of a file kept in memory */
 #define CONTENT_BYTES_DEFAULT (64 * 1024 * 1024)
-#define CONTENT_FRESH_MS 1000    /* how long a version is served without looking at the file */
-#define CONTENT_SCAN_WAIT_MS 50  /* how long a look-up waits for a page's scan, at most */
+#define CONTENT_FRESH_MS 1000   /* how long a version is served without looking at the file */
+#define CONTENT_SCAN_WAIT_MS 50 /* how long a look-up waits for a page's scan, at most */
 
 /* The codings a file can have a precompressed sibling in, best first. */
 enum content_coding { CODING_BROTLI, CODING_ZSTD, CODING_GZIP, CODING_IDENTITY, CODINGS };
@@ -49,7 +49,7 @@ struct representation {
     struct span length_text; /* `size` in decimal */
     struct content_stamp stamp;
 
-    /* The fields of a 200 with all of it, but for Date and what the route adds: ready to be copied. */
+    /* The fields of a 200 with all of it, but for Date and what the route adds. */
     struct field fields[REPRESENTATION_FIELDS_MAX];
     unsigned fields_count;
 
@@ -69,8 +69,8 @@ struct resource {
     struct representation codings[CODINGS];
     bool any_coded; /* Vary: accept-encoding */
     time_t modified;
-    char last_modified[32]; /* IMF-fixdate; never later than when it was opened (RFC 9110 8.8.2.1) */
-    uint64_t validator;     /* changes with the content, before coding */
+    char last_modified[32];  /* IMF-fixdate, never in the future (RFC 9110 8.8.2.1) */
+    uint64_t validator;      /* changes with the content, before coding */
     struct page_scan *scans; /* content_scan.c's */
 };
 
@@ -109,21 +109,22 @@ struct content_lookup {
     const struct config_site *site;
 };
 
-/* `bytes_max`: of all cached versions; the least recently used go first. `ring`, `timers` (one entry
- * of which is used) and `stats` are borrowed until destroy. Returns NULL when memory runs out. */
+/* `bytes_max`: of all cached versions; the least recently used go first. `ring`, `timers` (one
+ * entry of which is used) and `stats` are borrowed until destroy. Returns NULL when memory runs
+ * out. */
 struct content *content_create(struct ring *ring, struct timers *timers, struct stats *stats,
                                size_t bytes_max);
 
 /* Begins the end: what waits is called back with CONTENT_FAILED, reads with -ECANCELED, and nothing
- * new is begun. Returns true when nothing is in flight and content_destroy may be called; until then
- * run the loop and call it again. */
+ * new is begun. Returns true when nothing is in flight and content_destroy may be called; until
+ * then run the loop and call it again. */
 bool content_quiesce(struct content *content);
 
 /* Every resource must have been released. NULL is accepted. */
 void content_destroy(struct content *content);
 
-/* Looks `path` (normalised, absolute, decoded; "/" at the end names a directory, whose index.html is
- * meant) up below `route`'s root; `route` is a route of `site`. The callback may run before this
+/* Looks `path` (normalised, absolute, decoded; "/" at the end names a directory, whose index.html
+ * is meant) up below `route`'s root; `route` is a route of `site`. The callback may run before this
  * returns (a fresh cache entry: always, unless a scan is waited for) or from a later wake-up. A
  * version is served for CONTENT_FRESH_MS after the file was looked at; the first look-up after that
  * has it looked at again, and all wait for that. */
@@ -173,15 +174,15 @@ struct content_reader {
     struct content_link link;
 };
 
-/* Reads `length` bytes (1 to 1 GiB, within the representation) at `offset` into `buffer`. The result
- * is `length`, or -EIO when the file has been truncated meanwhile, another -errno, or -ECANCELED
- * from content_quiesce. With `last`, the final piece of a response, it is -ESTALE if the file was
- * written to since it was opened: the pieces before may then be of different versions, and the
- * response must not end as if it were whole. (A file replaced by renaming is read to its end
- * undisturbed.) Reader, buffer and a reference to the resource must be kept until the callback. Reads
- * are capped in number per worker; beyond that they queue. */
+/* Reads `length` bytes (1 to 1 GiB, within the representation) at `offset` into `buffer`. The
+ * result is `length`, or -EIO when the file has been truncated meanwhile, another -errno, or
+ * -ECANCELED from content_quiesce. With `last`, the final piece of a response, it is -ESTALE if the
+ * file was written to since it was opened: the pieces before may then be of different versions, and
+ * the response must not end as if it were whole. (A file replaced by renaming is read to its end
+ * undisturbed.) Reader, buffer and a reference to the resource must be kept until the callback.
+ * Reads are capped in number per worker; beyond that they queue. */
 void content_read_at(struct content *content, struct content_reader *reader,
-                     const struct representation *representation, uint64_t offset,
-                     uint8_t *buffer, size_t length, bool last);
+                     const struct representation *representation, uint64_t offset, uint8_t *buffer,
+                     size_t length, bool last);
 
 #endif

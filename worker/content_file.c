@@ -5,6 +5,8 @@
  */
 #include "worker/content_parts.h"
 
+#include "worker/http_date.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +16,10 @@
 #define SUFFIX_MAX 8
 #define INDEX "index.html"
 
-/* Two writes within one tick of the clock (HZ = 100 at the coarsest) leave the same times. */
-#define RACY_NS 20000000
+/* How long after a write what was read isn't trusted for good. The time of a write is set when it
+ * begins and only as fine as a tick, so what is read while or between two of them may be gone, or
+ * half of it, without another time to show it. */
+#define RACY_S 3
 
 static void check_path(struct load *load);
 static void open_path(struct load *load);
@@ -132,8 +136,8 @@ static void complete(struct load *load)
     finish(load, CONTENT_FOUND);
 }
 
-/* The file comes first, then each of its siblings; if there were any, the file must still be the one
- * they belong to. */
+/* The file comes first, then each of its siblings; if there were any, the file must still be the
+ * one they belong to. */
 static void next_representation(struct load *load)
 {
     load->coding = load->coding == CODING_IDENTITY ? 0 : load->coding + 1;
@@ -333,13 +337,8 @@ static void read_more(struct load *load)
 
 static bool written_just_now(const struct content_stamp *stamp)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec - stamp->changed_s > 1 || stamp->changed_s - now.tv_sec > 1)
-        return false;
-    int64_t age_ns = (now.tv_sec - stamp->changed_s) * 1000000000 +
-                     (now.tv_nsec - (int64_t)stamp->changed_ns);
-    return age_ns < RACY_NS && age_ns > -RACY_NS;
+    int64_t age_s = http_date_seconds() - stamp->changed_s;
+    return age_s < RACY_S && age_s > -RACY_S;
 }
 
 static void stat_confirmed(struct ring_op *op, const struct ring_event *event)

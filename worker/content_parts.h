@@ -1,28 +1,29 @@
-/* What the files of content.h share among themselves: the cache (content.c), the loads that make its
- * versions (content_file.c, content_resource.c), reads of large files (content_read.c) and the scans
- * of pages (content_scan.c). */
+/* What the files of content.h share among themselves: the cache (content.c), the loads that make
+ * its versions (content_file.c, content_resource.c), reads of large files (content_read.c) and the
+ * scans of pages (content_scan.c). */
 #ifndef HERALD_CONTENT_PARTS_H
 #define HERALD_CONTENT_PARTS_H
 
+#include "policy/identity.h"
 #include "worker/content.h"
 #include "worker/mime.h"
 
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
-#define CONTENT_BUCKETS 32768         /* a power of two */
-#define CONTENT_ENTRIES_MAX 65536     /* versions kept */
-#define CONTENT_ABSENT_MAX 1024       /* paths kept that name nothing that can be served */
-#define CONTENT_DESCRIPTORS_MAX 512   /* of versions kept */
-#define CONTENT_LOADS_MAX 32          /* under way, with one operation each: cold ones take a thread */
-#define CONTENT_QUEUE_MAX 8192        /* loads waiting for one of those */
-#define CONTENT_READS_MAX 32          /* pieces of large files under way */
-#define CONTENT_ATTEMPTS_MAX 4        /* at reading a file that keeps changing */
-#define CONTENT_SIBLINGS_MS 10000     /* how often the precompressed siblings are looked at */
-#define CONTENT_PATH_MAX 4000         /* bytes of a path; the kernel takes 4,095 */
-#define CONTENT_SCANS_MAX 64          /* under way */
-#define CONTENT_SCAN_AUTHORITIES 4    /* results kept of one page, each for another authority */
-#define CONTENT_SCAN_AGAIN_MS 1000    /* between the first scans of a page for two authorities */
+#define CONTENT_BUCKETS 32768       /* a power of two */
+#define CONTENT_ENTRIES_MAX 65536   /* versions kept */
+#define CONTENT_ABSENT_MAX 1024     /* paths kept that name nothing that can be served */
+#define CONTENT_DESCRIPTORS_MAX 512 /* of versions kept */
+#define CONTENT_LOADS_MAX 32       /* under way, with one operation each: cold ones take a thread */
+#define CONTENT_QUEUE_MAX 8192     /* loads waiting for one of those */
+#define CONTENT_READS_MAX 32       /* pieces of large files under way */
+#define CONTENT_ATTEMPTS_MAX 4     /* at reading a file that keeps changing */
+#define CONTENT_SIBLINGS_MS 10000  /* how often the precompressed siblings are looked at */
+#define CONTENT_PATH_MAX 4000      /* bytes of a path; the kernel takes 4,095 */
+#define CONTENT_SCANS_MAX 64       /* under way */
+#define CONTENT_SCAN_AUTHORITIES 4 /* results kept of one page, each for another authority */
+#define CONTENT_SCAN_AGAIN_MS 1000 /* between the first scans of a page for two authorities */
 
 /* The entry of one path below one root. It is in the table from its first look-up on; in one of the
  * two lists of the least recently used while it has an outcome that may be dropped. */
@@ -30,14 +31,14 @@ struct entry {
     struct entry *next; /* in its bucket */
     struct content_link recent;
     struct content_link waiters;
-    struct load *load; /* under way, or NULL */
+    struct load *load;         /* under way, or NULL */
     struct resource *resource; /* a reference; FOUND only */
     enum content_outcome outcome;
-    bool known; /* `outcome` is */
-    bool racy;  /* it was read so soon after a write that a later one may not show */
+    bool known;           /* `outcome` is */
+    bool racy;            /* it was read so soon after a write that a later one may not show */
     uint64_t checked_ms;  /* when the look at the file began that told `outcome` */
     uint64_t siblings_ms; /* and the look at its siblings */
-    size_t bytes; /* counted for it */
+    size_t bytes;         /* counted for it */
     unsigned descriptors;
     uint64_t hash;
     int root_fd;
@@ -46,7 +47,8 @@ struct entry {
     char path[];
 };
 
-/* One look at a file: whether the known version still is the file, and if not, making the new one. */
+/* One look at a file: whether the known version still is the file, and if not, making the new one.
+ */
 struct load {
     struct ring_op op;
     struct content_link queue;
@@ -56,7 +58,7 @@ struct load {
     struct resource *resource; /* being made, or NULL */
     bool siblings;             /* the check includes them */
     bool racy;
-    unsigned coding;           /* enum content_coding that is worked on */
+    unsigned coding; /* enum content_coding that is worked on */
     unsigned attempts;
     int fd;
     size_t read;
@@ -82,7 +84,7 @@ struct content {
     struct stats *stats;
     struct mime *mime;
     bool ending;
-    uint8_t key[16]; /* of the table's hash: clients choose paths */
+    uint8_t key[IDENTITY_HASH_KEY_BYTES]; /* of the table's hash: clients choose paths */
     struct entry **buckets;
 
     size_t bytes, bytes_max;
@@ -148,13 +150,14 @@ static inline void link_take_all(struct content_link *from, struct content_link 
 }
 
 #define LINK_OWNER(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* content.c: the load is over (content_file.c's); it is freed here. FOUND comes with a reference in
  * load->resource, or with none when entry->resource was found unchanged. */
 void content_loaded(struct load *load, enum content_outcome outcome);
 
-/* Gives one look-up, which is in no list, its answer, unless it waits on for the scan of its page. */
+/* Gives one look-up, which is in no list, its answer, unless it waits on for the scan of its page.
+ */
 void content_answer(struct content *content, struct content_lookup *lookup,
                     enum content_outcome outcome, struct resource *resource);
 
@@ -169,7 +172,8 @@ struct resource *resource_create(struct span path);
 /* Whether two versions are the same, in all their representations. */
 bool resource_same(const struct resource *a, const struct resource *b);
 
-/* Fills in what follows from the representations: validator, fields, texts. `name` is the file's. */
+/* Fills in what follows from the representations: validator, fields, texts. `name` is the file's.
+ */
 void resource_complete(struct resource *resource, const struct mime *mime, struct span name);
 
 /* The memory a version takes. */

@@ -89,8 +89,8 @@ static void read_on(struct read_slot *slot)
 }
 
 void content_read_at(struct content *content, struct content_reader *reader,
-                     const struct representation *representation, uint64_t offset,
-                     uint8_t *buffer, size_t length, bool last)
+                     const struct representation *representation, uint64_t offset, uint8_t *buffer,
+                     size_t length, bool last)
 {
     struct read_slot *slot = free_slot(content);
     assert(reader->done && representation->fd >= 0);

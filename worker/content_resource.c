@@ -81,7 +81,8 @@ void resource_release(struct resource *resource)
     for (unsigned i = 0; i < CODINGS; i++) {
         free(resource->codings[i].body);
         if (resource->codings[i].fd >= 0)
-            close(resource->codings[i].fd); /* a read-only file: nothing to flush, nothing to wait for */
+            close(resource->codings[i]
+                      .fd); /* a read-only file: nothing to flush, nothing to wait for */
     }
     content_scans_free(resource->scans);
     free(resource);
@@ -93,8 +94,7 @@ bool resource_same(const struct resource *a, const struct resource *b)
         const struct representation *one = &a->codings[i], *other = &b->codings[i];
         if (one->exists != other->exists)
             return false;
-        if (one->exists &&
-            (one->hash != other->hash || !stamp_equal(&one->stamp, &other->stamp)))
+        if (one->exists && (one->hash != other->hash || !stamp_equal(&one->stamp, &other->stamp)))
             return false;
     }
     return true;
@@ -126,8 +126,8 @@ static uint64_t hash_of(const struct representation *representation)
     return XXH3_64bits(&representation->stamp, sizeof(representation->stamp));
 }
 
-/* Eleven characters of base64url (RFC 4648 5) instead of sixteen digits: HPACK can't index an etag's
- * value usefully, so each byte is sent each time. */
+/* Eleven characters of base64url (RFC 4648 5) instead of sixteen digits: HPACK can't index an
+ * etag's value usefully, so each byte is sent each time. */
 static void write_etag(struct representation *representation)
 {
     static const char alphabet[] =

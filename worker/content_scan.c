@@ -178,8 +178,7 @@ static void finish(struct scan *scan)
 {
     struct content *content = scan->content;
     scan->page->running = NULL;
-    scan->page->assets =
-        scan->failed || !scan->parser ? NULL : assets_scan_result(scan->parser);
+    scan->page->assets = scan->failed || !scan->parser ? NULL : assets_scan_result(scan->parser);
     assets_scan_destroy(scan->parser);
     content_cancel(&scan->lookup);
     resource_release(scan->sheet_resource);

@@ -107,7 +107,8 @@ static void fixdate(struct cursor *cursor, struct tm *tm)
     literal(cursor, " GMT");
 }
 
-/* "06-Nov-94 08:49:37 GMT": two digits that seem more than 50 years in the future are in the past. */
+/* "06-Nov-94 08:49:37 GMT": two digits that seem more than 50 years in the future are in the past.
+ */
 static void rfc850(struct cursor *cursor, struct tm *tm)
 {
     struct tm today = {0};
@@ -154,8 +155,8 @@ bool http_date_parse(struct span text, time_t *time)
     } else {
         return false;
     }
-    if (!cursor.ok || cursor.rest.length || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+    if (!cursor.ok || cursor.rest.length || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
+        tm.tm_min > 59 || tm.tm_sec > 60)
         return false;
     int day = tm.tm_mday;
     if (tm.tm_sec == 60) /* a leap second, which time_t has no number for */

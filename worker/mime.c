@@ -115,8 +115,7 @@ static bool is_type(struct span type)
     if (span_find(type, '/') == type.length)
         return false;
     for (size_t i = 0; i < type.length; i++)
-        if (!isalnum((unsigned char)type.data[i]) &&
-            span_find(marks, type.data[i]) == marks.length)
+        if (!isalnum((unsigned char)type.data[i]) && span_find(marks, type.data[i]) == marks.length)
             return false;
     return true;
 }

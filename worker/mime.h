@@ -5,7 +5,8 @@
 #include "master/handoff/span.h"
 
 #define MIME_PATH "/etc/mime.types"
-#define MIME_UNKNOWN "application/octet-stream" /* what no rule names (RFC 9110 8.3, RFC 2046 4.5.1) */
+#define MIME_UNKNOWN \
+    "application/octet-stream" /* what no rule names (RFC 9110 8.3, RFC 2046 4.5.1) */
 
 struct mime;
 

@@ -98,8 +98,8 @@ static bool is_head(const struct request *request)
 /* The status in words for a person, as the content. */
 static void add_text(struct response *response, const struct request *request)
 {
-    struct span text = format(response, "%d %s\n", response->status,
-                              respond_reason(response->status));
+    struct span text =
+        format(response, "%d %s\n", response->status, respond_reason(response->status));
     add(response, SPAN_LITERAL("content-length"), format(response, "%zu", text.length));
     add(response, SPAN_LITERAL("content-type"), SPAN_LITERAL("text/plain"));
     if (is_head(request))
@@ -176,8 +176,7 @@ static void add_common(struct response *response, const struct config_site *site
 /* RFC 9110 15.4.5: what a cache needs to go on with what it has; the etag makes the modification
  * date needless. */
 static void respond_not_modified(struct response *response, const struct config_site *site,
-                                 const struct config_route *route,
-                                 const struct resource *resource,
+                                 const struct config_route *route, const struct resource *resource,
                                  const struct representation *representation)
 {
     begin(response, 304);
@@ -254,8 +253,8 @@ void respond_resource(struct response *response, const struct request *request,
     }
     asked_collect(&asked, request);
     enum content_coding coding =
-        asked.accept_encoding ? choose_coding(resource, request->fields,
-                                              asked.accept_encoding - 1, request->fields_count)
+        asked.accept_encoding ? choose_coding(resource, request->fields, asked.accept_encoding - 1,
+                                              request->fields_count)
                               : CODING_IDENTITY;
     if (coding == CODINGS) {
         respond_error(response, request, 406);

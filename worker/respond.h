@@ -43,8 +43,8 @@ void respond_resource(struct response *response, const struct request *request,
 void respond_status(struct response *response, const struct request *request, int status,
                     struct span location);
 
-/* CONTENT_REDIRECT's answer: 301 to the request's path with a slash after it, the query kept; or 414
- * when that is too long. */
+/* CONTENT_REDIRECT's answer: 301 to the request's path with a slash after it, the query kept; or
+ * 414 when that is too long. */
 void respond_directory(struct response *response, const struct request *request);
 
 /* Adds a field, whose spans must live as long as the response. Returns 0 or -ENOBUFS. */
@@ -56,8 +56,8 @@ const char *respond_reason(int status);
 /* Takes a request target's path and query apart and decodes the path's percent-encodings, once.
  * Nothing is resolved: refused (-EINVAL, 400) is what doesn't begin with "/" (so the asterisk, the
  * absolute and the empty form), a "." or ".." segment however written, NUL and other control bytes,
- * a backslash or an encoded slash, a bad encoding, a space, a fragment. Empty segments are kept. `out`
- * has room for target.length bytes, in which `path` lies; `query` lies in `target`, as it was
+ * a backslash or an encoded slash, a bad encoding, a space, a fragment. Empty segments are kept.
+ * `out` has room for target.length bytes, in which `path` lies; `query` lies in `target`, as it was
  * written, without "?". */
 int respond_path(struct span target, char *out, struct span *path, struct span *query);
 
@@ -65,17 +65,17 @@ int respond_path(struct span target, char *out, struct span *path, struct span *
  * bytes written to `out`, or 0 when it has not that much room. */
 size_t respond_path_encode(struct span path, char *out, size_t room);
 
-/* How long a client may use a response with this Cache-Control without asking (RFC 9111 4.2.1, for a
- * private cache: s-maxage says nothing), in seconds; `heuristic_s` when nothing is said. 0 for
- * no-store and no-cache, and for a max-age that can't be read. `storable` (may be NULL) is false for
- * no-store alone. */
+/* How long a client may use a response with this Cache-Control without asking (RFC 9111 4.2.1, for
+ * a private cache: s-maxage says nothing), in seconds; `heuristic_s` when nothing is said. 0 for
+ * no-store and no-cache, and for a max-age that can't be read. `storable` (may be NULL) is false
+ * for no-store alone. */
 uint32_t respond_freshness(struct span cache_control, uint32_t heuristic_s, bool *storable);
 
 /* Whether `resource` may be pushed to who sends this Accept-Encoding (NULL data: none is sent):
  * REASON_PENDING when it may; REASON_NOT_CACHEABLE when the client may not store it, when it is
- * private (a promised request carries no one's cookies), or when it is stale at once, so that nothing
- * would be known to be held and it would be sent with every page; REASON_NOT_FOUND when no coding is
- * acceptable. `representation` (may be NULL) is what would be sent. */
+ * private (a promised request carries no one's cookies), or when it is stale at once, so that
+ * nothing would be known to be held and it would be sent with every page; REASON_NOT_FOUND when no
+ * coding is acceptable. `representation` (may be NULL) is what would be sent. */
 enum reason respond_pushable(const struct resource *resource, const struct config_site *site,
                              const struct config_route *route, struct span accept_encoding,
                              const struct representation **representation);

@@ -59,8 +59,8 @@ struct cache_directives cache_directives_parse(struct span cache_control)
     while (cache_control.length) {
         struct span member = next_member(&cache_control);
         size_t equals = span_find(member, '=');
-        struct span argument = equals < member.length ? span_after(member, equals + 1)
-                                                      : (struct span){NULL, 0};
+        struct span argument =
+            equals < member.length ? span_after(member, equals + 1) : (struct span){NULL, 0};
         take_directive(&directives, span_make(member.data, equals), argument);
     }
     return directives;
@@ -87,8 +87,7 @@ enum reason respond_pushable(const struct resource *resource, const struct confi
 {
     struct cache_directives directives = cache_directives_parse(span_of(route->cache_control));
     struct field field = {SPAN_LITERAL("accept-encoding"), accept_encoding};
-    enum content_coding coding =
-        choose_coding(resource, &field, 0, accept_encoding.data ? 1 : 0);
+    enum content_coding coding = choose_coding(resource, &field, 0, accept_encoding.data ? 1 : 0);
     if (coding == CODINGS)
         return REASON_NOT_FOUND;
     if (representation)

@@ -72,8 +72,8 @@ static void take_coding(struct qualities *qualities, struct span name, int quali
         struct span name;
         enum content_coding coding;
     } known[] = {
-        {SPAN_LITERAL("br"), CODING_BROTLI},     {SPAN_LITERAL("zstd"), CODING_ZSTD},
-        {SPAN_LITERAL("gzip"), CODING_GZIP},     {SPAN_LITERAL("x-gzip"), CODING_GZIP},
+        {SPAN_LITERAL("br"), CODING_BROTLI},         {SPAN_LITERAL("zstd"), CODING_ZSTD},
+        {SPAN_LITERAL("gzip"), CODING_GZIP},         {SPAN_LITERAL("x-gzip"), CODING_GZIP},
         {SPAN_LITERAL("identity"), CODING_IDENTITY},
     };
     if (span_equal(name, SPAN_LITERAL("*")))
@@ -139,8 +139,8 @@ enum content_coding choose_coding(const struct resource *resource, const struct 
     return best;
 }
 
-/* Cuts the next entity tag, [W/]"...", off a list; a quoted comma is part of it. Returns false at the
- * end, and at what is no tag: no more is read then. */
+/* Cuts the next entity tag, [W/]"...", off a list; a quoted comma is part of it. Returns false at
+ * the end, and at what is no tag: no more is read then. */
 static bool next_tag(struct span *list, struct span *opaque, bool *weak)
 {
     while (list->length && (list->data[0] == ',' || list->data[0] == ' ' || list->data[0] == '\t'))
@@ -169,8 +169,8 @@ static bool line_matches(struct span line, struct span etag, bool strong)
     return false;
 }
 
-/* True when the tag is in one of the lines of the field that first comes at index `at`. Herald's own
- * tags are strong, so for the strong comparison only the other's weakness counts (8.8.3.2). */
+/* True when the tag is in one of the lines of the field that first comes at index `at`. Herald's
+ * own tags are strong, so for the strong comparison only the other's weakness counts (8.8.3.2). */
 static bool any_matches(const struct request *request, size_t at, struct span etag, bool strong)
 {
     struct span name = request->fields[at].name;

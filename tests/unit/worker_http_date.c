@@ -70,7 +70,13 @@ static void a_leap_second_is_read_as_the_one_before_it(void **state)
 static void what_is_no_date_is_refused(void **state)
 {
     static const char *const texts[] = {
-        "", "now", "0", "Sun", "Sun,", "Sun, ", "Sunday",
+        "",
+        "now",
+        "0",
+        "Sun",
+        "Sun,",
+        "Sun, ",
+        "Sunday",
         "Sun, 06 Nov 1994 08:49:37",
         "Sun, 06 Nov 1994 08:49:37 UTC",
         "Sun, 06 Nov 1994 08:49:37 GMT ",

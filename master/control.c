@@ -28,7 +28,7 @@ json_t *control_error(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    return json_pack("{s:b, s:s#%}", "ok", 0, "error", text, strlen(text));
+    return json_pack("{s:b, s:s%}", "ok", 0, "error", text, strlen(text));
 }
 
 static void client_close(struct control_client *client)

@@ -3,6 +3,7 @@
 #include "master/handoff/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -18,7 +19,12 @@ static unsigned long dropped;
 
 void report_to(int fd)
 {
-    destination = fd;
+    int copy = fd == STDERR_FILENO ? fd : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy < 0)
+        return; /* the old one will do */
+    if (destination != STDERR_FILENO)
+        close(destination);
+    destination = copy;
 }
 
 static bool write_line(const char *line, size_t length)

@@ -4,7 +4,8 @@
 
 #include "master/handoff/fault.h"
 
-/* Lines go to `fd` from now on; it stays the caller's. The standard error stream until then. */
+/* Lines go to a duplicate of `fd` from now on. Until then, and with STDERR_FILENO, to the standard
+ * error stream. */
 void report_to(int fd);
 
 /* One line "time level text". A line is dropped, and the next one says how many were, when the

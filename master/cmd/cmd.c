@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define OPTIONS_MAX 32
 
@@ -109,7 +108,7 @@ int cmd_fault(const struct fault *fault, bool json)
         fprintf(stderr, "herald: %s\n", text);
         return CMD_FAILED;
     }
-    json_t *object = json_pack("{s:b, s:s#%}", "ok", 0, "error", text, strlen(text));
+    json_t *object = json_pack("{s:b, s:s%}", "ok", 0, "error", text, strlen(text));
     if (!object) /* not UTF-8 */
         object = json_pack("{s:b, s:s}", "ok", 0, "error", "unprintable");
     if (object && json_dumpf(object, stdout, JSON_COMPACT) == 0)
@@ -121,21 +120,12 @@ int cmd_fault(const struct fault *fault, bool json)
 int cmd_source(const char *config, const char *root, struct config_source *source,
                struct fault *fault)
 {
-    static const char *const defaults[] = {"herald.lua", "/etc/herald/herald.lua"};
     if (config && root)
         return fault_set(fault, -EINVAL, NULL, 0, "give either --config or --root, not both");
     if (root) {
         *source = (struct config_source){CONFIG_ROOT, root};
         return 0;
     }
-    for (size_t i = 0; !config && i < sizeof(defaults) / sizeof(defaults[0]); i++)
-        if (access(defaults[i], F_OK) == 0)
-            config = defaults[i];
-    if (!config)
-        return fault_set(fault, -ENOENT, NULL, 0,
-                         "there is no config: neither herald.lua here nor "
-                         "/etc/herald/herald.lua; name one with -c FILE, or serve a directory "
-                         "with --root DIR");
     *source = (struct config_source){CONFIG_FILE, config};
     return 0;
 }

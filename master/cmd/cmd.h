@@ -47,8 +47,8 @@ int cmd_parse(const struct cmd_syntax *syntax, int argc, char **argv);
 int cmd_fault(const struct fault *fault, bool json);
 
 /* Where the config comes from: `config` (a file), `root` (a directory; both are NULL when not given),
- * else herald.lua here or /etc/herald/herald.lua. Returns 0, or -ENOENT with `fault` when there is
- * none, -EINVAL when both are given. Borrows its arguments. */
+ * else the usual files. Returns 0, or -EINVAL with `fault` when both are given. Borrows its
+ * arguments. */
 int cmd_source(const char *config, const char *root, struct config_source *source,
                struct fault *fault);
 

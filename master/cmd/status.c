@@ -1,0 +1,172 @@
+#include "master/cmd/remote.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static json_int_t number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static const char *word(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "-";
+}
+
+/* "3 d 4 h", "12 min 5 s" */
+static void print_duration(json_int_t s)
+{
+    static const struct {
+        json_int_t s;
+        const char *unit;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    int printed = 0;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && printed < 2; i++) {
+        if (s < units[i].s && !printed && units[i].s > 1)
+            continue;
+        printf("%s%" JSON_INTEGER_FORMAT " %s", printed ? " " : "", s / units[i].s, units[i].unit);
+        s %= units[i].s;
+        printed++;
+    }
+}
+
+/* "1.5 MiB" */
+static void print_bytes(json_int_t bytes)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    while (value >= 1024 && unit < 4) {
+        value /= 1024;
+        unit++;
+    }
+    printf(unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void print_list(const json_t *list)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *)list, i, one)
+        printf("%s%s", i ? ", " : "", json_string_value(one));
+    if (json_array_size(list) == 0)
+        printf("-");
+}
+
+static void print_head(const json_t *status)
+{
+    printf("herald %s, pid %" JSON_INTEGER_FORMAT ", %s for ", word(status, "version"),
+           number(status, "pid"), word(status, "state"));
+    print_duration(number(status, "uptime_s"));
+    printf("\ngeneration %" JSON_INTEGER_FORMAT, number(status, "generation"));
+    if (json_is_string(json_object_get(status, "config")))
+        printf(", config %s", word(status, "config"));
+    if (json_is_string(json_object_get(status, "user")))
+        printf(", workers run as %s", word(status, "user"));
+    putchar('\n');
+    const json_t *reload = json_object_get(status, "last_reload");
+    if (json_is_object(reload))
+        printf("last reload %s: %s%s\n", word(reload, "at"),
+               json_is_true(json_object_get(reload, "ok")) ? "done" : "failed, ",
+               json_is_true(json_object_get(reload, "ok")) ? "" : word(reload, "error"));
+}
+
+static void print_places(const json_t *status)
+{
+    size_t i;
+    json_t *one;
+    printf("\nlistens");
+    json_array_foreach(json_object_get(status, "listens"), i, one)
+        printf("  %s", word(one, "url"));
+    putchar('\n');
+    json_array_foreach(json_object_get(status, "sites"), i, one) {
+        printf("site     ");
+        print_list(json_object_get(one, "names"));
+        printf("  root %s  policies ", word(one, "root"));
+        print_list(json_object_get(one, "policies"));
+        putchar('\n');
+    }
+}
+
+static void print_workers(const json_t *status)
+{
+    size_t i;
+    json_t *one;
+    printf("\n%6s %4s %8s %-9s %10s %12s %11s %8s\n", "worker", "slot", "pid", "state",
+           "generation", "connections", "requests", "restarts");
+    json_array_foreach(json_object_get(status, "workers"), i, one) {
+        printf("%6" JSON_INTEGER_FORMAT " ", number(one, "share"));
+        if (json_object_get(one, "pid"))
+            printf("%4" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " ", number(one, "slot"),
+                   number(one, "pid"));
+        else
+            printf("%4s %8s ", "-", "-");
+        printf("%-9s %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT " %11" JSON_INTEGER_FORMAT
+               " %8" JSON_INTEGER_FORMAT "\n",
+               word(one, "state"), number(one, "generation"), number(one, "connections"),
+               number(one, "requests"), number(one, "restarts"));
+    }
+}
+
+static void print_pushes(const json_t *status)
+{
+    static const char *const keys[] = {"promised", "delivered", "cancelled", "refused", "lost"};
+    const json_t *push = json_object_get(status, "push");
+    const json_t *table = json_object_get(status, "table");
+    const char *reason;
+    json_t *count;
+    printf("\npushes   ");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        printf("%" JSON_INTEGER_FORMAT " %s, ", number(push, keys[i]), keys[i]);
+    print_bytes(number(push, "bytes"));
+    printf("\nskipped  ");
+    if (json_object_size(json_object_get(status, "skips")) == 0)
+        printf("none");
+    size_t printed = 0;
+    json_object_foreach(json_object_get(status, "skips"), reason, count)
+        printf("%s%" JSON_INTEGER_FORMAT " %s", printed++ ? ", " : "", json_integer_value(count),
+               reason);
+    json_int_t used = number(table, "held") + number(table, "declined") + number(table, "claimed");
+    json_int_t room = number(table, "entries_max");
+    printf("\ntable    %" JSON_INTEGER_FORMAT " held, %" JSON_INTEGER_FORMAT
+           " declined, %" JSON_INTEGER_FORMAT " being sent: %.2f %% of ",
+           number(table, "held"), number(table, "declined"), number(table, "claimed"),
+           room ? 100.0 * (double)used / (double)room : 0.0);
+    print_bytes(number(table, "bytes"));
+    json_int_t age_s = number(table, "counted_s_ago");
+    if (!json_object_get(table, "counted_s_ago"))
+        printf(" (not counted yet)");
+    else if (age_s > 0)
+        printf(" (counted %" JSON_INTEGER_FORMAT " s ago)", age_s);
+    putchar('\n');
+}
+
+int cmd_status(int argc, char **argv)
+{
+    struct remote remote = {0};
+    struct fault fault = {0};
+    const struct cmd_option options[] = {REMOTE_OPTIONS(remote), {0}};
+    const struct cmd_syntax syntax = {
+        "status", "Says how a running herald fares: its workers, what it pushed, and why not more.",
+        options};
+    int status = cmd_parse(&syntax, argc, argv);
+    if (status != CMD_GO_ON)
+        return status;
+    json_t *request = json_pack("{s:s}", "verb", "status");
+    json_t *answer = remote_call(&remote, request, NULL, &fault);
+    json_decref(request);
+    if (!answer)
+        return cmd_fault(&fault, remote.json);
+    if (remote.json)
+        return remote_print_json(answer);
+    status = remote_refused(answer) ? CMD_FAILED : CMD_DONE;
+    if (status == CMD_DONE) {
+        print_head(answer);
+        print_places(answer);
+        print_workers(answer);
+        print_pushes(answer);
+    }
+    json_decref(answer);
+    return status;
+}

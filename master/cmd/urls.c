@@ -1,0 +1,23 @@
+#include "master/cmd/urls.h"
+
+#include <stdio.h>
+
+void urls_print_ready(const struct supervisor *supervisor)
+{
+    char url[SUPERVISOR_URL_MAX];
+    printf("ready");
+    for (size_t i = 0; i < supervisor->serving->config->listens_count; i++)
+        printf("  %s", supervisor_url(supervisor, i, url));
+    putchar('\n');
+    fflush(stdout);
+}
+
+const char *urls_first(const struct supervisor *supervisor, bool tls, char *text)
+{
+    const struct config *config = supervisor->serving->config;
+    text[0] = '\0';
+    for (size_t i = 0; i < config->listens_count && !text[0]; i++)
+        if (config->listens[i].tls == tls)
+            supervisor_url(supervisor, i, text);
+    return text;
+}

@@ -1,0 +1,202 @@
+#include "master/stage.h"
+
+#include "master/config_load.h"
+#include "master/handoff/log.h"
+#include "master/report.h"
+#include "master/resources.h"
+#include "master/self_signed.h"
+#include "policy/bundle.h"
+#include "worker/ring.h"
+#include "worker/tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READER "herald" /* reads a config that nothing is known of yet; else nobody does */
+
+int stage_load(const struct config_source *source, struct config **config, struct fault *fault)
+{
+    switch (source->origin) {
+    case CONFIG_FILE:
+        return config_load(source->path, config, fault);
+    case CONFIG_ROOT:
+        return config_for_root(source->path, config, fault);
+    case CONFIG_DEMO:
+        return config_for_demo(config, fault);
+    }
+    return -EINVAL;
+}
+
+static void parts_finish(struct generation_parts *parts)
+{
+    config_destroy(parts->config);
+    if (parts->bundle_fd >= 0)
+        close(parts->bundle_fd);
+    if (parts->access_fd >= 0)
+        close(parts->access_fd);
+    if (parts->error_fd >= 0)
+        close(parts->error_fd);
+    *parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+}
+
+static void stage_fail(struct stage *stage, int rc, const struct fault *fault)
+{
+    parts_finish(&stage->parts);
+    stage->running = false;
+    stage->done(stage->context, rc, NULL, fault);
+}
+
+static int open_source(struct stage *stage, struct fault *fault)
+{
+    const struct config_source *source = stage->source;
+    if (source->origin == CONFIG_FILE)
+        return config_load_open(&stage->load, source->path, fault);
+    return config_load_open_root(&stage->load, source->path, fault);
+}
+
+/* In the child: reads the config. */
+static int read_body(int socket, void *context)
+{
+    const struct stage *stage = context;
+    struct config *config = NULL;
+    struct fault fault = {0};
+    if (config_load_read(&stage->load, &config, &fault) < 0)
+        return helper_refuse(socket, &fault);
+    char *text = config_encode(config);
+    if (!text) {
+        fault_set(&fault, -ENOMEM, "config", 0, "out of memory");
+        return helper_refuse(socket, &fault);
+    }
+    return helper_answer(socket, span_of(text), -1);
+}
+
+/* In the child: whether a worker could serve this config. */
+static int check_body(int socket, void *context)
+{
+    struct stage *stage = context;
+    struct config *config = stage->parts.config;
+    struct fault fault = {0};
+    char *made = NULL;
+    size_t length = 0;
+    int rc = ring_probe(&fault);
+    if (rc == 0)
+        rc = self_signed_make(config, &made, &length, &fault);
+    if (rc == 0)
+        rc = tls_check(config, &fault);
+    int bundle = rc == 0 ? bundle_create(config, &fault) : -1;
+    if (rc == 0 && bundle < 0)
+        rc = bundle;
+    if (rc == 0)
+        rc = policy_check(config, bundle, &fault);
+    if (rc < 0)
+        return helper_refuse(socket, &fault);
+    return helper_answer(socket, span_make(made, length), bundle);
+}
+
+static void checked(struct helper *helper, int rc, struct span answer, int fd,
+                    const struct fault *fault)
+{
+    struct stage *stage = OWNER_OF(helper, struct stage, helper);
+    struct fault own = *fault;
+    stage->parts.bundle_fd = fd;
+    if (rc == 0)
+        rc = self_signed_take(stage->parts.config, answer, &own);
+    if (rc < 0) {
+        stage_fail(stage, rc, &own);
+        return;
+    }
+    struct generation_parts parts = stage->parts;
+    stage->parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+    stage->running = false;
+    stage->done(stage->context, 0, &parts, &own);
+}
+
+static int open_all(struct stage *stage, struct fault *fault)
+{
+    struct config *config = stage->parts.config;
+    int rc = stage->admit(stage->context, config, fault);
+    if (rc == 0)
+        rc = spawn_user_find(config->user, &stage->parts.user, fault);
+    if (rc == 1)
+        report_warn("user \"%s\" does not exist; workers run as \"%s\"", config->user,
+                    stage->parts.user.name);
+    if (rc >= 0)
+        rc = resources_open(config, fault);
+    if (rc == 0)
+        rc = resources_open_log(config, "log.access", config->log.access, &stage->parts.access_fd,
+                                fault);
+    if (rc == 0)
+        rc = resources_open_log(config, "log.error", config->log.error, &stage->parts.error_fd,
+                                fault);
+    return rc;
+}
+
+static void config_read(struct helper *helper, int rc, struct span answer, int fd,
+                        const struct fault *fault)
+{
+    struct stage *stage = OWNER_OF(helper, struct stage, helper);
+    struct fault own = *fault;
+    config_load_close(&stage->load);
+    if (fd >= 0)
+        close(fd);
+    if (rc == 0)
+        rc = config_decode(answer, &stage->parts.config, &own);
+    if (rc == 0)
+        rc = open_all(stage, &own);
+    if (rc == 0) {
+        const struct config *config = stage->parts.config;
+        int keep[] = {config->policy.dir_fd, config->policy.stock_fd};
+        for (size_t i = 0; i < config->warnings_count; i++)
+            report_warn("%s", config->warnings[i]);
+        helper->done = checked;
+        rc = helper_start(helper, stage->loop, "checking the config", &stage->parts.user, keep, 2,
+                          check_body, stage, &own);
+    }
+    if (rc < 0)
+        stage_fail(stage, rc, &own);
+}
+
+void stage_begin(struct stage *stage, struct loop *loop, const struct config_source *source)
+{
+    struct spawn_user user;
+    struct fault fault = {0};
+    assert(!stage->running);
+    stage->loop = loop;
+    stage->source = source;
+    stage->running = true;
+    stage->parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+    stage->helper.done = config_read;
+    int rc = spawn_user_find(READER, &user, &fault);
+    if (rc >= 0)
+        rc = open_source(stage, &fault);
+    if (rc == 0) {
+        int keep[] = {stage->load.file_fd, stage->load.directory_fd};
+        rc = helper_start(&stage->helper, loop, "reading the config", &user, keep, 2, read_body,
+                          stage, &fault);
+        if (rc < 0)
+            config_load_close(&stage->load);
+    }
+    if (rc < 0)
+        stage_fail(stage, rc, &fault);
+}
+
+int64_t stage_step(struct stage *stage, int64_t now_ms)
+{
+    if (stage->helper.running)
+        helper_tick(&stage->helper, now_ms);
+    return stage->helper.running ? stage->helper.deadline_ms : LOOP_NEVER;
+}
+
+void stage_cancel(struct stage *stage)
+{
+    if (!stage->running)
+        return;
+    if (stage->helper.running && stage->helper.done == config_read)
+        config_load_close(&stage->load);
+    helper_cancel(&stage->helper);
+    parts_finish(&stage->parts);
+    stage->running = false;
+}

@@ -1,0 +1,46 @@
+/* From a config's source to the parts of a generation, without holding up the master's loop: an
+ * unprivileged child reads the config, the master opens what only it may, and a second such child
+ * checks certificates and policies and bundles the latter. */
+#ifndef HERALD_STAGE_H
+#define HERALD_STAGE_H
+
+#include "master/config_load.h"
+#include "master/generation.h"
+#include "master/helper.h"
+
+/* Where a config comes from. */
+enum config_origin { CONFIG_FILE, CONFIG_ROOT, CONFIG_DEMO };
+struct config_source {
+    enum config_origin origin;
+    const char *path; /* the file, NULL: the usual ones; the directory; NULL for the demo */
+};
+
+struct stage {
+    struct helper helper;
+    struct config_load load; /* open while the first child reads */
+    struct loop *loop;
+    const struct config_source *source;
+    bool running;
+    struct generation_parts parts;
+    void *context;
+    /* Judges a config that was read, before anything is opened for it: 0, or -errno and `fault`. */
+    int (*admit)(void *context, const struct config *config, struct fault *fault);
+    /* Staging ended: rc 0 and `parts`, which become the callee's, or -errno and `fault`. */
+    void (*done)(void *context, int rc, const struct generation_parts *parts,
+                 const struct fault *fault);
+};
+
+/* Starts staging; `source` outlives it. The result comes by `done`, also for a failure to start. */
+void stage_begin(struct stage *stage, struct loop *loop, const struct config_source *source);
+
+/* Returns when it is to be called next. */
+int64_t stage_step(struct stage *stage, int64_t now_ms);
+
+/* Ends staging without a result. */
+void stage_cancel(struct stage *stage);
+
+/* Reads a config in this process, for commands: 0 and a config owned by the caller, or -errno and
+ * `fault`. */
+int stage_load(const struct config_source *source, struct config **config, struct fault *fault);
+
+#endif

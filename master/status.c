@@ -1,0 +1,244 @@
+#include "master/status.h"
+
+#include "policy/decision.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A member that could not be made is left out; the whole is told apart by jansson's own NULL. */
+static void put(json_t *object, const char *key, json_t *value)
+{
+    if (value)
+        json_object_set_new(object, key, value);
+}
+
+static void put_number(json_t *object, const char *key, uint64_t value)
+{
+    put(object, key, json_integer((json_int_t)value));
+}
+
+/* Names come from configs, whose bytes need not be UTF-8. */
+static json_t *text(const char *value)
+{
+    json_t *string = value ? json_string(value) : json_null();
+    return string ? string : json_string("?");
+}
+
+static uint64_t total(const struct segment *segment, enum counter counter)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++)
+        sum += atomic_load_explicit(&segment->slots[i].stats.counters[counter],
+                                    memory_order_relaxed);
+    return sum;
+}
+
+static uint64_t verdicts(const struct segment *segment, unsigned reason)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++)
+        sum += atomic_load_explicit(&segment->slots[i].stats.verdicts[reason],
+                                    memory_order_relaxed);
+    return sum;
+}
+
+static const char *state_name(const struct seat *seat)
+{
+    switch (seat->state) {
+    case SEAT_STARTING:
+        return "starting";
+    case SEAT_READY:
+        return "ready";
+    case SEAT_LEAVING:
+        return "draining";
+    case SEAT_EMPTY:
+        break;
+    }
+    return "down";
+}
+
+static json_t *worker_json(const struct generation *generation, const struct seat *seat,
+                           int64_t now_ms)
+{
+    json_t *worker = json_object();
+    put(worker, "state", json_string(state_name(seat)));
+    put_number(worker, "generation", generation->number);
+    put_number(worker, "share", seat->share);
+    put_number(worker, "restarts", seat->restarts);
+    if (seat->state == SEAT_EMPTY) {
+        int64_t wait_ms = seat->restart_ms == LOOP_NEVER ? 0 : seat->restart_ms - now_ms;
+        put_number(worker, "starts_in_ms", (uint64_t)(wait_ms > 0 ? wait_ms : 0));
+        return worker;
+    }
+    const struct segment_slot *slot = &generation->segment->slots[seat->slot];
+    put_number(worker, "slot", (uint64_t)seat->slot);
+    put_number(worker, "pid", (uint64_t)seat->process.pid);
+    put_number(worker, "connections", atomic_load(&slot->connections));
+    put_number(worker, "requests",
+               atomic_load(&slot->stats.counters[COUNTER_requests]) - seat->requests_before);
+    put_number(worker, "uptime_s", (uint64_t)(now_ms - atomic_load(&slot->started_ms)) / 1000);
+    return worker;
+}
+
+static void add_workers(json_t *list, const struct generation *generation, int64_t now_ms)
+{
+    if (!generation)
+        return;
+    for (unsigned i = 0; i < generation->seats_count; i++) {
+        const struct seat *seat = &generation->seats[i];
+        if (seat->state == SEAT_EMPTY && generation->state != GENERATION_SERVING)
+            continue;
+        json_array_append_new(list, worker_json(generation, seat, now_ms));
+    }
+}
+
+static json_t *workers_json(const struct supervisor *s, int64_t now_ms)
+{
+    json_t *list = json_array();
+    add_workers(list, s->serving, now_ms);
+    add_workers(list, s->staged, now_ms);
+    add_workers(list, s->leaving, now_ms);
+    for (const struct generation *g = s->draining; g; g = g->next)
+        add_workers(list, g, now_ms);
+    return list;
+}
+
+static json_t *listens_json(const struct supervisor *s)
+{
+    const struct config *config = s->serving->config;
+    json_t *list = json_array();
+    for (size_t i = 0; i < config->listens_count; i++) {
+        char url[SUPERVISOR_URL_MAX];
+        json_t *one = json_object();
+        put(one, "address", text(config->listens[i].text));
+        put(one, "tls", json_boolean(config->listens[i].tls));
+        put(one, "url", json_string(supervisor_url(s, i, url)));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *site_json(const struct config_site *site)
+{
+    json_t *one = json_object();
+    json_t *names = json_array();
+    json_t *policies = json_array();
+    const struct config_route *whole = &site->routes[site->routes_count - 1];
+    for (size_t i = 0; i < site->names_count; i++)
+        json_array_append_new(names, text(site->names[i]));
+    for (size_t i = 0; i < whole->policies_count; i++)
+        json_array_append_new(policies, text(whole->policies[i].name));
+    put(one, "names", names);
+    put(one, "root", text(whole->root));
+    put(one, "policies", policies);
+    return one;
+}
+
+static json_t *sites_json(const struct config *config)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < config->sites_count; i++)
+        json_array_append_new(list, site_json(&config->sites[i]));
+    return list;
+}
+
+static json_t *push_json(const struct segment *segment)
+{
+    json_t *push = json_object();
+    put_number(push, "promised", total(segment, COUNTER_promises));
+    put_number(push, "delivered", total(segment, COUNTER_pushes_delivered));
+    put_number(push, "cancelled", total(segment, COUNTER_pushes_cancelled));
+    put_number(push, "refused", total(segment, COUNTER_pushes_refused));
+    put_number(push, "lost", total(segment, COUNTER_pushes_lost));
+    put_number(push, "bytes", total(segment, COUNTER_pushed_bytes));
+    return push;
+}
+
+/* Candidates that were not pushed, by reason; reasons that never occurred are left out. */
+static json_t *skips_json(const struct segment *segment)
+{
+    json_t *skips = json_object();
+    for (unsigned reason = 0; reason < REASONS; reason++) {
+        uint64_t count = verdicts(segment, reason);
+        if (count && reason != REASON_PUSHED && reason != REASON_PENDING)
+            put_number(skips, reason_name((enum reason)reason), count);
+    }
+    return skips;
+}
+
+static json_t *counters_json(const struct segment *segment)
+{
+    json_t *counters = json_object();
+    for (unsigned i = 0; i < COUNTERS; i++)
+        put_number(counters, stats_name((enum counter)i), total(segment, (enum counter)i));
+    return counters;
+}
+
+static json_t *table_json(struct supervisor *s, int64_t now_ms)
+{
+    json_t *table = json_object();
+    slots_count(&s->slots, now_ms);
+    const struct push_census *census = &s->slots.census;
+    put_number(table, "bytes", s->segment.header->pushes_bytes);
+    put_number(table, "entries_max", (s->slots.table.mask + 1) * 8);
+    if (!s->slots.census_ms)
+        return table;
+    put_number(table, "held", census->held);
+    put_number(table, "declined", census->declined);
+    put_number(table, "claimed", census->claimed + census->tentative);
+    put_number(table, "full_buckets", census->full_buckets);
+    put_number(table, "buckets", s->slots.table.mask + 1);
+    put_number(table, "counted_s_ago", (uint64_t)(now_ms - s->slots.census_ms) / 1000);
+    return table;
+}
+
+static json_t *reload_json(const struct supervisor_reload *reload)
+{
+    json_t *one;
+    char when[32];
+    struct tm tm;
+    if (!reload->at)
+        return json_null();
+    one = json_object();
+    gmtime_r(&reload->at, &tm);
+    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    put(one, "at", json_string(when));
+    put(one, "ok", json_boolean(reload->ok));
+    if (!reload->ok)
+        put(one, "error", text(reload->said));
+    return one;
+}
+
+static void put_serving(json_t *status, struct supervisor *s)
+{
+    const struct config *config = s->serving->config;
+    put_number(status, "generation", s->serving->number);
+    put(status, "config", text(config->path));
+    put(status, "user", s->serving->user.drop ? text(s->serving->user.name) : json_null());
+    put(status, "listens", listens_json(s));
+    put(status, "sites", sites_json(config));
+}
+
+json_t *status_make(struct supervisor *s)
+{
+    int64_t now_ms = loop_now_ms();
+    json_t *status = json_object();
+    if (!status)
+        return NULL;
+    put(status, "ok", json_true());
+    put(status, "version", json_string(HERALD_VERSION));
+    put_number(status, "pid", (uint64_t)getpid());
+    put_number(status, "uptime_s", (uint64_t)(now_ms - s->started_ms) / 1000);
+    put(status, "state",
+        json_string(s->ending ? "stopping" : s->serving ? "serving" : "starting"));
+    if (s->serving)
+        put_serving(status, s);
+    put(status, "workers", workers_json(s, now_ms));
+    put(status, "push", push_json(&s->segment));
+    put(status, "skips", skips_json(&s->segment));
+    put(status, "table", table_json(s, now_ms));
+    put(status, "last_reload", reload_json(&s->last_reload));
+    put(status, "counters", counters_json(&s->segment));
+    return status;
+}

@@ -1,0 +1,10 @@
+/* What `herald status` tells, as JSON. */
+#ifndef HERALD_STATUS_H
+#define HERALD_STATUS_H
+
+#include "master/supervisor.h"
+
+/* Returns an object owned by the caller, or NULL when memory runs out. */
+json_t *status_make(struct supervisor *supervisor);
+
+#endif

@@ -1,0 +1,77 @@
+/* The master's supervisor: one loop over signals, children, the control socket and timers. It allocates
+ * and opens what it needs first; once it serves, nothing but a signal or `stop` ends it. */
+#ifndef HERALD_SUPERVISOR_H
+#define HERALD_SUPERVISOR_H
+
+#include "master/control.h"
+#include "master/generation.h"
+#include "master/stage.h"
+
+#include <stdbool.h>
+#include <time.h>
+
+#define SUPERVISOR_SAVE_MS (5 * 60 * 1000)
+#define SUPERVISOR_ROTATE_MS (60 * 60 * 1000)
+#define SUPERVISOR_LAST_CALL_MS 500 /* for the queues of addresses that are given up */
+
+struct supervisor;
+
+struct supervisor_options {
+    struct config_source source;
+    int access_fd; /* the access log in place of the config's, or -1; stays the caller's */
+    /* Called once, when every worker accepts; may be NULL. */
+    void (*ready)(const struct supervisor *supervisor, void *context);
+    void *context;
+};
+
+enum supervisor_ending { ENDING_NONE, ENDING_DRAIN, ENDING_STOP };
+
+struct supervisor_reload {
+    time_t at; /* 0: none yet */
+    bool ok;
+    char said[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 32]; /* the fault; "" when it went well */
+};
+
+struct supervisor {
+    const struct supervisor_options *options;
+    struct loop loop;
+    struct watch signals;
+    struct segment segment;
+    struct slots slots;
+    struct listen_table listens;
+    struct seat_tools tools;
+    struct control control;
+    struct stage stage;
+    struct helper saver;
+    int lock_fd;
+    char *state_dir;
+    struct generation *serving;  /* NULL before the first and after the last */
+    struct generation *staged;   /* its workers start */
+    struct generation *leaving;  /* served until now; drains once given-up addresses have no queue */
+    int64_t leaving_ms;          /* when it drains whatever queues there are */
+    struct generation *draining; /* a list */
+    unsigned numbers;            /* of generations */
+    int64_t started_ms;
+    int64_t save_ms;
+    int64_t rotate_ms;
+    enum supervisor_ending ending;
+    bool failed;                 /* the first generation could not be made */
+    struct fault fault;
+    struct supervisor_reload last_reload;
+    bool reload_again;           /* asked for while one was under way */
+    struct control_handle waiting[CONTROL_CLIENTS_MAX]; /* for the reload under way, */
+    unsigned waiting_count;
+    struct control_handle waiting_next[CONTROL_CLIENTS_MAX]; /* and for the one after it */
+    unsigned waiting_next_count;
+};
+
+/* Runs herald in this process until it is told to end. Returns the exit status: 0, or 1 with `fault`
+ * when it could not start. */
+int supervisor_run(const struct supervisor_options *options, struct fault *fault);
+
+/* The URL of the serving generation's config->listens[index], "https://127.0.0.1:8443/", into
+ * `text` (SUPERVISOR_URL_MAX bytes). A wildcard address reads "localhost". */
+#define SUPERVISOR_URL_MAX 96
+const char *supervisor_url(const struct supervisor *supervisor, size_t index, char *text);
+
+#endif

@@ -24,6 +24,8 @@ BENCH_BINARIES := $(BENCH_NAMES:%=$(BUILD)/bench/%)
 
 STOCK_DIR ?= $(CURDIR)/lua
 SITE_DIR ?= $(CURDIR)/bench/site
+# Commands are shown in short; `make V=1` shows them whole.
+QUIET = $(if $(V),,@echo '  $(1) $@';)
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. $(CFLAGS) $(WARNINGS) -Werror $(HARDENING) $(SANITIZE) \
              $(LIB_CFLAGS) -MMD -MP
 ALL_LDFLAGS = $(CFLAGS) $(LDFLAGS) $(SANITIZE)
@@ -53,35 +55,35 @@ $(OBJECTS): config.mk
 endif
 
 $(HERALD): $(BUILD)/master/main.o $(LIBRARY)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 $(LIBRARY): $(filter-out $(BUILD)/master/main.o,$(OBJECTS))
 	@rm -f $@
-	ar rcs $@ $^
+	$(call QUIET,AR)ar rcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile $(wildcard config.mk)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(PATHS) -c -o $@ $<
+	$(call QUIET,CC)$(CC) $(ALL_CFLAGS) $(PATHS) -c -o $@ $<
 
 $(BUILD)/tests/unit_%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
 
 $(BUILD)/tests/model_%: tests/model/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
 
 $(BUILD)/tests/%: tests/tools/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 $(BUILD)/bench/micro_%: bench/micro/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 $(BUILD)/bench/%: bench/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 test-binaries: $(HERALD) $(TEST_BINARIES)
 

@@ -189,8 +189,6 @@ void conn_finish(struct conn *conn)
     if (conn->state >= CONN_ENDING)
         return;
     set_state(conn, CONN_ENDING);
-    if (conn->tls)
-        tls_close(conn->tls);
     conn_dirty(conn);
 }
 
@@ -445,16 +443,25 @@ static bool send_ready(struct conn *conn)
 
 static void set_deadline(struct conn *conn);
 
+/* Nothing is left to be sent: what the connection does next. */
+static void rest(struct conn *conn)
+{
+    if (conn->state < CONN_ENDING) {
+        if (conn->http2 && http2_done(conn->http2))
+            conn_finish(conn);
+        return;
+    }
+    if (conn->tls) /* after the GOAWAY: nothing can be encrypted behind a close_notify */
+        tls_close(conn->tls);
+    if (conn->state == CONN_ENDING && !send_ready(conn) && conn->state == CONN_ENDING)
+        linger(conn);
+}
+
 void conn_flush(struct conn *conn)
 {
     conn->dirty = false;
-    if (conn->state < CONN_LINGERING && !conn->send.armed) {
-        bool sent = send_ready(conn);
-        if (!sent && conn->state < CONN_ENDING && conn->http2 && http2_done(conn->http2))
-            conn_finish(conn);
-        else if (!sent && conn->state == CONN_ENDING)
-            linger(conn);
-    }
+    if (conn->state < CONN_LINGERING && !conn->send.armed && !send_ready(conn))
+        rest(conn);
     if (conn->state < CONN_LINGERING)
         set_deadline(conn);
     bury_when_idle(conn);

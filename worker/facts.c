@@ -154,7 +154,9 @@ int facts_read(struct stream *stream)
     int status = choose_authority(stream);
     if (status)
         return status;
-    if (span_equal(list->method, SPAN_LITERAL("CONNECT")))
+    bool options = span_equal(list->method, SPAN_LITERAL("OPTIONS"));
+    if (span_equal(list->method, SPAN_LITERAL("CONNECT")) ||
+        (options && span_equal(stream->target, SPAN_LITERAL("*"))))
         return 405;
     struct span host = host_of(stream->authority);
     char *text = text_room(stream, host.length + list->target.length + 1);

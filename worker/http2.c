@@ -1,5 +1,7 @@
 #include "worker/http2.h"
 
+#include "worker/frames.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
@@ -30,6 +32,9 @@ struct http2 {
     struct header_list *building; /* of the request whose header block is under way */
     int32_t building_id;
     bool in_header_block;
+    struct frames frames;
+    int32_t overflowed_id;  /* the stream whose window a WINDOW_UPDATE overflowed last */
+    bool settings_overflow; /* SETTINGS overflowed one */
 
     /* Where http2_produce writes; between calls only `pending` matters. */
     uint8_t *out;
@@ -204,70 +209,93 @@ static bool reset_by_us(const struct http2 *http2, int32_t id)
     return false;
 }
 
+static void note_reset(struct http2 *http2, int32_t id)
+{
+    http2->resets[http2->resets_next++ % RESETS_KEPT] = id;
+}
+
 /* HEADERS and DATA on streams that are closed, or were skipped and thereby closed: nghttp2 ignores
  * them. RFC 9113 5.1 and 5.1.1 want the connection ended, but for a stream that this side has
  * reset, whose frames may still be under way. */
-static int check_stream_id(struct http2 *http2, const nghttp2_frame_hd *hd)
+static bool check_stream_id(struct http2 *http2, const struct frame_header *header)
 {
-    int32_t id = hd->stream_id;
+    int32_t id = header->stream_id;
     if (id % 2 == 0)
-        return 0;
+        return true;
     if (id > http2->last_id) {
-        if (hd->type == NGHTTP2_HEADERS)
+        if (header->type == FRAME_HEADERS)
             note_gap(http2, id);
-        return 0;
+        return true;
     }
     if (nghttp2_session_get_stream_user_data(http2->session, id) || reset_by_us(http2, id) ||
         http2->in_header_block)
-        return 0;
-    if (hd->type == NGHTTP2_HEADERS && in_gap(http2, id)) {
+        return true;
+    if (header->type == FRAME_HEADERS && in_gap(http2, id))
         terminate(http2, HTTP2_PROTOCOL_ERROR, "HEADERS on a stream id that was passed over");
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
-    terminate(http2, (enum http2_error)NGHTTP2_STREAM_CLOSED, "a frame on a closed stream");
-    return NGHTTP2_ERR_CALLBACK_FAILURE;
+    else
+        terminate(http2, HTTP2_STREAM_CLOSED, "a frame on a closed stream");
+    return false;
 }
 
 /* What a frame of this kind costs the peer's account, or GUARD_EVENTS for nothing. */
-static enum guard_event guard_event_of(const nghttp2_frame_hd *hd)
+static enum guard_event guard_event_of(const struct frame_header *header)
 {
-    switch (hd->type) {
-    case NGHTTP2_PING:
+    switch (header->type) {
+    case FRAME_PING:
         return GUARD_PING;
-    case NGHTTP2_SETTINGS:
+    case FRAME_SETTINGS:
         return GUARD_SETTINGS;
-    case NGHTTP2_PRIORITY:
-    case NGHTTP2_PRIORITY_UPDATE:
+    case FRAME_PRIORITY:
+    case FRAME_PRIORITY_UPDATE:
         return GUARD_PRIORITY;
-    case NGHTTP2_WINDOW_UPDATE:
+    case FRAME_WINDOW_UPDATE:
         return GUARD_WINDOW_UPDATE;
-    case NGHTTP2_RST_STREAM:
-        return hd->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_EVENTS;
-    case NGHTTP2_DATA:
-        return hd->length || hd->flags & NGHTTP2_FLAG_END_STREAM ? GUARD_DATA : GUARD_EMPTY_DATA;
+    case FRAME_RST_STREAM:
+        return header->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_EVENTS;
+    case FRAME_DATA:
+        return header->length || header->flags & FRAME_END_STREAM ? GUARD_DATA : GUARD_EMPTY_DATA;
     default:
         return GUARD_EVENTS;
     }
 }
 
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user_data)
+/* What nghttp2 lets pass. */
+static bool check_form(struct http2 *http2, const struct frame_header *header)
 {
-    struct http2 *http2 = user_data;
-    enum guard_event event = guard_event_of(hd);
-    (void)session;
-    if (http2->terminated)
-        return 0;
+    if (header->type == FRAME_CONTINUATION && header->length > FRAME_LENGTH_MAX)
+        terminate(http2, HTTP2_FRAME_SIZE_ERROR, "CONTINUATION above SETTINGS_MAX_FRAME_SIZE");
+    else if (header->type == FRAME_PRIORITY && header->stream_id == 0)
+        terminate(http2, HTTP2_PROTOCOL_ERROR, "PRIORITY on stream 0");
+    return !http2->terminated;
+}
+
+/* Judges a frame by its header, before nghttp2 sees it. Returns false when the session ends. */
+static bool check_frame(struct http2 *http2, const struct frame_header *header)
+{
+    enum guard_event event = guard_event_of(header);
     if (event != GUARD_EVENTS && !guard_count(http2->guard, event)) {
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return false;
     }
-    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA) {
-        int rc = check_stream_id(http2, hd);
-        if (rc)
-            return rc;
-    }
-    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION)
-        http2->in_header_block = !(hd->flags & NGHTTP2_FLAG_END_HEADERS);
+    if (!check_form(http2, header))
+        return false;
+    if ((header->type == FRAME_HEADERS || header->type == FRAME_DATA) &&
+        !check_stream_id(http2, header))
+        return false;
+    if (header->type == FRAME_HEADERS || header->type == FRAME_CONTINUATION)
+        http2->in_header_block = !(header->flags & FRAME_END_HEADERS);
+    return true;
+}
+
+/* A frame that nghttp2 answers with RST_STREAM: more of that stream may be under way. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                            void *user_data)
+{
+    struct http2 *http2 = user_data;
+    (void)session;
+    note_reset(http2, frame->hd.stream_id);
+    if (error == NGHTTP2_ERR_FLOW_CONTROL)
+        http2->overflowed_id = frame->hd.stream_id;
     return 0;
 }
 
@@ -385,11 +413,9 @@ static int on_error(nghttp2_session *session, int code, const char *text, size_t
     return 0;
 }
 
-int http2_receive(struct http2 *http2, const void *data, size_t length)
+static void decode(struct http2 *http2, const uint8_t *data, size_t length)
 {
-    if (http2->terminated)
-        return -EPROTO;
-    ssize_t taken = nghttp2_session_mem_recv(http2->session, data, length);
+    ssize_t taken = length ? nghttp2_session_mem_recv(http2->session, data, length) : 0;
     if (taken == NGHTTP2_ERR_FLOODED)
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, "flooded with frames that want an answer");
     else if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
@@ -398,6 +424,35 @@ int http2_receive(struct http2 *http2, const void *data, size_t length)
         terminate(http2, HTTP2_INTERNAL_ERROR, nghttp2_strerror((int)taken));
     if (http2->guard->failed)
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
+}
+
+/* Whether a frame can only be judged once the frames before it were decoded: those on streams that
+ * may have closed. New streams' HEADERS are not among them, so most input is decoded in one go. */
+static bool needs_order(const struct http2 *http2, const struct frame_header *header)
+{
+    return (header->type == FRAME_DATA || header->type == FRAME_HEADERS) &&
+           header->stream_id <= http2->last_id;
+}
+
+int http2_receive(struct http2 *http2, const void *input, size_t length)
+{
+    const uint8_t *data = input;
+    size_t decoded = 0, at = 0, seen;
+    struct frame_header header;
+    while (!http2->terminated && at < length) {
+        bool complete = frames_next(&http2->frames, data + at, length - at, &seen, &header);
+        at += seen;
+        if (!complete)
+            break;
+        if (needs_order(http2, &header)) {
+            decode(http2, data + decoded, at - decoded);
+            decoded = at;
+        }
+        if (!http2->terminated)
+            check_frame(http2, &header);
+    }
+    if (!http2->terminated)
+        decode(http2, data + decoded, length - decoded);
     return http2->terminated ? -EPROTO : 0;
 }
 
@@ -434,15 +489,14 @@ static int send_content(nghttp2_session *session, nghttp2_frame *frame, const ui
     return 0;
 }
 
-static void note_reset(struct http2 *http2, int32_t id)
-{
-    http2->resets[http2->resets_next++ % RESETS_KEPT] = id;
-}
-
 static void count_reset_sent(struct http2 *http2, int32_t id, uint32_t error)
 {
     if (!reset_by_us(http2, id))
         note_reset(http2, id);
+    /* Only SETTINGS can overflow a window without an invalid frame, and that is an error of the
+     * connection (RFC 9113 6.9.2); nghttp2 merely resets the stream. */
+    if (error == HTTP2_FLOW_CONTROL_ERROR && id != http2->overflowed_id)
+        http2->settings_overflow = true;
     if (error != HTTP2_NO_ERROR && error != HTTP2_CANCEL && error != HTTP2_INTERNAL_ERROR)
         guard_count(http2->guard, GUARD_SERVER_RESET);
 }
@@ -520,6 +574,9 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
     }
     if (http2->guard->failed)
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
+    if (http2->settings_overflow)
+        terminate(http2, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE overflows a "
+                                                   "stream's window");
     return (ptrdiff_t)http2->used;
 }
 
@@ -672,6 +729,7 @@ struct http2 *http2_create(struct http2_context *context, struct guard *guard, v
     if (!http2)
         return NULL;
     *http2 = (struct http2){.context = context, .guard = guard, .connection = connection};
+    frames_init(&http2->frames, HTTP2_PREFACE_LENGTH);
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)context->limits->streams},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)context->limits->header_bytes},
@@ -699,7 +757,7 @@ void http2_destroy(struct http2 *http2)
 
 static void set_callbacks(nghttp2_session_callbacks *callbacks)
 {
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);

@@ -21,6 +21,9 @@ enum http2_error {
     HTTP2_NO_ERROR = 0x0,
     HTTP2_PROTOCOL_ERROR = 0x1,
     HTTP2_INTERNAL_ERROR = 0x2,
+    HTTP2_FLOW_CONTROL_ERROR = 0x3,
+    HTTP2_STREAM_CLOSED = 0x5,
+    HTTP2_FRAME_SIZE_ERROR = 0x6,
     HTTP2_REFUSED_STREAM = 0x7,
     HTTP2_CANCEL = 0x8,
     HTTP2_ENHANCE_YOUR_CALM = 0xb,
@@ -42,9 +45,9 @@ struct header_list {
     bool too_large;       /* a limit was passed: nothing more is stored */
     unsigned owners_count;
     struct field *fields; /* `room` of them: `inline_fields`, or from the heap */
-    struct nghttp2_rcbuf **owners;
+    struct nghttp2_rcbuf **owners; /* two for each of `room` fields, and the pseudo-fields' */
     struct field inline_fields[HTTP2_FIELDS_INLINE];
-    struct nghttp2_rcbuf *inline_owners[HTTP2_FIELDS_INLINE + 6];
+    struct nghttp2_rcbuf *inline_owners[2 * HTTP2_FIELDS_INLINE + 6];
 };
 
 void header_list_release(struct http2_context *context, struct header_list *list);

@@ -1,16 +1,16 @@
-/* The master's supervisor: one loop over signals, children, the control socket and timers. It allocates
- * and opens what it needs first; once it serves, nothing but a signal or `stop` ends it. */
+/* The master's supervisor: one loop over signals, children, the control socket and timers. It
+ * allocates and opens what it needs first; once it serves, nothing but a signal or `stop` ends it. */
 #ifndef HERALD_SUPERVISOR_H
 #define HERALD_SUPERVISOR_H
 
 #include "master/control.h"
 #include "master/generation.h"
+#include "master/keeper.h"
 #include "master/stage.h"
 
 #include <stdbool.h>
 #include <time.h>
 
-#define SUPERVISOR_SAVE_MS (5 * 60 * 1000)
 #define SUPERVISOR_ROTATE_MS (60 * 60 * 1000)
 #define SUPERVISOR_LAST_CALL_MS 500 /* for the queues of addresses that are given up */
 
@@ -32,6 +32,12 @@ struct supervisor_reload {
     char said[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 32]; /* the fault; "" when it went well */
 };
 
+/* Clients of the control socket that wait for a reload's end. */
+struct supervisor_waiting {
+    struct control_handle clients[CONTROL_CLIENTS_MAX];
+    unsigned count;
+};
+
 struct supervisor {
     const struct supervisor_options *options;
     struct loop loop;
@@ -42,9 +48,8 @@ struct supervisor {
     struct seat_tools tools;
     struct control control;
     struct stage stage;
-    struct helper saver;
+    struct keeper keeper;
     int lock_fd;
-    char *state_dir;
     struct generation *serving;  /* NULL before the first and after the last */
     struct generation *staged;   /* its workers start */
     struct generation *leaving;  /* served until now; drains once given-up addresses have no queue */
@@ -52,22 +57,23 @@ struct supervisor {
     struct generation *draining; /* a list */
     unsigned numbers;            /* of generations */
     int64_t started_ms;
-    int64_t save_ms;
-    int64_t rotate_ms;
+    int64_t rotate_ms;           /* when ticket keys change next */
     enum supervisor_ending ending;
-    bool failed;                 /* the first generation could not be made */
-    struct fault fault;
+    bool failed;                 /* the first generation could not be made, */
+    struct fault fault;          /* for this reason */
     struct supervisor_reload last_reload;
     bool reload_again;           /* asked for while one was under way */
-    struct control_handle waiting[CONTROL_CLIENTS_MAX]; /* for the reload under way, */
-    unsigned waiting_count;
-    struct control_handle waiting_next[CONTROL_CLIENTS_MAX]; /* and for the one after it */
-    unsigned waiting_next_count;
+    struct supervisor_waiting waiting;      /* for the reload under way, */
+    struct supervisor_waiting waiting_next; /* and for the one after it */
 };
 
 /* Runs herald in this process until it is told to end. Returns the exit status: 0, or 1 with `fault`
  * when it could not start. */
 int supervisor_run(const struct supervisor_options *options, struct fault *fault);
+
+/* Begins to end herald. ENDING_DRAIN: what is queued is still accepted, then nothing more, and open
+ * requests are finished within limits.drain. ENDING_STOP: at once. */
+void supervisor_end(struct supervisor *supervisor, enum supervisor_ending ending);
 
 /* The URL of the serving generation's config->listens[index], "https://127.0.0.1:8443/", into
  * `text` (SUPERVISOR_URL_MAX bytes). A wildcard address reads "localhost". */

@@ -1,0 +1,53 @@
+#include "master/command.h"
+
+#include "master/report.h"
+#include "master/status.h"
+#include "master/succession.h"
+#include "master/supervisor.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void reload(struct supervisor *s, struct control_handle client)
+{
+    struct supervisor_waiting *waiting = &s->waiting_next;
+    if (!s->serving || waiting->count == CONTROL_CLIENTS_MAX) {
+        control_answer(&s->control, client, control_error("herald is not serving"));
+        return;
+    }
+    waiting->clients[waiting->count++] = client;
+    succession_reload(s);
+}
+
+static void stop(struct supervisor *s, struct control_handle client, const json_t *request)
+{
+    bool now = json_is_true(json_object_get(request, "now"));
+    control_answer(&s->control, client, json_pack("{s:b, s:i}", "ok", 1, "pid", (int)getpid()));
+    supervisor_end(s, now ? ENDING_STOP : ENDING_DRAIN);
+}
+
+static void refuse(struct supervisor *s, struct control_handle client, const char *verb)
+{
+    static const char *const verbs[] = {"status", "reload", "stop", NULL};
+    const char *nearest = fault_nearest(verb, verbs);
+    control_answer(&s->control, client,
+                   nearest ? control_error("unknown verb \"%.40s\", did you mean %s?", verb, nearest)
+                           : control_error("unknown verb \"%.40s\"", verb));
+}
+
+void command_run(void *supervisor, struct control_handle client, const char *author,
+                 const char *verb, json_t *request)
+{
+    struct supervisor *s = supervisor;
+    if (strcmp(verb, "status") == 0) {
+        control_answer(&s->control, client, status_make(s));
+    } else if (strcmp(verb, "reload") == 0) {
+        report_info("reload asked for by %s", author);
+        reload(s, client);
+    } else if (strcmp(verb, "stop") == 0) {
+        report_info("stop asked for by %s", author);
+        stop(s, client, request);
+    } else {
+        refuse(s, client, verb);
+    }
+}

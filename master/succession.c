@@ -1,0 +1,246 @@
+#include "master/succession.h"
+
+#include "master/command.h"
+#include "master/report.h"
+#include "master/resources.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LAST_CALL_STEP_MS 5 /* how often queues of given-up addresses are looked at */
+
+bool succession_under_way(const struct supervisor *s)
+{
+    return s->stage.running || s->staged;
+}
+
+static void drain(struct supervisor *s, struct generation *generation, int64_t now_ms)
+{
+    generation_drain(generation, now_ms);
+    generation->next = s->draining;
+    s->draining = generation;
+}
+
+void succession_answer(struct supervisor *s, bool ok, const char *said)
+{
+    for (unsigned i = 0; i < s->waiting.count; i++)
+        control_answer(&s->control, s->waiting.clients[i],
+                       ok ? json_pack("{s:b, s:i}", "ok", 1, "generation",
+                                      (int)s->serving->number)
+                          : control_error("%s", said));
+    s->waiting.count = 0;
+    if (!s->serving)
+        return;
+    s->last_reload.at = time(NULL);
+    s->last_reload.ok = ok;
+    snprintf(s->last_reload.said, sizeof(s->last_reload.said), "%s", said);
+}
+
+/* The generation that was to come does not; what serves goes on. */
+static void failed(struct supervisor *s, const struct fault *fault)
+{
+    char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
+    fault_text(fault, text, sizeof(text));
+    if (!s->serving) {
+        s->failed = true;
+        s->fault = *fault;
+    } else {
+        report_error("reload failed, generation %u goes on: %s", s->serving->number, text);
+    }
+    succession_answer(s, false, text);
+}
+
+static int changed_fault(const struct config *config, const char *key, struct fault *fault)
+{
+    const char *file;
+    int line;
+    config_place(config, key, &file, &line);
+    return fault_set(fault, -EINVAL, file ? file : config->path, line,
+                     "%s can't change while herald runs; stop it and start it again", key);
+}
+
+static int admit_reload(const struct supervisor *s, const struct config *config,
+                        struct fault *fault)
+{
+    const struct config *now = s->serving->config;
+    unsigned available = slots_available(&s->slots);
+    if (strcmp(config->state_dir, now->state_dir) != 0)
+        return changed_fault(config, "state", fault);
+    if (config->table_bytes != now->table_bytes)
+        return changed_fault(config, "clients.table", fault);
+    if (strcmp(config->admin.socket, now->admin.socket) != 0)
+        return changed_fault(config, "admin.socket", fault);
+    if (config->workers > available)
+        return fault_set(fault, -EAGAIN, "workers", 0,
+                         "%u workers need as many slots; earlier generations, which still drain, "
+                         "leave %u",
+                         config->workers, available);
+    return 0;
+}
+
+/* What is made once, from the first config. */
+static int admit_first(struct supervisor *s, const struct config *config, struct fault *fault)
+{
+    int64_t now_ms = loop_now_ms();
+    int rc = listen_check(config, fault);
+    if (rc < 0)
+        return rc;
+    s->lock_fd = resources_lock_state(config, fault);
+    if (s->lock_fd < 0)
+        return s->lock_fd;
+    rc = segment_create(&s->segment, config->table_bytes, fault);
+    if (rc == 0)
+        rc = keeper_init(&s->keeper, &s->loop, &s->segment, config->state_dir, now_ms, fault);
+    if (rc < 0)
+        return rc;
+    rc = slots_init(&s->slots, &s->segment, now_ms);
+    if (rc < 0)
+        return fault_set(fault, rc, "push table", 0, "%s", strerror(-rc));
+    return control_open(&s->control, &s->loop, config->admin.socket, command_run, s, fault);
+}
+
+static int admit(void *context, const struct config *config, struct fault *fault)
+{
+    struct supervisor *s = context;
+    int rc = 0;
+    if (config->workers == 0 || config->workers > LISTEN_SHARES_MAX)
+        rc = fault_set(fault, -ERANGE, "workers", 0, "must be 1 to %d", LISTEN_SHARES_MAX);
+    if (rc == 0)
+        rc = s->serving ? admit_reload(s, config, fault) : admit_first(s, config, fault);
+    if (rc == 0)
+        resources_raise_descriptors(config);
+    return rc;
+}
+
+/* The demo's access log takes the place of the config's. */
+static void use_own_access_log(const struct supervisor *s, struct generation_parts *parts)
+{
+    if (s->options->access_fd < 0)
+        return;
+    if (parts->access_fd >= 0)
+        close(parts->access_fd);
+    parts->access_fd = fcntl(s->options->access_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+static void staged(void *context, int rc, const struct generation_parts *made,
+                   const struct fault *stage_fault)
+{
+    struct supervisor *s = context;
+    struct fault fault = *stage_fault;
+    struct fault create_fault;
+    if (rc < 0) {
+        failed(s, &fault);
+        return;
+    }
+    struct generation_parts parts = *made;
+    use_own_access_log(s, &parts);
+    rc = listen_stage(&s->listens, parts.config, parts.config->workers, &fault);
+    struct generation *generation =
+        generation_create(++s->numbers, &s->tools, &s->segment, &parts, &create_fault);
+    if (rc < 0 || !generation) {
+        listen_abandon(&s->listens);
+        generation_destroy(generation);
+        failed(s, rc < 0 ? &fault : &create_fault);
+        return;
+    }
+    s->staged = generation;
+    generation_start(generation, loop_now_ms());
+}
+
+void succession_begin(struct supervisor *s)
+{
+    s->stage.context = s;
+    s->stage.admit = admit;
+    s->stage.done = staged;
+    stage_begin(&s->stage, &s->loop, &s->options->source);
+}
+
+void succession_reload(struct supervisor *s)
+{
+    if (s->ending)
+        return;
+    s->reload_again = succession_under_way(s);
+    if (s->reload_again)
+        return;
+    s->waiting = s->waiting_next;
+    s->waiting_next.count = 0;
+    stage_begin(&s->stage, &s->loop, &s->options->source);
+}
+
+/* Its ready workers may have accepted connections: it drains like one that served. */
+static void abandon(struct supervisor *s, int64_t now_ms)
+{
+    struct generation *generation = s->staged;
+    s->staged = NULL;
+    drain(s, generation, now_ms);
+    if (!s->serving)
+        generation_stop(generation, now_ms);
+    listen_abandon(&s->listens);
+    failed(s, &generation->fault);
+}
+
+void succession_cancel(struct supervisor *s, int64_t now_ms)
+{
+    stage_cancel(&s->stage);
+    if (s->staged) {
+        drain(s, s->staged, now_ms);
+        s->staged = NULL;
+    }
+    succession_answer(s, false, "herald is stopping");
+}
+
+void succession_leave(struct supervisor *s, struct generation *generation, int64_t now_ms)
+{
+    if (s->leaving) /* two reloads within half a second */
+        drain(s, s->leaving, now_ms);
+    s->leaving = generation;
+    s->leaving_ms = now_ms + SUPERVISOR_LAST_CALL_MS;
+}
+
+static void promote(struct supervisor *s, int64_t now_ms)
+{
+    struct generation *generation = s->staged;
+    struct generation *old = s->serving;
+    listen_promote(&s->listens, generation->config, generation->seats_count, now_ms);
+    generation_promote(generation, now_ms);
+    atomic_store(&s->segment.header->generation, generation->number);
+    s->serving = generation;
+    s->staged = NULL;
+    report_to(generation->error_fd);
+    report_info("generation %u serves with %u workers", generation->number,
+                generation->seats_count);
+    if (old) {
+        succession_leave(s, old, now_ms);
+        succession_answer(s, true, "");
+    } else if (s->options->ready) {
+        s->options->ready(s, s->options->context);
+    }
+}
+
+/* The generation that served until now drains as soon as nothing waits on given-up addresses. */
+static int64_t leaving_step(struct supervisor *s, int64_t now_ms)
+{
+    if (!s->leaving)
+        return LOOP_NEVER;
+    if (listen_close_removed(&s->listens, now_ms >= s->leaving_ms) > 0)
+        return now_ms + LAST_CALL_STEP_MS;
+    drain(s, s->leaving, now_ms);
+    s->leaving = NULL;
+    return LOOP_NEVER;
+}
+
+int64_t succession_step(struct supervisor *s, int64_t now_ms)
+{
+    int64_t stage_ms = stage_step(&s->stage, now_ms);
+    if (s->staged && s->staged->failed)
+        abandon(s, now_ms);
+    else if (s->staged && generation_ready(s->staged))
+        promote(s, now_ms);
+    if (s->reload_again && !succession_under_way(s))
+        succession_reload(s);
+    int64_t leaving_ms = leaving_step(s, now_ms);
+    return stage_ms < leaving_ms ? stage_ms : leaving_ms;
+}

@@ -117,14 +117,14 @@ static void checked(struct helper *helper, int rc, struct span answer, int fd,
 static int open_all(struct stage *stage, struct fault *fault)
 {
     struct config *config = stage->parts.config;
-    int rc = stage->admit(stage->context, config, fault);
-    if (rc == 0)
-        rc = spawn_user_find(config->user, &stage->parts.user, fault);
+    int rc = spawn_user_find(config->user, &stage->parts.user, fault);
     if (rc == 1)
         report_warn("user \"%s\" does not exist; workers run as \"%s\"", config->user,
                     stage->parts.user.name);
     if (rc >= 0)
         rc = resources_open(config, fault);
+    if (rc == 0)
+        rc = stage->admit(stage->context, config, fault);
     if (rc == 0)
         rc = resources_open_log(config, "log.access", config->log.access, &stage->parts.access_fd,
                                 fault);

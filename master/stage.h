@@ -23,7 +23,7 @@ struct stage {
     bool running;
     struct generation_parts parts;
     void *context;
-    /* Judges a config that was read, before anything is opened for it: 0, or -errno and `fault`. */
+    /* Judges a config whose files could be opened: 0, or -errno and `fault`. */
     int (*admit)(void *context, const struct config *config, struct fault *fault);
     /* Staging ended: rc 0 and `parts`, which become the callee's, or -errno and `fault`. */
     void (*done)(void *context, int rc, const struct generation_parts *parts,

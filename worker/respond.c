@@ -4,22 +4,18 @@
 #include "worker/respond_parts.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-const char *respond_reason(int status)
+/* The status in words. */
+static const char *reason_of(int status)
 {
     static const struct {
         int status;
         const char *reason;
     } reasons[] = {
-        {200, "OK"},
-        {204, "No Content"},
-        {206, "Partial Content"},
         {301, "Moved Permanently"},
         {302, "Found"},
-        {304, "Not Modified"},
         {307, "Temporary Redirect"},
         {308, "Permanent Redirect"},
         {400, "Bad Request"},
@@ -48,19 +44,10 @@ const char *respond_reason(int status)
     return "Unknown";
 }
 
-int respond_add(struct response *response, struct span name, struct span value)
-{
-    if (response->fields_count == RESPOND_FIELDS_MAX)
-        return -ENOBUFS;
-    response->fields[response->fields_count++] = (struct field){name, value};
-    return 0;
-}
-
 static void add(struct response *response, struct span name, struct span value)
 {
-    int rc = respond_add(response, name, value);
-    assert(rc == 0);
-    (void)rc;
+    assert(response->fields_count < RESPOND_FIELDS_MAX);
+    response->fields[response->fields_count++] = (struct field){name, value};
 }
 
 static void begin(struct response *response, int status)
@@ -95,11 +82,10 @@ static bool is_head(const struct request *request)
     return span_equal(request->method, SPAN_LITERAL("HEAD"));
 }
 
-/* The status in words for a person, as the content. */
+/* The status for a person to read, as the content. */
 static void add_text(struct response *response, const struct request *request)
 {
-    struct span text =
-        format(response, "%d %s\n", response->status, respond_reason(response->status));
+    struct span text = format(response, "%d %s\n", response->status, reason_of(response->status));
     add(response, SPAN_LITERAL("content-length"), format(response, "%zu", text.length));
     add(response, SPAN_LITERAL("content-type"), SPAN_LITERAL("text/plain"));
     if (is_head(request))
@@ -121,40 +107,8 @@ void respond_status(struct response *response, const struct request *request, in
     respond_error(response, request, status);
     if (location.length)
         add(response, SPAN_LITERAL("location"), location);
-}
-
-/* The location keeps clear of what respond_error needs of the scratch after it. */
-void respond_directory(struct response *response, const struct request *request)
-{
-    char location[RESPOND_SCRATCH - 64];
-    size_t room = sizeof(location);
-    size_t length = respond_path_encode(request->path, location, room);
-    if (length == 0 || room - length < request->query.length + 2) {
-        respond_error(response, request, 414);
-        return;
-    }
-    location[length++] = '/';
-    if (request->query.length) {
-        location[length++] = '?';
-        memcpy(location + length, request->query.data, request->query.length);
-        length += request->query.length;
-    }
-    respond_error(response, request, 301);
-    char *copy = response->scratch + response->scratch_used;
-    memcpy(copy, location, length);
-    response->scratch_used += (unsigned)length;
-    add(response, SPAN_LITERAL("location"), span_make(copy, length));
-}
-
-static void respond_method(struct response *response, const struct request *request)
-{
-    if (span_equal(request->method, SPAN_LITERAL("OPTIONS"))) {
-        begin(response, 204);
-        add(response, SPAN_LITERAL("date"), http_date_now());
-    } else {
-        respond_error(response, request, 405);
-    }
-    add(response, SPAN_LITERAL("allow"), SPAN_LITERAL("GET, HEAD, OPTIONS"));
+    if (status == 405)
+        add(response, SPAN_LITERAL("allow"), SPAN_LITERAL("GET, HEAD"));
 }
 
 static void add_vary(struct response *response)
@@ -248,7 +202,7 @@ void respond_resource(struct response *response, const struct request *request,
     struct asked asked;
     bool head = is_head(request);
     if (!head && !span_equal(request->method, SPAN_LITERAL("GET"))) {
-        respond_method(response, request);
+        respond_status(response, request, 405, (struct span){NULL, 0});
         return;
     }
     asked_collect(&asked, request);

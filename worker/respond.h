@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define RESPOND_FIELDS_MAX 16 /* at most 10 of them are used here; the rest is the caller's */
-#define RESPOND_SCRATCH 512
+#define RESPOND_SCRATCH 128
 
 /* Spans borrow from the resource, the route, the request, static text, or `scratch`. */
 struct response {
@@ -32,26 +32,17 @@ struct response {
 /* Answers a GET or HEAD for `resource`: content coding by Accept-Encoding (RFC 9110 12.5.3) with
  * Vary, preconditions in the order of 13.2.2, one byte range with If-Range (14.2; several are
  * answered with the whole), validators, the route's Cache-Control. The statuses are 200, 206, 304,
- * 406 (only when identity is refused and nothing else is to be had), 412 and 416; OPTIONS gets 204
- * and any other method 405, both with Allow. The response to HEAD has the fields of GET's and
- * nothing to send: its length is 0. */
+ * 406 (only when identity is refused and nothing else is to be had), 412 and 416, and 405 for any
+ * other method. The response to HEAD has the fields of GET's and nothing to send: its length is 0.
+ */
 void respond_resource(struct response *response, const struct request *request,
                       const struct config_site *site, const struct config_route *route,
                       const struct resource *resource);
 
-/* An error or redirect with a short text/plain body. `location` is for redirects, else empty. */
+/* An error or redirect with a short text/plain body. `location` is for redirects, else empty; 405
+ * has Allow (15.5.6). */
 void respond_status(struct response *response, const struct request *request, int status,
                     struct span location);
-
-/* CONTENT_REDIRECT's answer: 301 to the request's path with a slash after it, the query kept; or
- * 414 when that is too long. */
-void respond_directory(struct response *response, const struct request *request);
-
-/* Adds a field, whose spans must live as long as the response. Returns 0 or -ENOBUFS. */
-int respond_add(struct response *response, struct span name, struct span value);
-
-/* "Not Found" for 404; "Unknown" for a status that herald doesn't use. */
-const char *respond_reason(int status);
 
 /* Takes a request target's path and query apart and decodes the path's percent-encodings, once.
  * Nothing is resolved: refused (-EINVAL, 400) is what doesn't begin with "/" (so the asterisk, the

@@ -55,7 +55,7 @@ def curl(server, path="/", *words, tls=True, fields=(), method=None, http="--htt
         with open(head, newline="") as file:
             heads = parse_heads(file.read())
         content = b""
-        if os.path.exists(body):
+        if os.path.exists(body) and method != "HEAD":    # else curl repeats the head there
             with open(body, "rb") as file:
                 content = file.read()
     version, status, received = heads[-1]

@@ -62,9 +62,12 @@ def test_a_second_one_on_the_same_port_is_refused(herald):
     running.check_running()
 
 
+LISTEN = 'listen = { "127.0.0.1:@H2C@" }'
+
+
 def check(herald, text, *words):
     """`herald check` refuses the config with one line that holds all of `words`."""
-    made = herald(config=text, start=False)
+    made = herald(config=text + "\n" + LISTEN, start=False)
     done = made.command("check")
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert done.returncode == 1, done
@@ -102,7 +105,7 @@ def test_a_wrong_type_is_named(herald):
 
 
 def test_a_syntax_error_has_its_line(herald):
-    check(herald, 'workers = 1\nsite { names = \n', "herald.lua:")
+    check(herald, 'workers = 1\nsite { names = = }\n', "herald.lua:2")
 
 
 def test_a_missing_root_is_named(herald):

@@ -236,7 +236,7 @@ def test_a_session_is_resumed_after_a_reload(site):
     first.close()
     site.reload()
     again = Client(site, session=session, context=context)
-    visit = again.visit("/")
+    visit, resumed = again.visit("/"), again.resumed
     again.close()
-    assert again.resumed
+    assert resumed, "the session was not resumed"
     assert visit.pushed == {}

@@ -115,7 +115,8 @@ def test_a_removed_file_is_sent_to_its_end(site, connect):
                       "404 for the removed file", every=0.3)
 
 
-def test_a_small_file_that_changes_is_seen_within_the_time_of_the_cache(site):
+def test_a_small_file_that_changes_is_seen_within_the_time_of_the_cache(herald):
+    site = herald(workers=1)             # each worker has a cache of its own
     site.root.write("/small.txt", b"old\n")
     assert bytes(visit_once(site, "/small.txt").page.body) == b"old\n"
     first = visit_once(site, "/small.txt").page.field("etag")

@@ -35,8 +35,8 @@ def opened(site, tls, first=b""):
 
 def test_a_handshake_that_does_not_end_is_ended(herald):
     site = herald(limits={"handshake": "500ms"})
-    for port in (site.tls_port, site.h2c_port):
-        for first in (b"", b"\x16\x03\x01", b"PRI * HT"):
+    for port, begun in ((site.tls_port, b"\x16\x03\x01"), (site.h2c_port, b"PRI * HT")):
+        for first in (b"", begun):
             with socket.create_connection((server.ADDRESS, port)) as peer:
                 peer.sendall(first)
                 assert 0.3 < closed_after(peer, 3) < server.patience(2), (port, first)

@@ -14,14 +14,20 @@ AGAIN_S = 1.0 if not server.ASAN else 5.0
 
 
 def kill_one(site, load):
-    """Kills a worker that holds connections of the load; returns its pid and when."""
+    """Kills a worker that holds connections of the load; returns its pid and kill()'s times."""
     busy = server.wait_until(
         lambda: {c.worker for c in load.connections[-12:] if c.worker} & site.workers(),
         10, "a worker with connections")
     victim = sorted(busy)[0]
+    return victim, kill(victim)
+
+
+def kill(worker):
+    """Kills a worker; returns (when, when it was dead): until then the kernel accepts for it."""
     when = time.monotonic()
-    os.kill(victim, signal.SIGKILL)
-    return victim, when
+    os.kill(worker, signal.SIGKILL)
+    server.wait_until(lambda: not server.alive(worker), 5, "the worker's death", every=0.0005)
+    return when, time.monotonic()
 
 
 def wait_served_by(site, known, when, seconds=10):
@@ -47,9 +53,8 @@ def test_a_killed_worker_fails_no_request_of_another(herald, tls):
         load.wait_done(300)
         for _ in range(3 if not server.SOAK else 8):
             known = site.workers()
-            victim, when = kill_one(site, load)
-            victims[victim] = when
-            times.append(wait_served_by(site, known, when))
+            victim, victims[victim] = kill_one(site, load)
+            times.append(wait_served_by(site, known, victims[victim][0]))
             server.wait_until(lambda: len(site.workers()) == 2, 10, "both slots")
             load.wait_done(300)
     assert load.refused == [], "a connect was refused"
@@ -57,8 +62,9 @@ def test_a_killed_worker_fails_no_request_of_another(herald, tls):
     for connection in load.faults():
         at, why = connection.fault
         if connection.worker is None:    # it died before its first answer: whose was it?
-            mine = [when for when in victims.values() if connection.opened <= when <= at]
-            assert mine, "opened after every kill, and yet: %s" % why
+            mine = [v for v, (when, dead) in victims.items() if connection.opened <= dead
+                    and at >= when]
+            assert mine, "opened when no worker was dying, and yet: %s" % why
         else:
             assert connection.worker in victims, why
     assert min(times) < AGAIN_S, "the slot served again after %s" % times
@@ -69,7 +75,7 @@ def test_a_connect_to_a_dead_slot_is_answered(herald):
     site = herald(workers=1)
     site.workers_may_change = True
     (worker,) = site.workers()
-    os.kill(worker, signal.SIGKILL)
+    kill(worker)
     client = Client(site)
     assert client.get("/hello.txt").status == 200
     client.close()
@@ -81,7 +87,7 @@ def test_a_slot_that_keeps_dying_is_restarted_ever_later(herald):
     gaps = []
     for _ in range(4):
         (worker,) = server.wait_until(site.workers, 10, "a worker")
-        os.kill(worker, signal.SIGKILL)
+        kill(worker)
         start = time.monotonic()
         server.wait_until(lambda w=worker: site.workers() - {w}, 10, "a new worker")
         gaps.append(time.monotonic() - start)

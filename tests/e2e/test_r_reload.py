@@ -42,6 +42,18 @@ def test_reloads_under_load_fail_no_request(herald, tls):
     assert load.goaways >= RELOADS
 
 
+def test_each_connection_after_a_reload_is_answered(herald):
+    """One at a time: no further connection comes by to wake a worker that has overlooked one."""
+    site = herald(workers=2)
+    for _ in range(200 if server.SOAK else 40):
+        assert site.command("reload").returncode == 0
+        site.workers_may_change = True
+        for _ in range(4):
+            client = Client(site, timeout=3)
+            assert client.get("/hello.txt").status == 200
+            client.close()
+
+
 def test_a_reload_brings_the_new_config(herald):
     site = herald(routes={"/hello.txt": {"cache_control": "max-age=1"}})
     assert visit_once(site, "/hello.txt").page.field("cache-control") == "max-age=1"
@@ -79,17 +91,19 @@ def test_a_reload_can_change_the_number_of_workers(herald):
 
 @pytest.mark.quick
 @pytest.mark.asan
-@pytest.mark.parametrize("text,word", [
-    ("this is not Lua", "herald.lua:1"),
-    ("site { names = { '*' }, root = '/nowhere/at/all' }", "nowhere"),
-    ("workres = 3\nsite { names = { '*' }, root = '@ROOT@' }", "workres"),
-], ids=["syntax", "root", "key"])
-def test_a_config_that_does_not_load_leaves_the_old_one_serving(herald, connect, text, word):
-    site = herald()
+@pytest.mark.parametrize("spoil,word", [
+    (lambda text: "this is not Lua\n" + text, r"herald\.lua:1"),
+    (lambda text: text.replace("@ROOT@", "@DIR@/nowhere"), "nowhere"),
+    (lambda text: "workres = 3\n" + text, r"herald\.lua:1.*workres.*workers"),
+    (lambda text: text.replace("@CERT@", "@DIR@/none.pem"), r"none\.pem"),
+    (lambda text: text.replace('"pages.lua"', '"none.lua"'), r"none\.lua"),
+], ids=["syntax", "root", "key", "certificate", "policy"])
+def test_a_config_that_does_not_load_leaves_the_old_one_serving(herald, connect, spoil, word):
+    site = herald(pushes={})
     client = connect(site)
     assert client.get("/hello.txt").status == 200
     workers, said = site.workers(), len(site.err)
-    server.write_config(site, text)
+    server.write_config(site, spoil(server.config_text(policies=["pages.lua"])))
     site.send_signal(signal.SIGHUP)
     site.wait_error(word, since=said)
     assert client.get("/hello.txt").status == 200

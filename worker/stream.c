@@ -176,8 +176,8 @@ static void add_field(struct response *response, struct span name, struct span v
         response->fields[response->fields_count++] = (struct field){name, value};
 }
 
-/* What a page's response says beyond its resource: hints again, and the client's new cookie. A
- * response that sets a cookie is nobody else's (DESIGN section 8). */
+/* What a page's response says beyond its resource: hints again, and the client's new cookie if
+ * something was decided for it. A response that sets a cookie is nobody else's. */
 static void add_page_fields(struct stream *stream)
 {
     struct page *page = stream->page;
@@ -185,7 +185,8 @@ static void add_page_fields(struct stream *stream)
     struct span link = hints_link(page);
     if (link.length)
         add_field(response, SPAN_LITERAL("link"), link);
-    if (!stream->client.known || !stream->client.wants_cookie || response->status != 200)
+    if (!stream->client.wants_cookie || response->status != 200 ||
+        (!http2_push_enabled(stream->conn->http2) && !page->request.client.can_hints))
         return;
     add_field(response, SPAN_LITERAL("set-cookie"),
               client_cookie(&stream->client, stream->conn, stream->site, page->cookie));

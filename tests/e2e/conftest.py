@@ -116,7 +116,12 @@ def pytest_runtest_makereport(item, call):
 def keep_logs(item, number, herald):
     """Saves what a failing test's server wrote, and its config, below build/."""
     folder = os.path.join(LOGS, "%s-%d" % (shown_name(item.nodeid).replace("::", "-"), number))
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        pass
+    if not os.access(folder, os.W_OK):   # another user's checkout
+        folder = tempfile.mkdtemp(prefix="herald-logs-")
     for name, lines in (("stdout", herald.out), ("stderr", herald.err)):
         with open(os.path.join(folder, name), "w") as log:
             log.write("\n".join(lines) + "\n")

@@ -16,6 +16,11 @@
 #define LINE_BYTES_MAX (128 * 1024) /* a page's line names every candidate */
 #define ECHO_END_MS 1000
 
+static void suggest(const char *command, const char *url, const char *prose)
+{
+    printf("  %s %s\n      %s\n", command, url, prose);
+}
+
 static void say_what_to_try(const struct supervisor *supervisor, void *context)
 {
     char tls[SUPERVISOR_URL_MAX];
@@ -24,14 +29,13 @@ static void say_what_to_try(const struct supervisor *supervisor, void *context)
     urls_first(supervisor, true, tls);
     urls_first(supervisor, false, clear);
     urls_print_ready(supervisor);
-    printf("\ntry this, from another terminal:\n"
-           "  nghttp -ans %s      the page and what was pushed with it (marked *)\n"
-           "  nghttp -ans --no-push %s      the same without pushes\n"
-           "  nghttp -ans %s       without TLS\n"
-           "  curl -k --http2 -o page.html %s      curl takes no pushes\n"
-           "  herald status --demo      what was pushed, and why not more\n"
-           "Each page that is asked for gets a line here. Ctrl-C ends the demo.\n\n",
-           tls, tls, clear, tls);
+    printf("\nTry this, from another terminal:\n");
+    suggest("nghttp -ans", tls, "the page, and marked with * what was pushed with it");
+    suggest("nghttp -ans --no-push", tls, "the same without pushes: each asset is asked for");
+    suggest("nghttp -ans", clear, "without TLS");
+    suggest("curl -k --http2 -o page.html", tls, "a client that takes no pushes");
+    suggest("herald status", "--demo", "what was pushed, and why not more");
+    printf("Every page gets a line here: what was pushed, or why nothing was. Ctrl-C ends it.\n\n");
     fflush(stdout);
 }
 

@@ -206,10 +206,7 @@ void respond_resource(struct response *response, const struct request *request,
         return;
     }
     asked_collect(&asked, request);
-    enum content_coding coding =
-        asked.accept_encoding ? choose_coding(resource, request->fields, asked.accept_encoding - 1,
-                                              request->fields_count)
-                              : CODING_IDENTITY;
+    enum content_coding coding = choose_coding(resource, request->fields, &asked.accept_encoding);
     if (coding == CODINGS) {
         respond_error(response, request, 406);
         add_vary(response);

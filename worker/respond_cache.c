@@ -53,7 +53,7 @@ static void take_directive(struct cache_directives *directives, struct span name
     }
 }
 
-struct cache_directives cache_directives_parse(struct span cache_control)
+static struct cache_directives parse(struct span cache_control)
 {
     struct cache_directives directives = {0};
     while (cache_control.length) {
@@ -64,6 +64,26 @@ struct cache_directives cache_directives_parse(struct span cache_control)
         take_directive(&directives, span_make(member.data, equals), argument);
     }
     return directives;
+}
+
+/* The routes of a site say few different things: what was read is kept, a text for each place. */
+struct cache_directives cache_directives_parse(struct span cache_control)
+{
+    static struct {
+        size_t length;
+        char text[96];
+        struct cache_directives directives;
+    } places[8], *place;
+    place = &places[cache_control.length % 8];
+    if (cache_control.length == 0 || cache_control.length > sizeof(place->text))
+        return parse(cache_control);
+    if (place->length != cache_control.length ||
+        memcmp(place->text, cache_control.data, place->length) != 0) {
+        place->directives = parse(cache_control);
+        place->length = cache_control.length;
+        memcpy(place->text, cache_control.data, place->length);
+    }
+    return place->directives;
 }
 
 static uint32_t freshness(const struct cache_directives *directives, uint32_t heuristic_s)
@@ -87,7 +107,8 @@ enum reason respond_pushable(const struct resource *resource, const struct confi
 {
     struct cache_directives directives = cache_directives_parse(span_of(route->cache_control));
     struct field field = {SPAN_LITERAL("accept-encoding"), accept_encoding};
-    enum content_coding coding = choose_coding(resource, &field, 0, accept_encoding.data ? 1 : 0);
+    struct asked_lines lines = {0, accept_encoding.data ? 1 : 0};
+    enum content_coding coding = choose_coding(resource, &field, &lines);
     if (coding == CODINGS)
         return REASON_NOT_FOUND;
     if (representation)

@@ -10,19 +10,24 @@ struct asked_once {
     unsigned count;
 };
 
-/* The request's fields that choose the response, found in one pass. The first three may come in
- * several lines: they are the index + 1 of the first one; 0: none came. */
+/* A field that may come in several lines. */
+struct asked_lines {
+    size_t first; /* index of the first one */
+    unsigned count;
+};
+
+/* The request's fields that choose the response, found in one pass. */
 struct asked {
-    size_t accept_encoding, if_match, if_none_match;
+    struct asked_lines accept_encoding, if_match, if_none_match;
     struct asked_once if_modified_since, if_unmodified_since, range, if_range;
 };
 
 void asked_collect(struct asked *asked, const struct request *request);
 
-/* The coding to serve (RFC 9110 12.5.3), or CODINGS when none is acceptable. The field may be in
- * several lines, from fields[first] on; `count` of 0: it isn't there. */
+/* The coding to serve (RFC 9110 12.5.3), or CODINGS when none is acceptable, for an Accept-Encoding
+ * in `lines` of `fields`. */
 enum content_coding choose_coding(const struct resource *resource, const struct field *fields,
-                                  size_t first, size_t count);
+                                  const struct asked_lines *lines);
 
 enum precondition { PRECONDITION_TRUE, PRECONDITION_NOT_MODIFIED, PRECONDITION_FAILED };
 

@@ -9,10 +9,10 @@ static void once(struct asked_once *asked, struct span value)
         asked->value = span_trim(value);
 }
 
-static void first(size_t *asked, size_t i)
+static void line(struct asked_lines *asked, size_t i)
 {
-    if (*asked == 0)
-        *asked = i + 1;
+    if (asked->count++ == 0)
+        asked->first = i;
 }
 
 void asked_collect(struct asked *asked, const struct request *request)
@@ -24,9 +24,9 @@ void asked_collect(struct asked *asked, const struct request *request)
         if (name.length < 5 || (name.data[0] != 'i' && name.data[0] != 'a' && name.data[0] != 'r'))
             continue;
         if (span_equal(name, SPAN_LITERAL("accept-encoding")))
-            first(&asked->accept_encoding, i);
+            line(&asked->accept_encoding, i);
         else if (span_equal(name, SPAN_LITERAL("if-none-match")))
-            first(&asked->if_none_match, i);
+            line(&asked->if_none_match, i);
         else if (span_equal(name, SPAN_LITERAL("if-modified-since")))
             once(&asked->if_modified_since, field->value);
         else if (span_equal(name, SPAN_LITERAL("range")))
@@ -34,7 +34,7 @@ void asked_collect(struct asked *asked, const struct request *request)
         else if (span_equal(name, SPAN_LITERAL("if-range")))
             once(&asked->if_range, field->value);
         else if (span_equal(name, SPAN_LITERAL("if-match")))
-            first(&asked->if_match, i);
+            line(&asked->if_match, i);
         else if (span_equal(name, SPAN_LITERAL("if-unmodified-since")))
             once(&asked->if_unmodified_since, field->value);
     }
@@ -112,26 +112,54 @@ static int quality_of(const struct qualities *qualities, unsigned coding)
     return coding == CODING_IDENTITY ? 1 : 0;
 }
 
-enum content_coding choose_coding(const struct resource *resource, const struct field *fields,
-                                  size_t at, size_t count)
+static void read_codings(struct qualities *qualities, const struct field *fields,
+                         const struct asked_lines *lines)
 {
-    struct qualities qualities;
+    const struct span name = fields[lines->first].name;
+    unsigned left = lines->count;
+    for (unsigned i = 0; i < CODINGS; i++)
+        qualities->codings[i] = QUALITY_UNSAID;
+    qualities->other = QUALITY_UNSAID;
+    for (size_t at = lines->first; left > 0; at++)
+        if (span_equal(fields[at].name, name)) {
+            take_codings(qualities, fields[at].value);
+            left--;
+        }
+}
+
+/* One after the other, requests mostly say the same: what was read last is kept. */
+static const struct qualities *qualities_of(const struct field *fields,
+                                            const struct asked_lines *lines)
+{
+    static struct qualities known;
+    static char text[64];
+    static size_t length = SIZE_MAX;
+    struct span value = fields[lines->first].value;
+    if (lines->count == 1 && value.length > 0 && value.length == length &&
+        memcmp(value.data, text, length) == 0)
+        return &known;
+    read_codings(&known, fields, lines);
+    length = SIZE_MAX;
+    if (lines->count == 1 && value.length > 0 && value.length <= sizeof(text)) {
+        memcpy(text, value.data, value.length);
+        length = value.length;
+    }
+    return &known;
+}
+
+enum content_coding choose_coding(const struct resource *resource, const struct field *fields,
+                                  const struct asked_lines *lines)
+{
     enum content_coding best = CODINGS;
     int best_quality = 0;
-    const struct span name = SPAN_LITERAL("accept-encoding");
-    /* Without a weight nothing refuses identity. */
-    if (at >= count || (!resource->any_coded && count - at == 1 &&
-                        span_find(fields[at].value, ';') == fields[at].value.length))
+    if (lines->count == 0)
         return CODING_IDENTITY;
-    for (unsigned i = 0; i < CODINGS; i++)
-        qualities.codings[i] = QUALITY_UNSAID;
-    qualities.other = QUALITY_UNSAID;
-    for (; at < count; at++)
-        if (span_equal(fields[at].name, name))
-            take_codings(&qualities, fields[at].value);
+    const struct qualities *qualities = qualities_of(fields, lines);
     for (unsigned i = 0; i < CODINGS; i++) {
-        int quality = quality_of(&qualities, i);
-        if (resource->codings[i].exists && quality > best_quality) {
+        if (!resource->codings[i].exists)
+            continue;
+        int quality = quality_of(qualities, i);
+        if (quality > best_quality) {
             best = (enum content_coding)i;
             best_quality = quality;
         }
@@ -169,12 +197,13 @@ static bool line_matches(struct span line, struct span etag, bool strong)
     return false;
 }
 
-/* True when the tag is in one of the lines of the field that first comes at index `at`. Herald's
- * own tags are strong, so for the strong comparison only the other's weakness counts (8.8.3.2). */
-static bool any_matches(const struct request *request, size_t at, struct span etag, bool strong)
+/* True when the tag is in one of the field's lines. Herald's own tags are strong, so for the strong
+ * comparison only the other's weakness counts (8.8.3.2). */
+static bool any_matches(const struct request *request, const struct asked_lines *lines,
+                        struct span etag, bool strong)
 {
-    struct span name = request->fields[at].name;
-    for (; at < request->fields_count; at++)
+    const struct span name = request->fields[lines->first].name;
+    for (size_t at = lines->first; at < request->fields_count; at++)
         if (span_equal(request->fields[at].name, name) &&
             line_matches(request->fields[at].value, etag, strong))
             return true;
@@ -192,14 +221,14 @@ enum precondition evaluate_preconditions(const struct request *request, const st
                                          time_t modified)
 {
     time_t date;
-    if (asked->if_match) {
-        if (!any_matches(request, asked->if_match - 1, representation->etag, true))
+    if (asked->if_match.count) {
+        if (!any_matches(request, &asked->if_match, representation->etag, true))
             return PRECONDITION_FAILED;
     } else if (has_date(&asked->if_unmodified_since, &date) && modified > date) {
         return PRECONDITION_FAILED;
     }
-    if (asked->if_none_match) {
-        if (any_matches(request, asked->if_none_match - 1, representation->etag, false))
+    if (asked->if_none_match.count) {
+        if (any_matches(request, &asked->if_none_match, representation->etag, false))
             return PRECONDITION_NOT_MODIFIED;
     } else if (has_date(&asked->if_modified_since, &date) && modified <= date) {
         return PRECONDITION_NOT_MODIFIED;

@@ -51,6 +51,17 @@ static inline const char *in_root(const char *name)
     return path[turn];
 }
 
+/* Waits for the next tick of the clock that times of files are taken from (finer ones only since
+ * Linux 6.13). */
+static inline void await_tick(void)
+{
+    struct timespec start, now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &start);
+    do
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    while (now.tv_sec == start.tv_sec && now.tv_nsec == start.tv_nsec);
+}
+
 /* Writes a file in place. */
 static inline void put_bytes(const char *name, const void *bytes, size_t length)
 {

@@ -193,6 +193,12 @@ static void etags_differ_by_coding_and_content_and_nothing_else(void **state)
             assert_false(span_equal(coded->codings[i].etag, coded->codings[j].etag));
     resource_release(same);
     resource_release(other);
+    struct resource *stored = resource_of("/c.css", "not compressed at all");
+    add_representation(stored, CODING_GZIP, "not compressed at all");
+    resource_complete(stored, mime, SPAN_LITERAL("c.css"));
+    assert_false(
+        span_equal(stored->codings[CODING_IDENTITY].etag, stored->codings[CODING_GZIP].etag));
+    resource_release(stored);
 }
 
 /* The coding that is chosen for this Accept-Encoding: "br", "zstd", "gzip", "" for none, or the
@@ -248,6 +254,23 @@ static void the_coding_is_the_best_that_is_accepted(void **state)
     ask("GET");
     assert_int_equal(answer(coded), 200);
     expect_no_field("content-encoding");
+}
+
+static void each_request_is_taken_at_its_own_word(void **state)
+{
+    (void)state;
+    assert_string_equal(coding_for(coded, "zstd"), "zstd");
+    assert_string_equal(coding_for(coded, "gzip"), "gzip");       /* as long as the one before */
+    assert_string_equal(coding_for(coded, "gzip, zstd"), "zstd"); /* begins like it */
+    assert_string_equal(coding_for(coded, "gzip"), "gzip");
+    ask("GET");
+    with("accept-encoding", SPAN_LITERAL("gzip"));
+    with("accept-encoding", SPAN_LITERAL("br"));
+    answer(coded);
+    expect_field("content-encoding", "br");
+    assert_string_equal(coding_for(coded, "gzip"), "gzip");
+    assert_string_equal(coding_for(coded, ""), "");
+    assert_string_equal(coding_for(coded, "gzip"), "gzip");
 }
 
 static void accept_encoding_may_come_in_several_lines(void **state)
@@ -726,6 +749,7 @@ int main(void)
         cmocka_unit_test(a_route_without_cache_control_is_fresh_for_the_sites_heuristic),
         cmocka_unit_test(etags_differ_by_coding_and_content_and_nothing_else),
         cmocka_unit_test(the_coding_is_the_best_that_is_accepted),
+        cmocka_unit_test(each_request_is_taken_at_its_own_word),
         cmocka_unit_test(accept_encoding_may_come_in_several_lines),
         cmocka_unit_test(only_who_refuses_identity_can_get_nothing),
         cmocka_unit_test(a_file_with_siblings_always_says_that_it_varies),

@@ -102,7 +102,7 @@ demo: deps-build
 
 check: deps-test
 	@$(MAKE) test-binaries bench-binaries
-	@$(MAKE) asan-tests
+	@$(MAKE) asan-tests tsan-tests
 	@T='$(T)' tests/run
 
 check-fast: all
@@ -111,7 +111,7 @@ check-fast: all
 
 soak: deps-test
 	@$(MAKE) test-binaries bench-binaries
-	@$(MAKE) asan-tests
+	@$(MAKE) asan-tests tsan-tests
 	@SOAK=1 T='$(T)' tests/run
 
 ASAN = BUILD=build-asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' CFLAGS='-O1 -g'
@@ -121,6 +121,17 @@ asan:
 
 asan-tests:
 	@$(MAKE) $(ASAN) test-binaries
+
+# Only what threads can share: the workers have one thread each.
+TSAN_TEST = build-tsan/tests/model_push_table_threads
+TSAN_SOURCES = tests/model/push_table_threads.c policy/push_table.c policy/push_upkeep.c
+
+tsan-tests: $(TSAN_TEST)
+
+$(TSAN_TEST): $(TSAN_SOURCES) tests/model/race.h $(wildcard policy/push_*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -Werror -fsanitize=thread \
+	    -o $@ $(TSAN_SOURCES) -lcmocka -lm -lpthread
 
 lint:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
@@ -150,6 +161,6 @@ install:
 	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
 
 .PHONY: all help test-binaries bench-binaries deps-build deps-test demo check check-fast soak \
-        asan asan-tests lint format clean install
+        asan asan-tests tsan-tests lint format clean install
 
 -include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BENCH_BINARIES:=.d)

@@ -170,8 +170,7 @@ void content_answer(struct content *content, struct content_lookup *lookup,
                     enum content_outcome outcome, struct resource *resource)
 {
     assert(!content_waiting(lookup));
-    if (outcome == CONTENT_FOUND && lookup->wants_assets &&
-        content_scan_wait(content, lookup, resource))
+    if (resource && lookup->wants_assets && content_scan_wait(content, lookup, resource))
         return;
     lookup->found(lookup, outcome, resource);
 }

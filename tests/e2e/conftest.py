@@ -3,6 +3,7 @@ import contextlib
 import fnmatch
 import json
 import os
+import re
 import shutil
 import tempfile
 
@@ -19,7 +20,9 @@ TAIL_LINES = 30
 # ---- selection and results, for tests/run ----------------------------------------------------
 
 def shown_name(nodeid):
-    return nodeid.split("/")[-1]
+    """`test_a_run.py::test_x[param]`, without the folder."""
+    path, *rest = nodeid.split("::", 1)
+    return "::".join([os.path.basename(path)] + rest)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -52,9 +55,9 @@ def reason_of(report):
         return str(report.longrepr[2]).replace("Skipped: ", "")
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = (crash.message if crash else str(report.longrepr)).strip().splitlines()
-    text = " ".join(line.strip() for line in lines[:2]) if lines else "no reason given"
+    text = lines[0].strip() if lines else "no reason given"
     where = " (%s:%d)" % (os.path.basename(crash.path), crash.lineno) if crash else ""
-    return text[:400] + where
+    return text[:300] + where
 
 
 class Outcome:
@@ -115,7 +118,8 @@ def pytest_runtest_makereport(item, call):
 
 def keep_logs(item, number, herald):
     """Saves what a failing test's server wrote, and its config, below build/."""
-    folder = os.path.join(LOGS, "%s-%d" % (shown_name(item.nodeid).replace("::", "-"), number))
+    name = re.sub(r"[^\w.]+", "-", shown_name(item.nodeid))
+    folder = os.path.join(LOGS, "%s-%d" % (name, number))
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError:

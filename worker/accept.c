@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -39,6 +40,19 @@ static void on_retry(struct timer *timer)
     arm((struct gate *)((char *)timer - offsetof(struct gate, retry)));
 }
 
+/* Accepts what waits in the queue, if anything does. The listener is shared with other processes:
+ * one of them may be quicker, so the wait has a limit, and its file flags stay as they are, since
+ * O_NONBLOCK would end their io_uring accepts. Returns a descriptor or -1. */
+static int accept_waiting(int listener)
+{
+    struct pollfd ready = {.fd = listener, .events = POLLIN};
+    struct timeval limit = {.tv_usec = 1000};
+    if (poll(&ready, 1, 0) != 1)
+        return -1;
+    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+}
+
 /* With no descriptor left the queue's head would wait for ever: it is accepted with the spare one
  * and closed, so that its client may try elsewhere. */
 static void turn_one_away(struct acceptor *acceptor, int listener)
@@ -46,10 +60,7 @@ static void turn_one_away(struct acceptor *acceptor, int listener)
     if (acceptor->spare_fd < 0)
         return;
     close(acceptor->spare_fd);
-    int flags = fcntl(listener, F_GETFL);
-    fcntl(listener, F_SETFL, flags | O_NONBLOCK);
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    fcntl(listener, F_SETFL, flags);
+    int fd = accept_waiting(listener);
     if (fd >= 0)
         close(fd);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -70,6 +81,15 @@ static void failed(struct gate *gate, int error)
     timer_set(&worker->timers, &gate->retry, worker->timers.now_ms + RETRY_MS);
 }
 
+/* The kernel wakes one waiter for each connection. One that was woken and then cancelled has left
+ * its connection in the queue, where nobody would look for it until the next one comes. */
+static void sweep(struct gate *gate)
+{
+    int fd;
+    while ((fd = accept_waiting(gate->fd)) >= 0)
+        conn_open(gate->acceptor->worker, fd, gate->tls);
+}
+
 static void on_accept(struct ring_op *op, const struct ring_event *event)
 {
     struct gate *gate = (struct gate *)((char *)op - offsetof(struct gate, op));
@@ -77,7 +97,9 @@ static void on_accept(struct ring_op *op, const struct ring_event *event)
         conn_open(gate->acceptor->worker, event->result, gate->tls);
     if (event->more)
         return;
-    if (event->result < 0)
+    if (!gate->open)
+        sweep(gate);
+    else if (event->result < 0)
         failed(gate, event->result);
     else
         arm(gate);

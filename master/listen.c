@@ -74,6 +74,9 @@ static int socket_bind(const struct config *config, const struct sockaddr_storag
         goto fail;
     if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
         goto fail;
+    /* Accepted sockets inherit it: a wake-up's frames leave in one send, so Nagle only delays. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
+        goto fail;
     if (address->ss_family == AF_INET6) {
         int only = v6_only(config, address);
         if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) < 0)

@@ -193,16 +193,19 @@ static void withdraw(struct attempt *try, uint64_t word)
     try->table->counts.withdrawn++;
 }
 
-/* PUSH_ABSENT: a slot was chosen; otherwise the refusal. */
+/* PUSH_ABSENT: a slot was chosen; otherwise the refusal, which is what most claims come to, so that
+ * slots are compared only after it is ruled out. */
 static enum push_answer claim_scan(struct attempt *try)
 {
+    uint64_t words[8];
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
-        uint64_t word = PUSH_WORD_LOAD(&try->words[i], memory_order_relaxed);
-        if (push_word_tag(word) == try->tag && push_word_live(word, try->now) &&
-            (push_word_in_flight(word) || push_word_validator(word) == try->validator))
-            return answer_of(word);
-        consider(try, i, word);
+        words[i] = PUSH_WORD_LOAD(&try->words[i], memory_order_relaxed);
+        if (push_word_tag(words[i]) == try->tag && push_word_live(words[i], try->now) &&
+            (push_word_in_flight(words[i]) || push_word_validator(words[i]) == try->validator))
+            return answer_of(words[i]);
     }
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++)
+        consider(try, i, words[i]);
     return try->slot == PUSH_BUCKET_SLOTS ? PUSH_FULL : PUSH_ABSENT;
 }
 

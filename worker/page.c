@@ -128,24 +128,24 @@ static void carry_out(struct page *page)
     stream_answer(stream);
 }
 
-/* A candidate's response as this client would get it, for what on_push may see. */
+/* A candidate's response as this client would get it, for what on_push may see; or the reason why
+ * it is no response to push. */
 static void describe(struct page *page, struct candidate *candidate, struct resource *resource)
 {
-    struct response response;
-    struct stream *stream = page->stream;
-    const struct request *request = &page->request;
-    struct field coding = {SPAN_LITERAL("accept-encoding"),
-                           field_find(request->fields, request->fields_count,
-                                      SPAN_LITERAL("accept-encoding"))};
-    struct request promised = {.method = SPAN_LITERAL("GET"),
-                               .fields = &coding,
-                               .fields_count = coding.value.data ? 1 : 0};
-    respond_resource(&response, &promised, stream->site,
-                     config_route(stream->site, resource->path), resource);
-    candidate->size = response.length;
+    const struct representation *representation = NULL;
+    const struct config_site *site = page->stream->site;
+    struct span coding = field_find(page->request.fields, page->request.fields_count,
+                                    SPAN_LITERAL("accept-encoding"));
+    enum reason reason = respond_pushable(resource, site, config_route(site, resource->path),
+                                          coding, &representation);
+    if (reason != REASON_PENDING) {
+        candidate->verdict = reason;
+        return;
+    }
+    candidate->size = representation->size;
     candidate->mime = span_of(resource->mime);
-    candidate->etag = response.body ? response.body->etag : (struct span){0};
-    candidate->cacheable = response.cacheable && response.ttl_s > 0;
+    candidate->etag = representation->etag;
+    candidate->cacheable = true;
     if (candidate->as == AS_UNKNOWN)
         candidate->as = resource->as;
 }

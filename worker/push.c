@@ -163,8 +163,6 @@ static enum reason judge(struct page *page, unsigned i)
         return REASON_HINTED;
     if (!candidate->resolved)
         return REASON_UNREADABLE;
-    if (!candidate->cacheable)
-        return REASON_NOT_CACHEABLE;
     return carry_out(page, i);
 }
 

@@ -20,6 +20,18 @@ static struct client_id client(uint8_t n)
     return id;
 }
 
+/* The example of the SipHash paper's appendix. */
+static void the_hash_is_siphash_2_4(void **state)
+{
+    uint8_t key[16], input[15];
+    (void)state;
+    for (uint8_t i = 0; i < 16; i++)
+        key[i] = i;
+    memcpy(input, key, sizeof input);
+    assert_int_equal(identity_hash(key, span_make(input, sizeof input)),
+                     UINT64_C(0xa129ca6149be45e5));
+}
+
 static void minted_ids_differ(void **state)
 {
     struct client_id ids[64];
@@ -229,6 +241,7 @@ static void a_cookie_of_another_length_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_hash_is_siphash_2_4),
         cmocka_unit_test(minted_ids_differ),
         cmocka_unit_test(a_stored_client_depends_on_id_site_and_key),
         cmocka_unit_test(a_resource_depends_on_authority_path_and_key),

@@ -17,6 +17,7 @@ import pytest
 
 import server
 from h2client import Client, visit_once
+from load import Load
 from webroot import LIGHT_ASSETS
 
 NOBODY = 65534
@@ -395,17 +396,37 @@ def test_connections_queued_on_a_retired_share_are_served(herald):
     done = site.command("reload")
     assert done.returncode == 0, done.stderr
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04\x00" + bytes(4)
-    answered = 0
-    for connection in waiting:
+    for number, connection in enumerate(waiting):
         connection.settimeout(server.patience(5))
-        with contextlib.suppress(OSError):
-            connection.sendall(preface)
-            answered += connection.recv(1) != b""
+        connection.sendall(preface)
+        assert connection.recv(1), "connection %d was closed" % number
         connection.close()
-    # Those that a frozen worker's ring had accepted before it froze end with that worker.
-    assert answered == len(waiting), "%d of %d" % (answered, len(waiting))
     server.wait_until(lambda: not any(map(server.alive, frozen)), 15, "the frozen to be killed")
     server.wait_until(lambda: len(site.workers()) == 2, 15, "the new generation alone")
+
+
+def listeners(port):
+    """How many sockets listen on the port of 127.0.0.1."""
+    with open("/proc/net/tcp") as table:
+        return sum(" 0100007F:%04X 00000000:0000 0A " % port in line for line in table)
+
+
+def test_retired_shares_are_closed_under_load_without_a_refusal(herald):
+    site = herald(workers=4)
+    site.workers_may_change = True
+    with Load(site, threads=4, tls=False) as load:
+        load.wait_done(200)
+        server.write_config(site, server.config_text(workers=1))
+        assert site.command("reload").returncode == 0
+        assert listeners(site.h2c_port) == 4
+        server.wait_until(lambda: listeners(site.h2c_port) == 1, 10, "three shares to be closed")
+        load.wait_done(200)
+        server.write_config(site, server.config_text(workers=3))
+        assert site.command("reload").returncode == 0
+        assert listeners(site.h2c_port) == listeners(site.tls_port) == 3
+        load.wait_done(200)
+    assert load.refused == [] and load.wrong == []
+    assert [c.fault for c in load.faults()] == []
 
 
 def test_a_neighbour_accepts_for_a_share_that_is_down(herald):

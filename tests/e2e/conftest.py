@@ -25,6 +25,14 @@ def shown_name(nodeid):
     return "::".join([os.path.basename(path)] + rest)
 
 
+def pytest_sessionstart(session):
+    """One failure, not a thousand, when there is no program to test."""
+    binary = server_module.BINARY
+    if not (os.path.isfile(binary) and os.access(binary, os.X_OK)):
+        write_result(name="herald", outcome="failed", reason="%s is no program; run make" % binary)
+        pytest.exit("%s is no program" % binary, returncode=1)
+
+
 def pytest_collection_modifyitems(config, items):
     pattern, label = os.environ.get("HERALD_TESTS"), os.environ.get("HERALD_TESTS_LABEL", "")
 

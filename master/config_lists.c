@@ -51,6 +51,9 @@ static int resolve_listen(struct resolver *resolver, const struct value *item,
     }
     if (rc < 0)
         return rc;
+    if (item->type == VALUE_TABLE && item->items_count == 0)
+        return resolve_refuse(resolver, item->place, "listen: the address is missing; it stands "
+                                                     "first, as in { \"[::]:443\", tls = true }");
     if (address->type != VALUE_TEXT ||
         config_parse_address(span_of(address->text), &listen->address, &listen->address_length) < 0)
         return resolve_refuse_type(resolver, "listen", EXPECTED, address);
@@ -225,8 +228,11 @@ int resolve_names(struct resolver *resolver, const struct config_key *key, const
         if (!name)
             return resolve_no_memory(resolver);
         (*names)[(*count)++] = name;
-        for (; *name; name++)
-            *name = (char)tolower((unsigned char)*name);
+        for (char *at = name; *at; at++)
+            *at = (char)tolower((unsigned char)*at);
+        rc = resolve_note_name(resolver, name, item->place);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -261,7 +267,7 @@ static int read_arguments(struct resolver *resolver, const struct value *table, 
         return resolve_no_memory(resolver);
     arguments.items_count = 0;
     int rc = value_write_json(&arguments, out, &culprit);
-    if (fclose(out) != 0)
+    if (fclose(out) != 0 || rc == -ENOMEM)
         return resolve_no_memory(resolver);
     if (rc < 0)
         return resolve_refuse(resolver, culprit->place,

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHILD_CPU_S 3 /* a safety net: Lua itself is stopped after 1 s (config_lua.h) */
-#define CHILD_WALL_MS 5000
+#define CHILD_CPU_S 2 /* a safety net: Lua itself is stopped after 1 s (config_lua.h) */
+#define CHILD_WALL_MS 10000
 #define CHILD_OUTPUT_MAX (32 * 1024 * 1024)
 
 static int no_memory(struct fault *fault)

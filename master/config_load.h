@@ -44,7 +44,7 @@ int config_load_read(const struct config_load *load, struct config **config, str
 
 void config_load_close(struct config_load *load);
 
-/* Opens, reads in a child of its own, and closes. Blocks for as long as the config takes, 5 s at most;
+/* Opens, reads in a child of its own, and closes. Blocks for as long as the config takes, 10 s at most;
  * whatever becomes of the child, the caller gets a fault. Return 0 and a config owned by the caller,
  * or -errno with `fault`. The config's warnings are part of it. */
 int config_load(const char *path, struct config **config, struct fault *fault);

@@ -18,14 +18,13 @@
 #define ENVIRONMENT "herald.environment"
 #define GLOBALS "herald.globals"
 
-static struct evaluation *evaluation_of(lua_State *lua)
+struct evaluation *config_lua_evaluation(lua_State *lua)
 {
     return lua_touserdata(lua, lua_upvalueindex(1));
 }
 
-/* Records the fault and unwinds to where the state was entered. Only the first fault counts. */
-static int raise_fault(lua_State *lua, struct evaluation *evaluation, struct value_place place,
-                       const char *what)
+int config_lua_raise(lua_State *lua, struct evaluation *evaluation, struct value_place place,
+                     const char *what)
 {
     if (!evaluation->fault->what[0])
         fault_set(evaluation->fault, -EINVAL, evaluation->files[place.file].name, place.line, "%s",
@@ -48,8 +47,7 @@ static bool place_of(lua_State *lua, struct evaluation *evaluation, lua_Debug *f
     return true;
 }
 
-/* The line that runs: of the innermost function that is written in Lua. */
-static struct value_place place_here(lua_State *lua, struct evaluation *evaluation)
+struct value_place config_lua_here(lua_State *lua, struct evaluation *evaluation)
 {
     struct value_place place = {0, 0};
     lua_Debug frame;
@@ -84,24 +82,29 @@ static struct evaluation *evaluation_of_state(lua_State *lua)
     return context;
 }
 
-static void watch_time(lua_State *lua, lua_Debug *frame)
+/* Knows the line, for when memory runs out and no one may ask any more, and stops what runs for too
+ * long. */
+static void watch(lua_State *lua, lua_Debug *frame)
 {
     struct evaluation *evaluation = evaluation_of_state(lua);
     struct value_place place = {0, 0};
     struct timespec now;
+    if (place_of(lua, evaluation, frame, &place))
+        evaluation->seen = place;
+    if (frame->event == LUA_HOOKLINE)
+        return;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     int64_t spent_ms = (int64_t)(now.tv_sec - evaluation->started.tv_sec) * 1000 +
                        (now.tv_nsec - evaluation->started.tv_nsec) / 1000000;
     if (spent_ms < CONFIG_LUA_CPU_MS)
         return;
-    place_of(lua, evaluation, frame, &place);
-    raise_fault(lua, evaluation, place, "the config has run for 1s of CPU time: an endless loop?");
+    config_lua_raise(lua, evaluation, evaluation->seen,
+                     "the config has run for 1s of CPU time: an endless loop?");
 }
 
 /* ---- what went wrong ---- */
 
-/* Keeps a message to one line of printable text. */
-static void clean(char *text)
+void config_lua_clean(char *text)
 {
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -123,7 +126,7 @@ static void fault_from_message(struct evaluation *evaluation, const char *messag
     }
     fault_set(evaluation->fault, -EINVAL, evaluation->files[here.file].name, here.line, "%s",
               message);
-    clean(evaluation->fault->what);
+    config_lua_clean(evaluation->fault->what);
 }
 
 /* Runs where an error was raised, with the stack still there to tell the line. */
@@ -132,62 +135,85 @@ static int handle_error(lua_State *lua)
     struct evaluation *evaluation = evaluation_of_state(lua);
     const char *message = lua_type(lua, 1) == LUA_TSTRING ? lua_tostring(lua, 1) : NULL;
     if (!evaluation->fault->what[0] && message)
-        fault_from_message(evaluation, message, place_here(lua, evaluation));
+        fault_from_message(evaluation, message, config_lua_here(lua, evaluation));
     else if (!evaluation->fault->what[0])
         fault_set(evaluation->fault, -EINVAL,
-                  evaluation->files[place_here(lua, evaluation).file].name,
-                  place_here(lua, evaluation).line, "error() was called with %s",
+                  evaluation->files[config_lua_here(lua, evaluation).file].name,
+                  config_lua_here(lua, evaluation).line, "error() was called with %s",
                   lua_isnil(lua, 1) ? "nothing" : luaL_typename(lua, 1));
     return 1;
 }
 
-/* A fault about `word`, with the nearest of the keys of the scope and of `more`. */
+/* A fault about `word`: which of `words` it is near to, or else `hint`. */
 static int raise_unknown(lua_State *lua, struct evaluation *evaluation, struct value_place place,
-                         const char *what, const char *word, const char *const *more)
+                         const char *what, const char *word, const char *const *words,
+                         const char *hint)
 {
-    const char *words[CONFIG_LUA_KEYS_MAX + 1];
     char text[FAULT_WHAT_MAX];
     char shown[80];
-    size_t count;
-    size_t used = 0;
-    const struct config_key *keys = config_keys(CONFIG_TOP, &count);
-    for (size_t i = 0; i < count && used < CONFIG_LUA_KEYS_MAX; i++)
-        if (keys[i].standing != CONFIG_REFUSED)
-            words[used++] = keys[i].name;
-    for (; *more && used < CONFIG_LUA_KEYS_MAX; more++)
-        words[used++] = *more;
-    words[used] = NULL;
     snprintf(shown, sizeof(shown), "%.64s", word);
-    clean(shown);
+    config_lua_clean(shown);
     const char *nearest = fault_nearest(shown, words);
-    snprintf(text, sizeof(text), "%s \"%s\"%s%s%s", what, shown, nearest ? ", nearest \"" : "",
-             nearest ? nearest : "", nearest ? "\"" : "; for a variable of your own write `local`");
-    return raise_fault(lua, evaluation, place, text);
+    if (nearest)
+        snprintf(text, sizeof(text), "%s \"%s\", nearest \"%s\"", what, shown, nearest);
+    else
+        snprintf(text, sizeof(text), "%s \"%s\"%s", what, shown, hint);
+    return config_lua_raise(lua, evaluation, place, text);
 }
 
 /* ---- what the config calls ---- */
 
 static int call_site(lua_State *lua)
 {
-    struct evaluation *evaluation = evaluation_of(lua);
-    struct value_place here = place_here(lua, evaluation);
+    struct evaluation *evaluation = config_lua_evaluation(lua);
+    struct value_place here = config_lua_here(lua, evaluation);
     if (lua_gettop(lua) != 1 || !lua_istable(lua, 1))
-        return raise_fault(lua, evaluation, here,
+        return config_lua_raise(lua, evaluation, here,
                            "site: expected one table, as in site { root = \"/srv/www\" }");
     struct value *site = config_lua_read(evaluation, 1, here, 1);
     if (!site || value_add(evaluation->sites, site) < 0)
-        return raise_fault(lua, evaluation, here, "out of memory");
+        return config_lua_raise(lua, evaluation, here, "out of memory");
     return 0;
 }
 
-/* A name is read that is no local variable: a function of ours, or a key that was set before. */
-static int read_global(lua_State *lua)
+/* Whether Lua has a function or library of that name which a config has not. */
+static bool is_withheld(const char *name)
+{
+    static const char *const NAMES[] = {
+        "_G",           "collectgarbage", "coroutine", "debug",        "dofile",  "getfenv",
+        "getmetatable", "io",             "jit",       "load",         "loadfile", "loadstring",
+        "module",       "newproxy",       "os",        "package",      "pcall",   "print",
+        "rawequal",     "rawget",         "rawset",    "require",      "setfenv", "setmetatable",
+        "utf8",         "xpcall",         NULL};
+    for (size_t i = 0; NAMES[i]; i++)
+        if (strcmp(name, NAMES[i]) == 0)
+            return true;
+    return false;
+}
+
+static int raise_undeclared(lua_State *lua, struct evaluation *evaluation, const char *name)
 {
     static const char *const FUNCTIONS[] = {"include", "site",     "string",   "table", "math",
                                             "bit",     "ipairs",   "pairs",    "next",  "select",
                                             "type",    "tonumber", "tostring", "error", "assert",
                                             "unpack",  NULL};
-    struct evaluation *evaluation = evaluation_of(lua);
+    struct value_place here = config_lua_here(lua, evaluation);
+    char text[FAULT_WHAT_MAX];
+    const char *why = NULL;
+    if (is_withheld(name))
+        why = "is not available in a config";
+    else if (config_key_find(CONFIG_TOP, name))
+        why = "is read before it is set";
+    if (!why)
+        return raise_unknown(lua, evaluation, here, "undeclared variable", name, FUNCTIONS, "");
+    snprintf(text, sizeof(text), "\"%s\" %s", name, why);
+    return config_lua_raise(lua, evaluation, here, text);
+}
+
+/* A name is read that is no local variable: a function of ours, or a key that was set before. */
+static int read_global(lua_State *lua)
+{
+    struct evaluation *evaluation = config_lua_evaluation(lua);
     for (int i = 2; i <= 3; i++) { /* upvalues: functions, then keys */
         lua_pushvalue(lua, 2);
         lua_rawget(lua, lua_upvalueindex(i));
@@ -196,8 +222,7 @@ static int read_global(lua_State *lua)
         lua_pop(lua, 1);
     }
     const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
-    return raise_unknown(lua, evaluation, place_here(lua, evaluation), "undeclared variable", name,
-                         FUNCTIONS);
+    return raise_undeclared(lua, evaluation, name);
 }
 
 static void note_set(struct evaluation *evaluation, const char *name, struct value_place place)
@@ -217,25 +242,41 @@ static void note_set(struct evaluation *evaluation, const char *name, struct val
         evaluation->set_count++;
 }
 
+static int raise_no_key(lua_State *lua, struct evaluation *evaluation, struct value_place here,
+                        const char *name)
+{
+    const char *words[CONFIG_LUA_KEYS_MAX + 1];
+    char text[FAULT_WHAT_MAX];
+    size_t count;
+    size_t used = 0;
+    const struct config_key *keys = config_keys(CONFIG_TOP, &count);
+    int line = source_set_line(&evaluation->files[here.file].source, name, 1, here.line);
+    const char *home = config_key_home(name);
+    here.line = line ? line : here.line;
+    bool function = strcmp(name, "site") == 0 || strcmp(name, "include") == 0;
+    if (function || home) {
+        snprintf(text, sizeof(text),
+                 function ? "%s is a function: write %s without \"=\""
+                          : "unknown key \"%s\" at the top, it is a key of %s",
+                 name, function ? name : home);
+        return config_lua_raise(lua, evaluation, here, text);
+    }
+    for (size_t i = 0; i < count && used < CONFIG_LUA_KEYS_MAX; i++)
+        if (keys[i].standing != CONFIG_REFUSED)
+            words[used++] = keys[i].name;
+    words[used] = NULL;
+    return raise_unknown(lua, evaluation, here, "unknown key", name, words,
+                         "; for a variable of your own write `local`");
+}
+
 /* `name = value` for a name that is no local variable. */
 static int write_global(lua_State *lua)
 {
-    static const char *const FUNCTIONS[] = {"include", "site", NULL};
-    struct evaluation *evaluation = evaluation_of(lua);
-    struct value_place here = place_here(lua, evaluation);
+    struct evaluation *evaluation = config_lua_evaluation(lua);
+    struct value_place here = config_lua_here(lua, evaluation);
     const char *name = lua_type(lua, 2) == LUA_TSTRING ? lua_tostring(lua, 2) : "?";
-    char text[FAULT_WHAT_MAX];
-    if (!config_key_find(CONFIG_TOP, name)) {
-        int line = source_set_line(&evaluation->files[here.file].source, name, 1, here.line);
-        here.line = line ? line : here.line;
-        for (size_t i = 0; FUNCTIONS[i]; i++) {
-            if (strcmp(name, FUNCTIONS[i]) != 0)
-                continue;
-            snprintf(text, sizeof(text), "%s is a function: write %s without \"=\"", name, name);
-            return raise_fault(lua, evaluation, here, text);
-        }
-        return raise_unknown(lua, evaluation, here, "unknown key", name, FUNCTIONS);
-    }
+    if (!config_key_find(CONFIG_TOP, name))
+        return raise_no_key(lua, evaluation, here, name);
     note_set(evaluation, name, here);
     lua_pushvalue(lua, 2);
     lua_pushvalue(lua, 3);
@@ -245,103 +286,12 @@ static int write_global(lua_State *lua)
 
 /* ---- files ---- */
 
-static int run_file(lua_State *lua, struct evaluation *evaluation, struct file *file);
-
-static const char *explain(int rc)
-{
-    switch (rc) {
-    case -EXDEV:
-    case -ELOOP:
-        return "it leads out of the config's directory";
-    case -EFBIG:
-        return "it is larger than 1MiB";
-    case -EINVAL:
-        return "it is not a regular file";
-    case -E2BIG:
-        return "it matches too many files";
-    default:
-        return strerror(-rc);
-    }
-}
-
-static int raise_include(lua_State *lua, struct evaluation *evaluation, struct value_place place,
-                         const char *name, int rc)
-{
-    char text[FAULT_WHAT_MAX];
-    snprintf(text, sizeof(text), "include \"%.256s\": %s", name, explain(rc));
-    clean(text);
-    return raise_fault(lua, evaluation, place, text);
-}
-
-static void include_one(lua_State *lua, struct evaluation *evaluation, struct value_place here,
-                        const char *path)
-{
-    char text[FAULT_WHAT_MAX];
-    struct file *file = &evaluation->files[evaluation->files_count];
-    size_t running = 0;
-    if (evaluation->files_count == CONFIG_LUA_FILES_MAX)
-        raise_fault(lua, evaluation, here, "include: more than 256 files");
-    int rc = include_read(evaluation->where->directory_fd, path, &file->text, &file->length,
-                          &file->identity);
-    if (rc < 0)
-        raise_include(lua, evaluation, here, path, rc);
-    evaluation->files_count++;
-    file->path = strdup(path);
-    if (!file->path || asprintf(&file->name, "%s%s", evaluation->where->prefix, path) < 0) {
-        file->name = NULL;
-        raise_fault(lua, evaluation, here, "out of memory");
-    }
-    for (size_t i = 0; i + 1 < evaluation->files_count; i++) {
-        struct file *other = &evaluation->files[i];
-        running += other->running;
-        if (!other->running || memcmp(&other->identity, &file->identity, sizeof(file->identity)))
-            continue;
-        snprintf(text, sizeof(text), "include \"%.256s\": the file includes itself", path);
-        clean(text);
-        raise_fault(lua, evaluation, here, text);
-    }
-    if (running >= CONFIG_LUA_NESTED_MAX)
-        raise_fault(lua, evaluation, here, "include: nested too deeply");
-    run_file(lua, evaluation, file);
-}
-
-static int call_include(lua_State *lua)
-{
-    struct evaluation *evaluation = evaluation_of(lua);
-    struct value_place here = place_here(lua, evaluation);
-    char joined[INCLUDE_PATH_MAX];
-    char **paths = NULL;
-    size_t count = 0;
-    if (lua_gettop(lua) != 1 || lua_type(lua, 1) != LUA_TSTRING)
-        return raise_fault(lua, evaluation, here,
-                           "include: expected a path, as in include \"sites.d/*.lua\"");
-    const char *pattern = config_lua_text(evaluation, 1, here);
-    if (!pattern)
-        return raise_fault(lua, evaluation, here, "");
-    int rc = include_join(evaluation->files[here.file].path, pattern, joined);
-    if (rc == 0)
-        rc = include_find(evaluation->where->directory_fd, joined, &paths, &count);
-    if (rc < 0)
-        return raise_include(lua, evaluation, here, pattern, rc);
-    /* The paths go to Lua's memory, which an error releases. */
-    lua_createtable(lua, (int)count, 0);
-    for (size_t i = 0; i < count; i++) {
-        lua_pushstring(lua, paths[i]);
-        lua_rawseti(lua, -2, (int)i + 1);
-    }
-    include_free(paths, count);
-    for (size_t i = 0; i < count; i++) {
-        lua_rawgeti(lua, 2, (int)i + 1);
-        include_one(lua, evaluation, here, lua_tostring(lua, -1));
-        lua_pop(lua, 1);
-    }
-    return 0;
-}
-
 static void compile(lua_State *lua, struct evaluation *evaluation, const char *text, size_t length,
                     const char *name)
 {
     struct value_place nowhere = {(unsigned)strtoul(name + 1, NULL, 10), 0};
+    if (length > 0 && text[0] == LUA_SIGNATURE[0])
+        config_lua_raise(lua, evaluation, nowhere, "this is bytecode, a config is text");
     if (luaL_loadbufferx(lua, text, length, name, "t") == 0)
         return;
     if (!evaluation->fault->what[0])
@@ -351,7 +301,7 @@ static void compile(lua_State *lua, struct evaluation *evaluation, const char *t
 
 /* Compiles and runs a file that was read. The text is compiled as it is first, since what Lua says
  * of a syntax error must be about what its author wrote. */
-static int run_file(lua_State *lua, struct evaluation *evaluation, struct file *file)
+void config_lua_run_file(lua_State *lua, struct evaluation *evaluation, struct file *file)
 {
     size_t index = (size_t)(file - evaluation->files);
     char name[16];
@@ -370,7 +320,6 @@ static int run_file(lua_State *lua, struct evaluation *evaluation, struct file *
     file->running = true;
     lua_call(lua, 1, 0);
     file->running = false;
-    return 0;
 }
 
 /* ---- the state ---- */
@@ -392,7 +341,7 @@ static void make_environment(lua_State *lua, struct evaluation *evaluation)
     config_lua_open_libraries(lua, 1);
     push_closure(lua, evaluation, call_site);
     lua_setfield(lua, 1, "site");
-    push_closure(lua, evaluation, call_include);
+    push_closure(lua, evaluation, config_lua_include);
     lua_setfield(lua, 1, "include");
     lua_pushlightuserdata(lua, evaluation);
     lua_pushvalue(lua, 1);
@@ -419,7 +368,7 @@ static void read_globals(lua_State *lua, struct evaluation *evaluation)
         if (!lua_isnil(lua, -1)) {
             struct value *value = config_lua_read(evaluation, lua_gettop(lua), set->place, 1);
             if (!value || value_set(evaluation->top, set->key, set->place, value) < 0)
-                raise_fault(lua, evaluation, set->place, "out of memory");
+                config_lua_raise(lua, evaluation, set->place, "out of memory");
         }
         lua_pop(lua, 1);
     }
@@ -430,8 +379,8 @@ static int evaluate(lua_State *lua)
 {
     struct evaluation *evaluation = lua_touserdata(lua, 1);
     make_environment(lua, evaluation);
-    lua_sethook(lua, watch_time, LUA_MASKCOUNT, HOOK_EVERY);
-    run_file(lua, evaluation, &evaluation->files[0]);
+    lua_sethook(lua, watch, LUA_MASKCOUNT | LUA_MASKLINE, HOOK_EVERY);
+    config_lua_run_file(lua, evaluation, &evaluation->files[0]);
     read_globals(lua, evaluation);
     return 0;
 }
@@ -459,8 +408,8 @@ static int run_state(struct evaluation *evaluation)
     if (rc == 0)
         return 0;
     if (rc == LUA_ERRMEM || (evaluation->memory_ran_out && !fault->what[0]))
-        fault_set(fault, -EINVAL, evaluation->files[0].name, 0,
-                  "the config needs more than 64MiB of memory");
+        fault_set(fault, -EINVAL, evaluation->files[evaluation->seen.file].name,
+                  evaluation->seen.line, "the config needs more than 64MiB of memory");
     else if (!fault->what[0])
         fault_set(fault, -EINVAL, evaluation->files[0].name, 0, "the config failed");
     return -EINVAL;
@@ -479,7 +428,7 @@ static int begin(struct evaluation *evaluation)
     if (!evaluation->top || !evaluation->sites || !file->path || !file->name)
         return fault_set(evaluation->fault, -ENOMEM, where->name, 0, "out of memory");
     int rc = include_read_fd(where->file_fd, &file->text, &file->length, &file->identity);
-    return rc < 0 ? fault_set(evaluation->fault, rc, file->name, 0, "%s", explain(rc)) : 0;
+    return rc < 0 ? fault_set(evaluation->fault, rc, file->name, 0, "%s", config_lua_explain(rc)) : 0;
 }
 
 /* Moves the files' names to `result`. */

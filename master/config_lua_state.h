@@ -35,8 +35,29 @@ struct evaluation {
     size_t values;
     size_t memory; /* bytes that the state holds */
     bool memory_ran_out;
+    struct value_place seen; /* the line that ran last */
     struct timespec started;
 };
+
+/* The evaluation that a C function of ours was made for: its first upvalue. */
+struct evaluation *config_lua_evaluation(lua_State *lua);
+
+/* The line that runs: of the innermost function that is written in Lua; line 0 when there is none. */
+struct value_place config_lua_here(lua_State *lua, struct evaluation *evaluation);
+
+/* Records the fault and raises a Lua error; only the first fault counts. Never returns. */
+int config_lua_raise(lua_State *lua, struct evaluation *evaluation, struct value_place place,
+                     const char *what);
+
+/* Makes one line of printable text of it. */
+void config_lua_clean(char *text);
+
+/* Compiles and runs a file that was read; raises a Lua error when that fails. */
+void config_lua_run_file(lua_State *lua, struct evaluation *evaluation, struct file *file);
+
+/* include(pattern), and what people are told when a file can't be read for -errno. */
+int config_lua_include(lua_State *lua);
+const char *config_lua_explain(int rc);
 
 /* The value at the absolute `index`, owned by the caller, or NULL with a fault. `place` is where it
  * stands, unless it is a table, which knows better. Raises no Lua error. */

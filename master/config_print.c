@@ -168,8 +168,9 @@ static bool is_left_out(const struct config_key *key, const void *object)
     if (key->standing == CONFIG_REFUSED || key->type == CONFIG_LISTENS ||
         key->type == CONFIG_CERTIFICATES || key->type == CONFIG_ROUTES)
         return true;
-    if (key->standing == CONFIG_IDLE && config_key_is_number(key))
-        return config_key_number(key, object) == key->number;
+    if (config_key_is_number(key) && (key->standing == CONFIG_IDLE || key->number < key->least) &&
+        config_key_number(key, object) == key->number)
+        return true;
     if (!config_key_is_text(key))
         return false;
     text = *config_key_text(key, (void *)(uintptr_t)object);

@@ -83,6 +83,11 @@ static int refuse_unknown(struct resolver *resolver, const char *what,
     words[used] = NULL;
     const char *nearest = fault_nearest(field->key, words);
     const char *quoted = value_describe(&word, shown) + strlen("string ");
+    const char *home = config_key_find(CONFIG_TOP, field->key) ? "the top"
+                                                              : config_key_home(field->key);
+    if (home)
+        return resolve_refuse(resolver, field->place, "unknown key %s in %s, it is a key of %s",
+                              quoted, what, home);
     return resolve_refuse(resolver, field->place, "unknown key %s in %s%s%s%s", quoted, what,
                           nearest ? ", nearest \"" : "", nearest ? nearest : "",
                           nearest ? "\"" : "");
@@ -92,9 +97,10 @@ static int resolve_key(struct resolver *resolver, const struct config_key *key,
                        const struct value_field *field, void *object)
 {
     struct target inner = {key->inner, (char *)object + key->offset};
+    char name[CONFIG_KEY_NAME_MAX];
     if (key->standing == CONFIG_REFUSED)
         return resolve_refuse(resolver, field->place, "%s is not supported in this version (%s)",
-                              key->name, key->prose);
+                              config_key_name(key, name), key->prose);
     switch (key->type) {
     case CONFIG_SUBTABLE:
         if (field->value->type != VALUE_TABLE)
@@ -149,10 +155,12 @@ int resolve_identify(struct resolver *resolver, const struct config_key *key,
     enum config_identify *order = of_site ? site->identify : config->clients.identify;
     size_t *used = of_site ? &site->identify_count : &config->clients.identify_count;
     const char *words[CONFIG_IDENTIFY_MAX + 1] = {NULL};
+    char name[CONFIG_KEY_NAME_MAX];
+    config_key_name(key, name);
     for (int i = 0; i < CONFIG_IDENTIFY_MAX; i++)
         words[i] = config_identify_name((enum config_identify)i);
     if (list->type != VALUE_TABLE || list->fields_count > 0 || list->items_count == 0)
-        return resolve_refuse_type(resolver, key->name,
+        return resolve_refuse_type(resolver, name,
                                    "a list of \"cookie\", \"tls\" and \"connection\"", list);
     *used = 0;
     for (size_t i = 0; i < list->items_count; i++) {
@@ -161,17 +169,17 @@ int resolve_identify(struct resolver *resolver, const struct config_key *key,
         while (item->type == VALUE_TEXT && words[word] && strcmp(words[word], item->text) != 0)
             word++;
         if (item->type != VALUE_TEXT)
-            return resolve_refuse_type(resolver, key->name,
+            return resolve_refuse_type(resolver, name,
                                        "\"cookie\", \"tls\" or \"connection\"", item);
         if (!words[word]) {
             const char *nearest = fault_nearest(item->text, words);
             return resolve_refuse(resolver, item->place, "%s: unknown word \"%.64s\"%s%s%s",
-                                  key->name, item->text, nearest ? ", nearest \"" : "",
+                                  name, item->text, nearest ? ", nearest \"" : "",
                                   nearest ? nearest : "", nearest ? "\"" : "");
         }
         for (size_t k = 0; k < *used; k++)
             if (order[k] == (enum config_identify)word)
-                return resolve_refuse(resolver, item->place, "%s: \"%s\" is there twice", key->name,
+                return resolve_refuse(resolver, item->place, "%s: \"%s\" is there twice", name,
                                       item->text);
         order[(*used)++] = (enum config_identify)word;
     }
@@ -260,9 +268,8 @@ static int resolve_top(struct resolver *resolver, const struct value *top)
         rc = resolve_user(resolver, top);
     if (rc == 0 && config->workers == 0)
         config->workers = resolver->facts->cpus < 64 ? resolver->facts->cpus : 64;
-    if (rc == 0 && config->policy.hard_ms <= config->policy.soft_ms)
-        rc = resolve_refuse(resolver,
-                            place_of(top, "policy", is_set(config, "policy.hard") ? "hard" : "soft"),
+    if (rc == 0 && config->policy.hard_ms > 0 && config->policy.hard_ms <= config->policy.soft_ms)
+        rc = resolve_refuse(resolver, place_of(top, "policy", "hard"),
                             "policy.hard (%ums) is to be more than policy.soft (%ums)",
                             config->policy.hard_ms, config->policy.soft_ms);
     return rc;
@@ -313,6 +320,7 @@ int config_resolve(const struct value *top, const struct value *sites, char *con
         rc = resolve_check_listens(&resolver);
     if (rc == 0)
         rc = resolve_sites(&resolver, sites);
+    free(resolver.names);
     if (rc < 0)
         config_destroy(resolver.config);
     else

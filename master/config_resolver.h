@@ -5,10 +5,19 @@
 #include "master/config_resolve.h"
 #include "master/handoff/config_key.h"
 
+/* A site's name or alias, and where it is given. */
+struct site_name {
+    const char *name; /* the site's */
+    struct value_place place;
+    size_t order; /* among all names */
+};
+
 struct resolver {
     const struct config_facts *facts;
     struct config *config; /* as far as it is made */
     struct fault *fault;
+    struct site_name *names; /* of all sites */
+    size_t names_count;
 };
 
 /* A scope whose keys a table may have, and the struct that they go to. */
@@ -60,6 +69,9 @@ int resolve_names(struct resolver *resolver, const struct config_key *key,
 int resolve_identify(struct resolver *resolver, const struct config_key *key,
                      const struct value *list, void *object);
 int resolve_site(struct resolver *resolver, const struct value *table, struct config_site *site);
+
+/* Notes that a site has this name, for resolve_check_sites. */
+int resolve_note_name(struct resolver *resolver, const char *name, struct value_place place);
 
 /* Checks what holds between sites and between listens, and numbers the policy lists. */
 int resolve_check_sites(struct resolver *resolver);

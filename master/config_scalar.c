@@ -11,15 +11,6 @@
 
 #define EXPECTED_MAX 160
 
-/* "clients.table", "names"; what people call the key. */
-static const char *full_name(const struct config_key *key, char text[64])
-{
-    const char *scope = config_scope_name(key->scope);
-    bool bare = key->scope == CONFIG_SITE || key->scope == CONFIG_ROUTE || !*scope;
-    snprintf(text, 64, "%s%s%s", bare ? "" : scope, bare ? "" : ".", key->name);
-    return text;
-}
-
 static const char *expected_number(const struct config_key *key, char text[EXPECTED_MAX])
 {
     char least[CONFIG_FORMAT_MAX];
@@ -106,7 +97,7 @@ static bool is_field_value(const char *text)
 static bool is_sni(const char *text)
 {
     if (strncmp(text, "*.", 2) == 0)
-        return strchr(text + 2, '.') && text[2] != '[' && resolve_is_host(text + 2);
+        return text[2] != '[' && resolve_is_host(text + 2);
     return strcmp(text, "*") == 0 || resolve_is_host(text);
 }
 
@@ -118,7 +109,7 @@ static bool is_user(const char *text)
 static int resolve_text(struct resolver *resolver, const struct config_key *key,
                         const struct value *value, void *object)
 {
-    char name[64];
+    char name[CONFIG_KEY_NAME_MAX];
     char **member = config_key_text(key, object);
     const char *text = value->type == VALUE_TEXT ? value->text : "";
     struct sockaddr_storage address;
@@ -132,10 +123,12 @@ static int resolve_text(struct resolver *resolver, const struct config_key *key,
         good = is_sni(text);
     else if (key->type == CONFIG_FIELD_VALUE)
         good = is_field_value(text);
+    else if (key->type == CONFIG_LOG_FILE)
+        good = *text && (off || strcmp(text, "off") != 0);
     else if (key->type == CONFIG_ADDRESS)
         good = config_parse_address(span_of(text), &address, &length) == 0;
     if (!good)
-        return resolve_refuse_type(resolver, full_name(key, name), expected_text(key), value);
+        return resolve_refuse_type(resolver, config_key_name(key, name), expected_text(key), value);
     if (off) {
         free(*member);
         *member = NULL;
@@ -181,11 +174,48 @@ static bool number_of(const struct config_key *key, const struct value *value, u
     return whole;
 }
 
+/* The unit that was probably meant: "64MB" is "64MiB", "90" seconds "90s". */
+static const char *nearest_number(const struct config_key *key, const struct value *value,
+                                  char text[EXPECTED_MAX])
+{
+    static const char *const SIZES[] = {"KiB", "MiB", "GiB", "TiB", NULL};
+    static const char *const TIMES[] = {"d", "h", "ms", "m", "s", NULL};
+    bool size = key->type == CONFIG_SIZE || key->type == CONFIG_TABLE_SIZE;
+    bool time = key->type == CONFIG_DURATION_MS || key->type == CONFIG_DURATION_S ||
+                key->type == CONFIG_REMEMBER;
+    size_t digits = value->type == VALUE_TEXT ? strspn(value->text, "0123456789") : 0;
+    const char *unit = digits ? value->text + digits : "";
+    unit += strspn(unit, " ");
+    const char *meant = time && !*unit ? "s" : NULL;
+    for (const char *const *one = size ? SIZES : TIMES; *one; one++)
+        if (strcmp(unit, *one) == 0)
+            return "";
+    for (const char *const *one = size ? SIZES : TIMES; *unit && !meant && *one; one++)
+        if (tolower((unsigned char)*unit) == tolower((unsigned char)(*one)[0]) &&
+            (strcmp(*one, "ms") != 0 || strncmp(unit, "mil", 3) == 0))
+            meant = *one;
+    if (digits == 0 || digits > 15 || !meant || !(size || time))
+        return "";
+    snprintf(text, EXPECTED_MAX, ", nearest \"%.*s%s\"", (int)digits, value->text, meant);
+    return text;
+}
+
+static int refuse_number(struct resolver *resolver, const struct config_key *key,
+                         const struct value *value)
+{
+    char expected[EXPECTED_MAX];
+    char nearest[EXPECTED_MAX];
+    char name[CONFIG_KEY_NAME_MAX];
+    char found[VALUE_DESCRIPTION_MAX];
+    return resolve_refuse(resolver, value->place, "%s: expected %s, found %s%s",
+                          config_key_name(key, name), expected_number(key, expected),
+                          value_describe(value, found), nearest_number(key, value, nearest));
+}
+
 static int resolve_number(struct resolver *resolver, const struct config_key *key,
                           const struct value *value, void *object)
 {
-    char expected[EXPECTED_MAX];
-    char name[64];
+    char name[CONFIG_KEY_NAME_MAX];
     char given[CONFIG_FORMAT_MAX];
     char taken[CONFIG_FORMAT_MAX];
     uint64_t number = 0;
@@ -195,12 +225,11 @@ static int resolve_number(struct resolver *resolver, const struct config_key *ke
         return 0;
     }
     if (!number_of(key, value, &number) || number < key->least || number > key->most)
-        return resolve_refuse_type(resolver, full_name(key, name), expected_number(key, expected),
-                                   value);
+        return refuse_number(resolver, key, value);
     if (key->type == CONFIG_TABLE_SIZE && (number & (number - 1))) {
         uint64_t power = UINT64_C(1) << (63 - __builtin_clzll(number));
         resolve_warn(resolver, value->place, "%s: %s is rounded down to %s, a power of two",
-                     full_name(key, name), config_format_size(number, given),
+                     config_key_name(key, name), config_format_size(number, given),
                      config_format_size(power, taken));
         number = power;
     }
@@ -212,14 +241,14 @@ static int add_place(struct resolver *resolver, const struct config_key *key,
                      struct value_place place)
 {
     struct config *config = resolver->config;
-    char name[64];
+    char name[CONFIG_KEY_NAME_MAX];
     struct config_place *places =
         reallocarray(config->places, config->places_count + 1, sizeof(*places));
     if (!places)
         return resolve_no_memory(resolver);
     config->places = places;
     places[config->places_count] =
-        (struct config_place){strdup(full_name(key, name)), resolve_file(resolver, place),
+        (struct config_place){strdup(config_key_name(key, name)), resolve_file(resolver, place),
                               place.line};
     return places[config->places_count++].key ? 0 : resolve_no_memory(resolver);
 }
@@ -228,7 +257,7 @@ int resolve_scalar(struct resolver *resolver, const struct config_key *key,
                    const struct value_field *field, void *object)
 {
     const struct value *value = field->value;
-    char name[64];
+    char name[CONFIG_KEY_NAME_MAX];
     int rc;
     if (config_key_is_text(key)) {
         rc = resolve_text(resolver, key, value, object);
@@ -236,13 +265,13 @@ int resolve_scalar(struct resolver *resolver, const struct config_key *key,
         rc = resolve_number(resolver, key, value, object);
     } else {
         if (value->type != VALUE_BOOL)
-            return resolve_refuse_type(resolver, full_name(key, name), "true or false", value);
+            return resolve_refuse_type(resolver, config_key_name(key, name), "true or false", value);
         config_key_set_number(key, object, value->truth);
         rc = 0;
     }
     if (rc == 0 && key->standing == CONFIG_IDLE)
         rc = resolve_warn(resolver, field->place, "%s has no effect in this version",
-                          full_name(key, name));
+                          config_key_name(key, name));
     if (rc == 0 && key->scope <= CONFIG_LIMITS)
         rc = add_place(resolver, key, field->place);
     return rc;

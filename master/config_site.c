@@ -167,13 +167,15 @@ static int site_defaults(struct resolver *resolver, struct config_site *site,
     return rc < 0 ? rc : resolve_set_text(resolver, &own->prefix, "/");
 }
 
-static int name_everyone(struct resolver *resolver, struct config_site *site)
+static int name_everyone(struct resolver *resolver, struct config_site *site,
+                         struct value_place place)
 {
     site->names = calloc(1, sizeof(*site->names));
     if (!site->names)
         return resolve_no_memory(resolver);
     site->names_count = 1;
-    return resolve_set_text(resolver, &site->names[0], "*");
+    int rc = resolve_set_text(resolver, &site->names[0], "*");
+    return rc < 0 ? rc : resolve_note_name(resolver, site->names[0], place);
 }
 
 static int check_site(struct resolver *resolver, const struct value *table,
@@ -215,7 +217,7 @@ int resolve_site(struct resolver *resolver, const struct value *table, struct co
         return rc;
     set_place(resolver, table, table->place, own);
     if (!site->names)
-        rc = name_everyone(resolver, site);
+        rc = name_everyone(resolver, site, table->place);
     if (rc == 0)
         rc = resolve_routes(resolver, routes, site);
     return rc < 0 ? rc : check_site(resolver, table, site);
@@ -223,45 +225,39 @@ int resolve_site(struct resolver *resolver, const struct value *table, struct co
 
 /* ---- what holds between sites ---- */
 
-struct owner {
-    const char *name;
-    const struct config_site *site;
-};
+int resolve_note_name(struct resolver *resolver, const char *name, struct value_place place)
+{
+    struct site_name *names = resolver->names;
+    size_t count = resolver->names_count;
+    if ((count & (count - 1)) == 0)
+        names = reallocarray(names, count ? count * 2 : 1, sizeof(*names));
+    if (!names)
+        return resolve_no_memory(resolver);
+    resolver->names = names;
+    names[count] = (struct site_name){name, place, count};
+    resolver->names_count++;
+    return 0;
+}
 
 static int by_name(const void *left, const void *right)
 {
-    const struct owner *a = left;
-    const struct owner *b = right;
+    const struct site_name *a = left;
+    const struct site_name *b = right;
     int order = strcmp(a->name, b->name);
-    return order ? order : a->site < b->site ? -1 : a->site > b->site;
+    return order ? order : a->order < b->order ? -1 : 1;
 }
 
 static int check_names(struct resolver *resolver)
 {
-    const struct config *config = resolver->config;
-    size_t count = 0;
-    int rc = 0;
-    for (size_t i = 0; i < config->sites_count; i++)
-        count += config->sites[i].names_count + config->sites[i].aliases_count;
-    struct owner *owners = calloc(count, sizeof(*owners));
-    if (!owners)
-        return resolve_no_memory(resolver);
-    count = 0;
-    for (size_t i = 0; i < config->sites_count; i++) {
-        const struct config_site *site = &config->sites[i];
-        for (size_t k = 0; k < site->names_count; k++)
-            owners[count++] = (struct owner){site->names[k], site};
-        for (size_t k = 0; k < site->aliases_count; k++)
-            owners[count++] = (struct owner){site->aliases[k], site};
-    }
-    qsort(owners, count, sizeof(*owners), by_name);
-    for (size_t i = 1; rc == 0 && i < count; i++)
-        if (strcmp(owners[i - 1].name, owners[i].name) == 0)
-            rc = fault_set(resolver->fault, -EINVAL, owners[i].site->file, owners[i].site->line,
-                           "site: the name \"%s\" is there twice, first in the site at %s:%d",
-                           owners[i].name, owners[i - 1].site->file, owners[i - 1].site->line);
-    free(owners);
-    return rc;
+    const struct site_name *names = resolver->names;
+    qsort(resolver->names, resolver->names_count, sizeof(*resolver->names), by_name);
+    for (size_t i = 1; i < resolver->names_count; i++)
+        if (strcmp(names[i - 1].name, names[i].name) == 0)
+            return resolve_refuse(resolver, names[i].place,
+                                  "names: \"%s\" is there twice, first at %s:%d", names[i].name,
+                                  resolve_file(resolver, names[i - 1].place),
+                                  names[i - 1].place.line);
+    return 0;
 }
 
 static bool same_policies(const struct config_route *a, const struct config_route *b)

@@ -165,7 +165,8 @@ const char *value_describe(const struct value *value, char text[VALUE_DESCRIPTIO
         snprintf(text, VALUE_DESCRIPTION_MAX, "string \"%s\"", shown);
         break;
     case VALUE_NUMBER:
-        snprintf(text, VALUE_DESCRIPTION_MAX, "number %.14g", value->number);
+        snprintf(text, VALUE_DESCRIPTION_MAX, "number %.14g",
+                 isnan(value->number) ? (double)NAN : value->number);
         break;
     case VALUE_BOOL:
         snprintf(text, VALUE_DESCRIPTION_MAX, "boolean %s", value->truth ? "true" : "false");
@@ -195,6 +196,32 @@ void value_write_json_text(const char *text, FILE *out)
     putc('"', out);
 }
 
+static int by_key(const void *left, const void *right)
+{
+    const struct value_field *const *a = left;
+    const struct value_field *const *b = right;
+    return strcmp((*a)->key, (*b)->key);
+}
+
+static int write_fields(const struct value *table, FILE *out, const struct value **culprit)
+{
+    const struct value_field **fields = calloc(table->fields_count + 1, sizeof(*fields));
+    int rc = fields ? 0 : -ENOMEM;
+    for (size_t i = 0; fields && i < table->fields_count; i++)
+        fields[i] = &table->fields[i];
+    if (fields)
+        qsort(fields, table->fields_count, sizeof(*fields), by_key);
+    for (size_t i = 0; rc == 0 && i < table->fields_count; i++) {
+        if (i > 0)
+            putc(',', out);
+        value_write_json_text(fields[i]->key, out);
+        putc(':', out);
+        rc = value_write_json(fields[i]->value, out, culprit);
+    }
+    free(fields);
+    return rc;
+}
+
 static int write_table(const struct value *table, FILE *out, const struct value **culprit)
 {
     int rc = 0;
@@ -210,13 +237,8 @@ static int write_table(const struct value *table, FILE *out, const struct value 
             putc(',', out);
         rc = value_write_json(table->items[i], out, culprit);
     }
-    for (size_t i = 0; rc == 0 && i < table->fields_count; i++) {
-        if (i > 0)
-            putc(',', out);
-        value_write_json_text(table->fields[i].key, out);
-        putc(':', out);
-        rc = value_write_json(table->fields[i].value, out, culprit);
-    }
+    if (rc == 0)
+        rc = write_fields(table, out, culprit);
     putc(list ? ']' : '}', out);
     return rc;
 }

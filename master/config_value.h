@@ -64,8 +64,9 @@ void value_sort(struct value *table);
 #define VALUE_DESCRIPTION_MAX 96
 const char *value_describe(const struct value *value, char text[VALUE_DESCRIPTION_MAX]);
 
-/* Writes the value as JSON. Returns 0, or -EINVAL for what JSON can't say (a function, an infinite
- * number, a table of both keys and items); *culprit, unless NULL, is that value then. */
+/* Writes the value as JSON, keys in the order of their bytes, so that equal values are equal texts.
+ * Returns 0, -ENOMEM, or -EINVAL for what JSON can't say (a function, an infinite number, a table of
+ * both keys and items); *culprit, unless NULL, is that value then. */
 int value_write_json(const struct value *value, FILE *out, const struct value **culprit);
 
 /* Writes `text` as a JSON string, quotes included; bytes above 127 as they are. */

@@ -154,19 +154,17 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Whom the child becomes: the user that herald is installed with, else nobody. */
-static struct identity choose_identity(void)
+static struct identity choose_identity(const char *wanted)
 {
+    const char *const names[] = {wanted ? wanted : "herald", "herald", "nobody"};
     struct identity identity = {.change = geteuid() == 0, .user = NOBODY, .group = NOBODY};
-    const struct passwd *user = NULL;
-    if (!identity.change)
-        return identity;
-    user = getpwnam("herald");
-    if (!user || user->pw_uid == 0)
-        user = getpwnam("nobody");
-    if (user && user->pw_uid != 0) {
+    for (size_t i = 0; identity.change && i < sizeof(names) / sizeof(names[0]); i++) {
+        const struct passwd *user = getpwnam(names[i]);
+        if (!user || user->pw_uid == 0)
+            continue;
         identity.user = user->pw_uid;
         identity.group = user->pw_gid;
+        break;
     }
     return identity;
 }
@@ -271,7 +269,7 @@ static int judge(const struct confined *confined, int rc, int status, char *outp
 int confined_run(const struct confined *confined, char **output, size_t *length,
                  struct fault *fault)
 {
-    struct identity identity = choose_identity();
+    struct identity identity = choose_identity(confined->user);
     int64_t deadline_ms = now_ms() + confined->wall_ms;
     pid_t parent = getpid();
     int pipe_fds[2];

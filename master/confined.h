@@ -19,6 +19,8 @@ struct confined {
     void *argument;
     int keep[CONFINED_KEEP_MAX]; /* descriptors that stay open in the child */
     size_t keep_count;
+    const char *user;   /* whom the child becomes when the caller is root; where that user is root or
+                         * nobody knows it, or with NULL: herald, else nobody */
     unsigned cpu_s;     /* CPU time after which the child is killed, from 1 */
     unsigned wall_ms;   /* the same in wall time */
     size_t output_max;  /* bytes; more is a fault */

@@ -120,8 +120,8 @@ struct config {
         char *dir;         /* absolute, or NULL */
         int dir_fd;        /* O_PATH; -1 */
         int stock_fd;      /* the stock policies' directory; -1 until opened */
-        uint32_t soft_ms;  /* 4 to 1,000 */
-        uint32_t hard_ms;
+        uint32_t soft_ms;  /* 4 to 1,000; 0: what suits this kernel (policy/deadline.h) */
+        uint32_t hard_ms;  /* 8 to 5,000, more than soft_ms; 0 likewise */
         uint64_t memory_bytes; /* of one policy state's arena */
         uint32_t keep;
     } policy;

@@ -323,7 +323,8 @@ static int key_decode(struct decoder *decoder, const json_t *json, const struct 
         rc = bool_decode(decoder, json, key->name, &truth);
         number = truth;
     } else {
-        rc = integer_decode(decoder, json, key->name, key->least, key->most, &number);
+        uint64_t least = key->number < key->least ? key->number : key->least;
+        rc = integer_decode(decoder, json, key->name, least, key->most, &number);
     }
     if (rc == 0)
         config_key_set_number(key, object, number);
@@ -425,9 +426,9 @@ static int listens_decode(struct decoder *decoder, const json_t *json)
         const json_t *item = json_array_get(array, config->listens_count);
         struct config_listen *listen = &config->listens[config->listens_count++];
         rc = text_decode(decoder, item, "address", true, &listen->text);
-        if (rc == 0)
-            rc = config_parse_address(span_of(listen->text), &listen->address,
-                                      &listen->address_length);
+        if (rc == 0 && config_parse_address(span_of(listen->text), &listen->address,
+                                            &listen->address_length) < 0)
+            rc = bad(decoder, "address", "no address in");
         if (rc == 0)
             rc = scope_decode(decoder, item, CONFIG_LISTEN, listen);
         if (rc == 0)

@@ -134,6 +134,22 @@ const struct config_key *config_key_find(enum config_scope scope, const char *na
     return NULL;
 }
 
+const char *config_key_home(const char *name)
+{
+    for (size_t i = 0; i < KEYS_COUNT; i++)
+        if (KEYS[i].scope != CONFIG_TOP && strcmp(KEYS[i].name, name) == 0)
+            return KEYS[i].scope == CONFIG_ROUTE ? "site" : SCOPE_NAMES[KEYS[i].scope];
+    return NULL;
+}
+
+const char *config_key_name(const struct config_key *key, char text[CONFIG_KEY_NAME_MAX])
+{
+    bool bare = key->scope == CONFIG_TOP || key->scope == CONFIG_SITE || key->scope == CONFIG_ROUTE;
+    snprintf(text, CONFIG_KEY_NAME_MAX, "%s%s%s", bare ? "" : SCOPE_NAMES[key->scope],
+             bare ? "" : ".", key->name);
+    return text;
+}
+
 const char *config_scope_name(enum config_scope scope)
 {
     assert(scope < CONFIG_SCOPES);

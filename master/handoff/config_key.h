@@ -78,6 +78,13 @@ const struct config_key *config_keys(enum config_scope scope, size_t *count);
 /* The key of that name in the scope, or NULL. */
 const struct config_key *config_key_find(enum config_scope scope, const char *name);
 
+/* Where a key of that name stands that is none at the top: "clients", "site"; NULL when nowhere. */
+const char *config_key_home(const char *name);
+
+/* The key as people call it: "clients.table", "push.max_bytes", "names". Returns `text`. */
+#define CONFIG_KEY_NAME_MAX 64
+const char *config_key_name(const struct config_key *key, char text[CONFIG_KEY_NAME_MAX]);
+
 /* What stands before a key of the scope in faults: "clients", "push", "tls"; "" at the top. */
 const char *config_scope_name(enum config_scope scope);
 

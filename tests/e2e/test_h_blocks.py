@@ -6,6 +6,7 @@ import rawhpack
 from rawh2_wire import Code, Flag, Type, frame, over_both, u32
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = [pytest.mark.asan, pytest.mark.quick]
 
 
 def send_parts(conn, stream, parts, end_stream=True):

@@ -6,6 +6,7 @@ import rawhpack
 from rawh2_wire import STREAM_MAX, Code, Flag, Setting, Type, frame, over_both, u32
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.quick
 
 ERRORS = {"PING of 7 octets": (frame(Type.PING, payload=bytes(7)), Code.FRAME_SIZE_ERROR),
           "DATA on the connection": (frame(Type.DATA, payload=b"x"), Code.PROTOCOL_ERROR),

@@ -6,6 +6,7 @@ import pytest
 from rawh2_wire import FRAME_BYTES, WINDOW, WINDOW_MAX, Code, Flag, Setting, Type, over_both, u32
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.asan
 
 
 def expect_exactly(conn, stream, octets):

@@ -7,6 +7,7 @@ from rawh2_wire import (FRAME_BYTES, RESERVED_BIT, Code, Flag, Setting, Type, fr
                         settings_payload, u32)
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.asan
 
 UNKNOWN_TYPES = [0x0A, 0x0B, 0x0C, 0x0D, 0x20, 0x42, 0xEE, 0xFF]
 

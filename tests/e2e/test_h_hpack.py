@@ -10,6 +10,7 @@ from rawhpack import (DEFAULT_TABLE_BYTES, ENTRY_OVERHEAD, FIRST_DYNAMIC, INCREM
                       octets, size_update)
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.asan
 
 METHOD_GET, SCHEME, PATH, AUTHORITY, ACCEPT_ENCODING = 2, {"h2c": 6, "tls": 7}, 4, 1, 16
 HOWS = [INCREMENTAL, WITHOUT, NEVER]

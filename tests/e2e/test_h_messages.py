@@ -8,6 +8,7 @@ import rawhpack
 from rawh2_wire import Code, Flag, Setting, Type, over_both
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.asan
 
 PSEUDO = (":method", ":scheme", ":authority", ":path")
 

@@ -6,6 +6,7 @@ from rawh2_checks import Violation
 from rawh2_wire import PREFACE, Code, Flag, Setting, Type, frame, over_both, settings_payload
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.quick
 
 SETTINGS = frame(Type.SETTINGS)
 SETTINGS_ACK = frame(Type.SETTINGS, Flag.ACK)

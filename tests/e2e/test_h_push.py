@@ -8,6 +8,7 @@ import rawhpack
 from rawh2_wire import Code, Setting, Type, over_both, u32
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.asan
 
 
 @pytest.fixture
@@ -29,13 +30,14 @@ def promised(conn):
     return [conn.stream(id_) for id_ in sorted(conn.promises)]
 
 
-def reserved(pushing):
-    """A connection on which streams are promised and stay reserved: the client lets the server
-    open none. Returns it and its first promised stream."""
-    conn = pushing({Setting.MAX_CONCURRENT_STREAMS: 0})
-    get_page(conn)
-    assert len(conn.promises) >= 1, "no promise to a client that allows no open pushes"
-    return conn, promised(conn)[0]
+def promised_stream(pushing, limit):
+    """A connection whose last promised stream has not finished, and that stream. It is reserved
+    where the server promises more than `limit` lets it send at once, else half-closed (remote)."""
+    conn = pushing({Setting.MAX_CONCURRENT_STREAMS: limit, Setting.INITIAL_WINDOW_SIZE: 0})
+    conn.request(conn.peer.push_page)
+    conn.wait(lambda: conn.promises and conn.stream(1).status, "a promise and the page's HEADERS")
+    conn.quiet()
+    return conn, promised(conn)[-1]
 
 
 @over_both
@@ -87,9 +89,7 @@ def test_push_may_be_switched_on_later(pushing, dial):
     assert conn.promises
 
 
-# ---- reserved (local)
-
-@pytest.mark.parametrize("allowed", [0, 1])
+@pytest.mark.parametrize("allowed", [0, 1, 2])
 def test_no_more_pushed_streams_are_open_than_the_client_allows(pushing, allowed):
     """8.4.2 and 5.1.2: MAX_CONCURRENT_STREAMS limits the pushed responses under way."""
     conn = pushing({Setting.MAX_CONCURRENT_STREAMS: allowed, Setting.INITIAL_WINDOW_SIZE: 1})
@@ -101,53 +101,64 @@ def test_no_more_pushed_streams_are_open_than_the_client_allows(pushing, allowed
     assert len(begun) <= allowed
 
 
+# ---- what a client may send on a promised stream: reserved (limit 1), or half-closed (remote)
+
+@pytest.mark.parametrize("limit", [1, 100])
 @pytest.mark.parametrize("type_, flags, payload", [
+    pytest.param(Type.DATA, 0x01, b"x", id="DATA"),
     pytest.param(Type.HEADERS, 0x05, rawhpack.block([("x-name", "value")]), id="HEADERS"),
-    pytest.param(Type.CONTINUATION, 0x04, b"\x84", id="CONTINUATION"),
-    pytest.param(Type.PUSH_PROMISE, 0x04, u32(4) + b"\x82\x84\x86", id="PUSH_PROMISE"),
 ])
-def test_a_frame_on_a_reserved_stream_is_a_protocol_error(pushing, type_, flags, payload):
-    """5.1: any frame but RST_STREAM, PRIORITY and WINDOW_UPDATE."""
-    conn, stream = reserved(pushing)
+def test_content_on_a_promised_stream_is_an_error(pushing, type_, flags, payload, limit):
+    """5.1: PROTOCOL_ERROR while reserved, STREAM_CLOSED while half-closed (remote); 5.1.1 and 6.1
+    make the other code right as well."""
+    conn, stream = promised_stream(pushing, limit)
     conn.send_frame(type_, flags, stream.id, payload)
+    conn.expect_stream_error(stream, Code.STREAM_CLOSED, Code.PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+@pytest.mark.parametrize("type_, payload", [
+    pytest.param(Type.CONTINUATION, b"\x84", id="CONTINUATION"),
+    pytest.param(Type.PUSH_PROMISE, u32(100) + b"\x82\x84\x86", id="PUSH_PROMISE"),
+])
+def test_a_field_block_on_a_promised_stream_is_a_protocol_error(pushing, type_, payload, limit):
+    """6.10 and 8.4: neither of them is the client's to send there."""
+    conn, stream = promised_stream(pushing, limit)
+    conn.send_frame(type_, 0x04, stream.id, payload)
     conn.expect_connection_error(Code.PROTOCOL_ERROR)
 
 
-def test_data_on_a_reserved_stream_is_an_error(pushing):
-    """5.1 asks for a connection error of type PROTOCOL_ERROR, 6.1 for a stream error of type
-    STREAM_CLOSED."""
-    conn, stream = reserved(pushing)
-    conn.send_data(stream, b"x")
-    conn.expect_stream_error(stream, Code.PROTOCOL_ERROR, Code.STREAM_CLOSED)
-
-
+@pytest.mark.parametrize("limit", [1, 100])
 @pytest.mark.parametrize("type_, payload", [
     pytest.param(Type.PRIORITY, u32(0) + b"\x0f", id="PRIORITY"),
     pytest.param(Type.WINDOW_UPDATE, u32(100), id="WINDOW_UPDATE"),
 ])
-def test_flow_control_and_priority_on_a_reserved_stream_are_accepted(pushing, type_, payload):
-    """5.1: PRIORITY and WINDOW_UPDATE MAY be received in this state."""
-    conn, stream = reserved(pushing)
+def test_control_frames_on_a_promised_stream_are_accepted(pushing, type_, payload, limit):
+    """5.1: PRIORITY and WINDOW_UPDATE MAY be received in both states."""
+    conn, stream = promised_stream(pushing, limit)
+    stream.credit += 100 if type_ == Type.WINDOW_UPDATE else 0
     conn.send_frame(type_, 0, stream.id, payload)
     conn.expect_no_error()
 
 
 @over_both
+@pytest.mark.parametrize("limit", [1, 100])
 @pytest.mark.parametrize("code", [Code.CANCEL, Code.REFUSED_STREAM, Code.PROTOCOL_ERROR])
-def test_a_refused_promise_is_never_answered(pushing, code):
-    """6.6 and 8.4.2: RST_STREAM on a reserved stream closes it, also when room comes later."""
-    conn, _ = reserved(pushing)
+def test_a_refused_promise_gets_no_content(pushing, code, limit):
+    """6.6 and 8.4.2: RST_STREAM before the DATA; also when windows and room for streams come."""
+    conn, _ = promised_stream(pushing, limit)
     refused = promised(conn)
     for stream in refused:
         conn.reset(stream, code)
     conn.roundtrip()
-    conn.sync_settings({Setting.MAX_CONCURRENT_STREAMS: 100})
+    begun = [len(stream.sections) for stream in refused]
+    conn.sync_settings({Setting.MAX_CONCURRENT_STREAMS: 100, Setting.INITIAL_WINDOW_SIZE: 2**20})
     conn.expect_no_error()
-    assert not any(stream.sections or stream.body for stream in refused)
+    assert not any(stream.body for stream in refused)
+    assert [len(stream.sections) for stream in refused] == begun
+    conn.window_update(None, 2**20)
     conn.expect_served()
 
-
-# ---- half-closed (remote), which is how a pushed stream begins
 
 @over_both
 def test_a_cancelled_push_stops(pushing):
@@ -165,21 +176,6 @@ def test_a_cancelled_push_stops(pushing):
         assert conn.response(stream).status == 200
     conn.expect_no_error()
     assert len(cancelled.body) == 1
-
-
-@pytest.mark.parametrize("type_, payload", [
-    pytest.param(Type.DATA, b"x", id="DATA"),
-    pytest.param(Type.HEADERS, rawhpack.block([("x-name", "value")]), id="HEADERS"),
-])
-def test_a_frame_on_a_pushed_stream_is_an_error(pushing, type_, payload):
-    """5.1: the client's side of a pushed stream is closed from the beginning: STREAM_CLOSED; for
-    HEADERS also PROTOCOL_ERROR, since the stream isn't the client's to open (5.1.1)."""
-    conn = pushing({Setting.INITIAL_WINDOW_SIZE: 1})
-    conn.request(conn.peer.push_page)
-    conn.wait(lambda: any(s.body for s in promised(conn)), "the first octet of a push")
-    stream = next(s for s in promised(conn) if s.body)
-    conn.send_frame(type_, 0x05, stream.id, payload)
-    conn.expect_stream_error(stream, Code.STREAM_CLOSED, Code.PROTOCOL_ERROR)
 
 
 def test_pushed_data_obeys_its_own_window(pushing):

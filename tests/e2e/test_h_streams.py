@@ -6,6 +6,7 @@ import rawhpack
 from rawh2_wire import RESERVED_BIT, STREAM_MAX, Code, Flag, Setting, Type, frame, over_both, u32
 
 pytest_plugins = ["h_fixtures"]
+pytestmark = pytest.mark.asan
 
 TRAILERS = rawhpack.block([("x-checksum", "1234")])
 

@@ -20,6 +20,19 @@ static void log_candidate(struct log *log, const struct candidate *candidate)
     log_close_object(log);
 }
 
+/* Policies that proposed nothing on purpose, and why. */
+static void log_notes(struct log *log, const struct decision *decision)
+{
+    log_open_array(log, "nothing_from");
+    for (unsigned i = 0; i < decision->notes_count; i++) {
+        log_open_object(log);
+        log_string(log, "by", span_of(decision->notes[i].policy));
+        log_string(log, "detail", decision->notes[i].why);
+        log_close_object(log);
+    }
+    log_close_array(log);
+}
+
 static void log_page(struct log *log, const struct page *page)
 {
     if (page->no_push != REASON_PENDING)
@@ -28,6 +41,8 @@ static void log_page(struct log *log, const struct page *page)
     for (unsigned i = 0; i < page->decision.count; i++)
         log_candidate(log, &page->decision.items[i]);
     log_close_array(log);
+    if (page->decision.notes_count)
+        log_notes(log, &page->decision);
     if (page->decision.overflowed)
         log_number(log, "push_overflow", page->decision.overflowed);
 }

@@ -256,6 +256,7 @@ static void ask_policies(struct page *page)
     facts.links = links;
     facts.links_count = links_read(&facts, &page->request, stream->authority, page->hints, links,
                                    PAGE_LINKS_MAX);
+    stats_add(worker->stats, COUNTER_policy_calls, 2);
     policy_on_request(worker->policy, page->policies, &page->request, &page->decision);
     policy_on_response(worker->policy, page->policies, &page->request, &facts, &page->decision);
 }

@@ -145,6 +145,7 @@ static enum reason carry_out(struct page *page, unsigned i)
         if (reason != REASON_PENDING)
             return reason;
     }
+    stats_add(page->worker->stats, COUNTER_policy_calls, 1);
     policy_on_push(page->worker->policy, page->policies, &page->request, &page->decision,
                    candidate);
     if (candidate->verdict != REASON_PENDING)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define GAPS_MAX 8        /* runs of stream ids that the peer passed over */
-#define RESETS_KEPT 32    /* ids of the streams that this side reset last */
+#define RESETS_KEPT 128   /* ids of streams that this side reset: frames may be under way */
 #define FIELDS_OUT_MAX 40 /* fields of a response or promised request */
 #define FAILURE_MAX 160
 #define LISTS_KEPT 256 /* free header lists kept by the worker */

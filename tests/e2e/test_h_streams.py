@@ -154,6 +154,22 @@ def test_frames_under_way_when_the_server_resets_are_discarded(stalled, name):
         assert not stalled.goaways
 
 
+@over_both
+def test_frames_under_way_on_many_reset_streams_are_discarded(conn):
+    """5.1: as above, for more streams than a server might like to remember. The client reads no
+    answer before it has sent the content of all."""
+    malformed = conn.fields(extra=[("connection", "close")])
+    streams = [conn.send_fields(malformed, end_stream=False) for _ in range(60)]
+    for stream in streams:
+        conn.send_data(stream, b"late", end_stream=False)
+        conn.send(frames_for(stream.id)["HEADERS"])
+    conn.wait(lambda: conn.goaways or all(stream.resets or stream.ended for stream in streams),
+              "every answer")
+    conn.roundtrip()
+    assert not conn.goaways
+    conn.expect_served()
+
+
 def test_a_reset_is_never_answered_with_a_reset(stalled):
     """5.4.2: an endpoint MUST NOT send RST_STREAM in response to RST_STREAM. The second one of
     these may be a connection error of type STREAM_CLOSED (5.1)."""

@@ -16,7 +16,7 @@ struct gate {
     struct acceptor *acceptor;
     struct ring_op op;
     struct timer retry;
-    int fd;
+    int fd; /* -1: a retired share has no socket of a newer address */
     bool tls;
     bool open; /* this worker is to accept from it */
 };
@@ -31,7 +31,7 @@ struct acceptor {
 
 static void arm(struct gate *gate)
 {
-    if (gate->open && !gate->op.armed)
+    if (gate->open && gate->fd >= 0 && !gate->op.armed)
         ring_accept(gate->acceptor->worker->ring, &gate->op, gate->fd);
 }
 

@@ -13,8 +13,8 @@ struct handoff {
     struct segment *segment;
     unsigned slot;          /* index into segment->slots */
     unsigned generation;
-    const int *listeners;   /* [share * config->listens_count + listen] */
-    unsigned shares;        /* listener sets: one per worker of the generation */
+    const int *listeners;   /* [share * config->listens_count + listen]; -1: there is none */
+    unsigned shares;        /* listener sets: one per worker of the generation, then retired ones */
     unsigned share;         /* the set this worker accepts from */
     int control_fd;         /* SOCK_SEQPACKET to the master; end of file: the master is gone */
     int bundle_fd;          /* the policies, a sealed memfd (policy/bundle.h); -1: none */

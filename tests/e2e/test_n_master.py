@@ -429,6 +429,22 @@ def test_retired_shares_are_closed_under_load_without_a_refusal(herald):
     assert [c.fault for c in load.faults()] == []
 
 
+def test_a_retired_share_lacks_the_addresses_that_came_later(herald):
+    """Four shares of one address become two of two: the retired ones have one socket each."""
+    site = herald(workers=4)
+    site.workers_may_change = True
+    new_port = server.free_ports(1)[0]
+    listen = [{None: ["127.0.0.1:@TLS@"], "tls": True}, "127.0.0.1:@H2C@", "127.0.0.1:%d" % new_port]
+    server.write_config(site, server.config_text(workers=2, top={"listen": listen}))
+    assert site.command("reload").returncode == 0
+    for port in (site.h2c_port, new_port):
+        site.h2c_port = port
+        for _ in range(8):
+            assert visit_once(site, "/hello.txt", tls=False).page.status == 200
+    told = json.loads(site.command("status", "--json").stdout)
+    assert told["counters"]["accept_failures"] == 0
+
+
 def test_a_neighbour_accepts_for_a_share_that_is_down(herald):
     """After five crashes its worker stays away for 1.6 s and more; connects are answered at once."""
     site = herald(workers=2)

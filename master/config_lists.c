@@ -10,7 +10,7 @@
 #define LISTENS_MAX 64
 #define CERTIFICATES_MAX 10000
 #define NAMES_MAX 10000
-#define POLICIES_MAX 64
+#define POLICIES_MAX 32 /* of one list */
 #define HOST_MAX 253 /* RFC 1035 2.3.4, without the root's dot */
 #define LABEL_MAX 63
 #define ARGUMENTS_MAX (64 * 1024) /* bytes of one policy's arguments as JSON */
@@ -301,6 +301,8 @@ static int resolve_policy(struct resolver *resolver, const struct value *item,
         return resolve_refuse(resolver, name->place,
                               "policies: \"%s\" is neither a stock policy's name nor a .lua file",
                               name->text);
+    policy->file = resolve_file(resolver, name->place);
+    policy->line = name->place.line;
     int rc = resolve_set_text(resolver, &policy->name, name->text);
     return rc < 0 ? rc : read_arguments(resolver, name == item ? &none : item, &policy->arguments);
 }

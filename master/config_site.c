@@ -21,6 +21,8 @@ static int copy_policies(struct resolver *resolver, const struct config_route *f
     while (rc == 0 && to->policies_count < from->policies_count) {
         const struct config_policy *policy = &from->policies[to->policies_count];
         struct config_policy *copy = &to->policies[to->policies_count++];
+        copy->file = policy->file;
+        copy->line = policy->line;
         rc = resolve_set_text(resolver, &copy->name, policy->name);
         if (rc == 0)
             rc = resolve_set_text(resolver, &copy->arguments, policy->arguments);
@@ -274,9 +276,9 @@ static bool same_policies(const struct config_route *a, const struct config_rout
 int resolve_check_sites(struct resolver *resolver)
 {
     struct config *config = resolver->config;
-    uint32_t next = 0;
     for (size_t i = 0; i < config->sites_count; i++) {
         struct config_site *site = &config->sites[i];
+        uint32_t next = 0;
         for (size_t k = 0; k < site->routes_count; k++) {
             size_t other = 0;
             while (other < k && !same_policies(&site->routes[other], &site->routes[k]))

@@ -23,6 +23,7 @@
 
 /* The last byte of what the child writes: the result is whole, or an errno (an int) is before it. */
 enum ending { ENDING_WHOLE = 'w', ENDING_CONFINED = 'c' };
+#define ENDING_BYTES (sizeof(int) + 1)
 
 struct identity {
     bool change; /* we are root */
@@ -237,6 +238,12 @@ static int died(const struct confined *confined, int status, struct fault *fault
                      confined->what, WEXITSTATUS(status));
 }
 
+static int too_much(const struct confined *confined, struct fault *fault)
+{
+    return fault_set(fault, -EIO, confined->where, 0, "%s wrote more than %zu bytes",
+                     confined->what, confined->output_max);
+}
+
 /* Judges what came of it; `rc` is collect's. */
 static int judge(const struct confined *confined, int rc, int status, char *output, size_t *length,
                  struct fault *fault)
@@ -246,8 +253,7 @@ static int judge(const struct confined *confined, int rc, int status, char *outp
         return fault_set(fault, rc, confined->where, 0, "%s took more than %u ms",
                          confined->what, confined->wall_ms);
     if (rc == -EFBIG)
-        return fault_set(fault, -EIO, confined->where, 0, "%s wrote more than %zu bytes",
-                         confined->what, confined->output_max);
+        return too_much(confined, fault);
     if (rc < 0)
         return fault_set(fault, rc, confined->where, 0, "%s cannot be heard: %s", confined->what,
                          strerror(-rc));
@@ -255,7 +261,7 @@ static int judge(const struct confined *confined, int rc, int status, char *outp
         return died(confined, status, fault);
     if (output[*length - 1] == ENDING_WHOLE && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         output[--*length] = 0;
-        return 0;
+        return *length <= confined->output_max ? 0 : too_much(confined, fault);
     }
     if (output[*length - 1] == ENDING_CONFINED && *length == sizeof(reason) + 1) {
         memcpy(&reason, output, sizeof(reason));
@@ -286,7 +292,7 @@ int confined_run(const struct confined *confined, char **output, size_t *length,
                          confined->what, strerror(-rc));
     }
     *output = NULL;
-    rc = collect(pipe_fds[0], confined->output_max, deadline_ms, output, length);
+    rc = collect(pipe_fds[0], confined->output_max + ENDING_BYTES, deadline_ms, output, length);
     close(pipe_fds[0]);
     int status = reap(pid, rc < 0);
     rc = judge(confined, rc, status, *output, length, fault);

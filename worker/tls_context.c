@@ -217,6 +217,16 @@ static int load_certificate(const struct config_certificate *from, struct tls_ce
     return check_dates(to->x509, cert, fault);
 }
 
+/* Names the line of the config beside the file that is wrong. */
+static int place_in_config(const struct config_certificate *from, int rc, struct fault *fault)
+{
+    struct fault own;
+    if (!fault || !from->file)
+        return rc;
+    own = *fault;
+    return fault_set(fault, rc, from->file, from->line, "%s: %s", own.where, own.what);
+}
+
 static int load_certificates(struct tls_context *context, const struct config *config,
                              struct fault *fault)
 {
@@ -230,7 +240,7 @@ static int load_certificates(struct tls_context *context, const struct config *c
         context->count++;
         int rc = load_certificate(&config->certificates[i], &context->certificates[i], fault);
         if (rc < 0)
-            return rc;
+            return place_in_config(&config->certificates[i], rc, fault);
         if (strcmp(config->certificates[i].sni, "*") == 0)
             context->fallback = &context->certificates[i];
     }

@@ -28,11 +28,24 @@
 
 /* ---- certificates and policies, in a child ---- */
 
+/* What the kernel's ticks allow is known only here. */
+static int check_deadlines(const struct config *config, struct fault *fault)
+{
+    struct deadline_limits limits;
+    struct fault own = {0};
+    const char *file;
+    int line;
+    int rc = deadline_limits(config->policy.soft_ms, config->policy.hard_ms, &limits, &own);
+    if (rc == 0)
+        return 0;
+    config_place(config, config->policy.soft_ms ? "policy.soft" : "policy.hard", &file, &line);
+    return fault_set(fault, rc, file, line, "%s", own.what);
+}
+
 /* What only libraries can judge: whether certificates and keys fit, whether policies compile. This
  * is where the parts of a config that other modules read are looked at. */
 static int check_parts(struct config *config, struct fault *fault)
 {
-    struct deadline_limits limits;
     char *made = NULL;
     size_t length = 0;
     int rc = self_signed_make(config, &made, &length, fault);
@@ -40,7 +53,7 @@ static int check_parts(struct config *config, struct fault *fault)
     if (rc == 0)
         rc = tls_check(config, fault);
     if (rc == 0)
-        rc = deadline_limits(config->policy.soft_ms, config->policy.hard_ms, &limits, fault);
+        rc = check_deadlines(config, fault);
     int bundle = rc == 0 ? bundle_create(config, fault) : -1;
     if (rc == 0)
         rc = bundle < 0 ? bundle : policy_check(config, bundle, fault);

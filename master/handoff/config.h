@@ -38,8 +38,10 @@ struct config_certificate {
 
 /* One entry of a policy list: a stock policy's name, or a file below `policy.dir`. */
 struct config_policy {
-    char *name;      /* "preload", "shop.lua" */
-    char *arguments; /* JSON object, never NULL */
+    char *name;       /* "preload", "shop.lua" */
+    char *arguments;  /* JSON object, never NULL; equal ones are equal texts */
+    const char *file; /* where the config names it; borrowed from config->files, or NULL */
+    int line;
 };
 
 struct config_push {
@@ -59,8 +61,8 @@ struct config_route {
     struct config_policy *policies;
     size_t policies_count;
     struct config_push push;
-    uint32_t list; /* index of the distinct (policies) list, shared by equal routes of a site;
-                    * counted through the sites, so that it names one list of the whole config */
+    uint32_t list; /* index of the distinct (policies) list, from 0 in each site, shared by equal
+                    * routes of the site */
     const char *file; /* where its root is set, else where the route is */
     int line;
 };

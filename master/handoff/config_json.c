@@ -101,14 +101,19 @@ static json_t *scope_json(enum config_scope scope, const void *object)
     return json;
 }
 
+static json_t *policy_json(const struct config *config, const struct config_policy *policy)
+{
+    return json_pack("{ss ss so}", "name", policy->name, "arguments", policy->arguments, "place",
+                     place_json(config, policy->file, policy->line));
+}
+
 static json_t *route_json(const struct config *config, const struct config_route *route)
 {
     json_t *policies = json_array();
     json_t *json = scope_json(CONFIG_ROUTE, route);
     int rc = 0;
     for (size_t i = 0; i < route->policies_count; i++)
-        rc |= json_array_append_new(policies, json_pack("{ss ss}", "name", route->policies[i].name,
-                                                        "arguments", route->policies[i].arguments));
+        rc |= json_array_append_new(policies, policy_json(config, &route->policies[i]));
     rc |= json_object_set_new(json, "policies", policies);
     rc |= json_object_set_new(json, "prefix", json_string(route->prefix));
     rc |= json_object_set_new(json, "exact", json_boolean(route->exact));
@@ -371,6 +376,8 @@ static int policies_decode(struct decoder *decoder, const json_t *json, struct c
         rc = text_decode(decoder, item, "name", true, &policy->name);
         if (rc == 0)
             rc = text_decode(decoder, item, "arguments", true, &policy->arguments);
+        if (rc == 0)
+            rc = place_decode(decoder, item, &policy->file, &policy->line);
     }
     return rc;
 }

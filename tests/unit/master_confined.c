@@ -79,6 +79,24 @@ static void more_than_a_pipe_holds_comes_back_whole(void **state)
         assert_int_equal(output[i], 'w');
 }
 
+static void exactly_what_is_allowed_comes_back(void **state)
+{
+    struct confined confined = {.run = write_text,
+                                .argument = (char *)"12345678",
+                                .cpu_s = 1,
+                                .wall_ms = 3000,
+                                .output_max = 8,
+                                .what = "the work"};
+    (void)state;
+    free(output);
+    assert_int_equal(confined_run(&confined, &output, &length, &fault), 0);
+    assert_string_equal(output, "12345678");
+    free(output);
+    confined.argument = (char *)"123456789";
+    assert_int_equal(confined_run(&confined, &output, &length, &fault), -EIO);
+    assert_null(output);
+}
+
 static void too_much_is_a_fault(void **state)
 {
     size_t size = 1 << 22;
@@ -289,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_child_writes_comes_back),
         cmocka_unit_test(more_than_a_pipe_holds_comes_back_whole),
+        cmocka_unit_test(exactly_what_is_allowed_comes_back),
         cmocka_unit_test(too_much_is_a_fault),
         cmocka_unit_test(root_becomes_an_ordinary_user_for_good),
         cmocka_unit_test(only_the_kept_descriptors_stay_open),

@@ -81,6 +81,10 @@ $(BUILD)/bench/micro_%: bench/micro/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
+$(BUILD)/bench/pushload: bench/pushload.c $(wildcard bench/pushload/*.[ch]) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LIBRARY) $(LIB_LIBS)
+
 $(BUILD)/bench/%: bench/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)

@@ -28,7 +28,7 @@ static void say_what_to_try(const struct supervisor *supervisor, void *context)
     (void)context;
     urls_first(supervisor, true, tls);
     urls_first(supervisor, false, clear);
-    urls_print_ready(supervisor);
+    urls_print_ready(supervisor, false);
     printf("\nTry this, from another terminal:\n");
     suggest("nghttp -ans", tls, "the page, and marked with * what was pushed with it");
     suggest("nghttp -ans --no-push", tls, "the same without pushes: each asset is asked for");

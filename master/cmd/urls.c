@@ -2,13 +2,18 @@
 
 #include <stdio.h>
 
-void urls_print_ready(const struct supervisor *supervisor)
+void urls_print_ready(const struct supervisor *supervisor, bool json)
 {
-    char url[SUPERVISOR_URL_MAX];
-    printf("ready");
-    for (size_t i = 0; i < supervisor->serving->config->listens_count; i++)
-        printf("  %s", supervisor_url(supervisor, i, url));
-    putchar('\n');
+    char url[SUPERVISOR_URL_MAX]; /* of digits, letters and punctuation that JSON leaves alone */
+    printf(json ? "{\"ok\":true,\"ready\":[" : "ready");
+    for (size_t i = 0; i < supervisor->serving->config->listens_count; i++) {
+        supervisor_url(supervisor, i, url);
+        if (json)
+            printf("%s\"%s\"", i ? "," : "", url);
+        else
+            printf("  %s", url);
+    }
+    printf(json ? "]}\n" : "\n");
     fflush(stdout);
 }
 

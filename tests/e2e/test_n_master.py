@@ -68,6 +68,25 @@ def test_faults_are_json_on_request(herald):
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert told["ok"] is False and "herald.sock" in told["error"]
+    made.config_path += ".none"
+    told = json.loads(made.command("run", "--json").stdout)
+    assert told["ok"] is False and "herald.lua.none" in told["error"]
+
+
+def test_ready_is_json_on_request(herald):
+    made = herald(start=False)
+    process = subprocess.Popen([server.BINARY, "run", "-c", made.config_path, "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        told = json.loads(process.stdout.readline())
+        assert told["ok"] is True and len(told["ready"]) == 2
+        assert told["ready"][0] == "https://%s:%d/" % (server.ADDRESS, made.tls_port)
+        process.terminate()
+        assert process.wait(timeout=server.patience(10)) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.mark.quick

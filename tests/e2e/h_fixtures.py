@@ -1,7 +1,7 @@
 """Fixtures of the conformance tests: the server under test and connections to it.
 
 The server is a herald with a site of its own, unless HERALD_TEST_ADDRESS names another (any HTTP/2
-server that serves the tree in HERALD_TEST_ROOT):
+server that serves the tree in HERALD_TEST_ROOT; then run pytest with --noconftest):
     HERALD_TEST_ADDRESS      HOST:PORT of cleartext HTTP/2 with prior knowledge
     HERALD_TEST_TLS_ADDRESS  HOST:PORT of HTTP/2 over TLS; without it the tests of TLS are skipped
     HERALD_TEST_ROOT         its document root: index.html, small.bin (1 KiB), big.bin (1 MiB)

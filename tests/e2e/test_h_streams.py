@@ -238,6 +238,17 @@ def test_a_request_below_an_open_stream_is_a_protocol_error(stalled, opened, low
     stalled.expect_connection_error(Code.PROTOCOL_ERROR)
 
 
+@pytest.mark.parametrize("lower", [3, 27, 47, 77])
+def test_a_request_in_any_of_many_gaps_is_an_error(conn, lower):
+    """5.1.1: as above, when identifiers were skipped again and again. A server that no longer knows
+    which ones were opened may say STREAM_CLOSED, since all of these are closed (5.1)."""
+    for stream in range(1, 82, 4):
+        conn.request(method="HEAD", stream=stream)
+    conn.wait(lambda: conn.stream(81).ended, "the last response")
+    conn.send(frame(Type.HEADERS, 0x05, lower, rawhpack.block(conn.fields())))
+    conn.expect_connection_error(Code.PROTOCOL_ERROR, Code.STREAM_CLOSED)
+
+
 def test_a_request_below_a_refused_stream_is_a_protocol_error(conn):
     """5.1.1: a malformed request has used its identifier all the same."""
     malformed = rawhpack.block(conn.fields(extra=[("connection", "close")]))

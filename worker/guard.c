@@ -80,6 +80,12 @@ bool guard_count(struct guard *guard, enum guard_event event)
         return take(&guard->server_resets, limits->server_resets,
                     limits->server_resets / SERVER_RESETS_WINDOW_S + 1, now_ms) ||
                trip(guard, COUNTER_limit_server_reset);
+    case GUARD_HEADERS:
+        guard->continuations = 0;
+        return true;
+    case GUARD_CONTINUATION:
+        return ++guard->continuations <= limits->continuations ||
+               trip(guard, COUNTER_limit_continuation);
     case GUARD_REQUEST:
         guard->requests++;
         return true;

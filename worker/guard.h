@@ -18,6 +18,8 @@ enum guard_event {
     GUARD_CLIENT_RESET,
     GUARD_SERVER_RESET, /* an error of the peer's made the server reset a stream */
     GUARD_REQUEST,
+    GUARD_HEADERS,      /* a header block begins */
+    GUARD_CONTINUATION, /* and goes on */
     GUARD_EVENTS
 };
 
@@ -35,6 +37,7 @@ struct guard {
     uint64_t resets_total;   /* streams that the client reset before their response ended */
     uint64_t bytes_sent;     /* response content: earns WINDOW_UPDATEs */
     unsigned empty_data;     /* in a row */
+    unsigned continuations;  /* of the header block under way */
     enum counter tripped;    /* the limit's counter, once one was passed */
     bool failed;
 };

@@ -252,6 +252,10 @@ static enum guard_event guard_event_of(const struct frame_header *header)
         return GUARD_WINDOW_UPDATE;
     case FRAME_RST_STREAM:
         return header->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_EVENTS;
+    case FRAME_HEADERS:
+        return GUARD_HEADERS;
+    case FRAME_CONTINUATION:
+        return GUARD_CONTINUATION;
     case FRAME_DATA:
         return header->length || header->flags & FRAME_END_STREAM ? GUARD_DATA : GUARD_EMPTY_DATA;
     default:

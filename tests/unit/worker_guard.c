@@ -96,6 +96,18 @@ static void empty_data_is_limited_only_in_a_row(void **state)
     assert_int_equal(guard.tripped, COUNTER_limit_empty_data);
 }
 
+static void continuations_are_limited_in_each_header_block(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        guard_count(&guard, GUARD_HEADERS);
+        assert_int_equal(passes(GUARD_CONTINUATION, (unsigned)limits.continuations),
+                         limits.continuations);
+    }
+    assert_false(guard_count(&guard, GUARD_CONTINUATION));
+    assert_int_equal(guard.tripped, COUNTER_limit_continuation);
+}
+
 static void resets_beyond_the_burst_end_the_connection(void **state)
 {
     (void)state;
@@ -146,6 +158,7 @@ int main(void)
         TEST(an_honest_download_may_send_a_window_update_for_each_kilobyte),
         TEST(window_updates_without_a_download_are_limited),
         TEST(empty_data_is_limited_only_in_a_row),
+        TEST(continuations_are_limited_in_each_header_block),
         TEST(resets_beyond_the_burst_end_the_connection),
         TEST(slow_resets_of_a_busy_connection_pass),
         TEST(half_of_many_requests_reset_ends_the_connection_however_slowly),

@@ -8,23 +8,36 @@
 #include "master/handoff/fault.h"
 #include "master/handoff/span.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 #define BUNDLE_FILE_MAX (256 * 1024)        /* bytes of one source or data file */
 #define BUNDLE_BYTES_MAX (16 * 1024 * 1024) /* of the whole bundle */
+#define BUNDLE_FILES_MAX 1024
+#define BUNDLE_NAME_MAX 56 /* bytes of a file's name with its folders; fits in Lua's messages */
 
 struct bundle;
 
-/* Reads config->policy.stock_fd and dir_fd (regular files below them, no symbolic links, *.lua and
- * data files) into a sealed memfd. Returns the descriptor, owned by the caller, or -errno with
- * `fault`. */
+/* Reads what lies below config->policy.stock_fd and dir_fd (either may be -1) into a sealed memfd,
+ * with the policy lists of the config's sites: regular files called *.lua, *.json, *.txt or *.csv,
+ * in folders at most 4 deep. Other files and whatever begins with a dot are left out, and so are
+ * the stock folder's `meta` and `examples`. A symbolic link by such a name, a file that is too large
+ * or that changes while it is read is an error. Returns the descriptor, owned by the caller, or
+ * -errno with `fault`. */
 int bundle_create(const struct config *config, struct fault *fault);
 
-/* Maps a bundle. Returns 0 and a bundle owned by the caller, or -errno with `fault`. */
+/* Maps a bundle, `fd` staying the caller's, and checks its seals, layout and hash. Returns 0 and a
+ * bundle owned by the caller, or -errno with `fault`. */
 int bundle_open(int fd, struct bundle **bundle, struct fault *fault);
 void bundle_close(struct bundle *bundle);
 
-/* The file called `name` ("preload.lua" of the stock ones, "shop.lua" of the directory; the
- * directory's wins), borrowed until close; NULL data when there is none. */
+/* The file called `name` ("preload.lua" of the stock ones, "shop.lua" or "lib/prices.json" of the
+ * directory; the directory's wins), borrowed until close; NULL data when there is none. */
 struct span bundle_find(const struct bundle *bundle, struct span name);
+
+/* How many files there are, and the name of file `i` of them, in order of names. */
+size_t bundle_count(const struct bundle *bundle);
+struct span bundle_name(const struct bundle *bundle, size_t i);
 
 /* 64-bit hash of the content, the version's name. */
 uint64_t bundle_version(const struct bundle *bundle);

@@ -6,7 +6,6 @@
 #define HERALD_DECISION_H
 
 #include "master/handoff/span.h"
-#include "policy/push_table.h"
 #include "policy/request.h"
 
 #include <stdbool.h>
@@ -33,7 +32,7 @@ enum candidate_kind { CANDIDATE_PUSH, CANDIDATE_HINT, CANDIDATE_PRECONNECT };
 struct candidate {
     struct span path; /* with its query, if any; for PRECONNECT the origin. In the decision's text */
     enum candidate_kind kind;
-    enum asset_as as;
+    enum asset_as as; /* AS_UNKNOWN until the proposer says */
     bool crossorigin;
     uint8_t urgency;     /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
     bool incremental;    /* RFC 9218 4.2 */
@@ -53,9 +52,18 @@ struct candidate {
 };
 #define CANDIDATE_URGENCY_UNSET 255
 
+/* A hook that returned `false, "why"`: it proposes nothing for this page, on purpose. */
+struct decision_note {
+    const char *policy; /* lives as long as the VM */
+    struct span why;    /* in the decision's text; may be empty */
+};
+#define DECISION_NOTES_MAX 16
+
 struct decision {
     struct candidate items[DECISION_CANDIDATES_MAX];
     unsigned count;
+    struct decision_note notes[DECISION_NOTES_MAX];
+    unsigned notes_count;
     unsigned overflowed;   /* proposals beyond the limit: counted, not kept */
     unsigned accepted;     /* candidates that are still to be pushed: `push.count` */
     uint64_t bytes;        /* their sizes: `push.bytes` */
@@ -70,14 +78,25 @@ void decision_reset(struct decision *decision);
 struct span decision_text(struct decision *decision, struct span text);
 
 /* Proposes `path` for the page `request`. Judges only the name: absolute path of this authority
- * (an absolute URL of the same authority is cut to its path), no fragment, no "..", no control
- * bytes, not a duplicate, not the page itself, not too many. The first proposer's options stand.
- * Returns REASON_PENDING when it was taken, else why not. `*taken` (may be NULL) is the candidate. */
+ * (an absolute URL of the same authority is cut to its path), percent-encoded where RFC 3986 3.3
+ * wants it, no fragment, no dot segments, not a duplicate, not the page itself, not too many. For
+ * CANDIDATE_PRECONNECT `path` is an origin, "https://host" with an optional port. The first
+ * proposer's options stand. Returns REASON_PENDING when it was taken, else why not (REASON_SKIPPED
+ * when decision_skip came first). `*taken` (may be NULL) is the candidate, or NULL. */
 enum reason decision_add(struct decision *decision, const struct request *request,
                          enum candidate_kind kind, struct span path, const char *proposer,
                          struct candidate **taken);
 
-/* The candidate for `path`, or NULL. */
+/* Refuses `path` for this page: a candidate that is pending gets REASON_SKIPPED, one not proposed
+ * yet is entered with it, so that later proposals are refused. Returns REASON_SKIPPED, or what
+ * decision_add would say of the name. */
+enum reason decision_skip(struct decision *decision, const struct request *request,
+                          struct span path, const char *proposer, struct span why);
+
+/* Takes back what `proposer` proposed from item `first` on, except what it skipped. */
+void decision_take_back(struct decision *decision, unsigned first, const char *proposer);
+
+/* The candidate for `path`, or NULL. Not for CANDIDATE_PRECONNECT. */
 struct candidate *decision_find(struct decision *decision, struct span path);
 
 #endif

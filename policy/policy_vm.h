@@ -16,7 +16,12 @@
 struct policy_vm;
 struct policy_list;
 
-enum policy_event { POLICY_ERROR, POLICY_SOFT_DEADLINE, POLICY_MEMORY };
+enum policy_event {
+    POLICY_ERROR,
+    POLICY_SOFT_DEADLINE,
+    POLICY_MEMORY,
+    POLICY_HARD_DEADLINE, /* the whole state was dropped and made anew */
+};
 
 enum push_result { PUSH_RESULT_DELIVERED, PUSH_RESULT_CANCELLED, PUSH_RESULT_REFUSED,
                    PUSH_RESULT_LOST };
@@ -39,7 +44,8 @@ struct policy_host {
     int (*read_file)(void *context, const struct request *request, struct span path,
                      struct span *content, uint64_t *version);
 
-    /* log.info(message, fields): `json` is the fields' object, or empty. */
+    /* log.info(message, fields): `json` is the fields' object, valid JSON, or empty. `request` is
+     * NULL in `init`, and while a file is loaded. */
     void (*log)(void *context, const struct request *request, const char *policy,
                 struct span message, struct span json);
 
@@ -48,9 +54,23 @@ struct policy_host {
                    const struct fault *fault);
 };
 
-/* Makes a state with every list of `config` from the bundle (policy/bundle.h), and runs the `init`
- * hooks. `host` and `config` are borrowed until destroy. Returns 0 or -errno with `fault` naming
- * file and line. */
+/* What the config's limits come to on this kernel. */
+struct policy_limits {
+    uint32_t tick_ms;      /* CPU time is measured in these */
+    uint32_t soft_ms;      /* a hook is stopped by this, less a tick at the earliest */
+    uint32_t hard_ms;      /* and its state is dropped by this */
+    uint64_t memory_bytes; /* of one version's state */
+};
+
+/* Fills `limits`; what the config leaves 0 has its default. Returns 0, or -ERANGE with `fault` when
+ * one is too small or too large. */
+int policy_limits(const struct config *config, struct policy_limits *limits, struct fault *fault);
+
+/* Makes a state with every list of `config` from the bundle (policy/bundle.h; -1 when no list has a
+ * policy), and runs the `init` hooks. `host` and `config` are borrowed until destroy; the bundle's
+ * descriptor stays the caller's. Each policy of a list, with its arguments, is an instance of its
+ * own: module-level variables are not shared between instances. Uses SIGVTALRM and a timer of this
+ * thread's CPU time. Returns 0 or -errno with `fault` naming file and line. */
 int policy_vm_create(const struct config *config, int bundle_fd, const struct policy_host *host,
                      struct policy_vm **vm, struct fault *fault);
 void policy_vm_destroy(struct policy_vm *vm);
@@ -59,8 +79,14 @@ void policy_vm_destroy(struct policy_vm *vm);
 const struct policy_list *policy_vm_list(const struct policy_vm *vm, const struct config_site *site,
                                          const struct config_route *route);
 
-/* True when a policy of the list wants this request (its `applies`), tested without Lua: by
- * method, dest and path. Requests for which it is false cost nothing further. */
+/* Hooks called since the VM was made. */
+uint64_t policy_vm_calls(const struct policy_vm *vm);
+
+/* Bytes of its memory that are in use. */
+size_t policy_vm_memory(const struct policy_vm *vm);
+
+/* True when a policy of the list that can propose something wants this request (its `applies`),
+ * tested without Lua: by method, dest and path. Requests for which it is false cost nothing further. */
 bool policy_applies(const struct policy_list *list, const struct request *request);
 
 void policy_on_request(struct policy_vm *vm, const struct policy_list *list,
@@ -70,7 +96,7 @@ void policy_on_response(struct policy_vm *vm, const struct policy_list *list,
                         struct decision *decision);
 
 /* Asks the list about one resolved candidate whose verdict is REASON_PENDING; sets the verdict (or
- * turns it into a hint) when a policy objects. */
+ * turns it into a hint) when a policy objects. Counting what is accepted is the caller's. */
 void policy_on_push(struct policy_vm *vm, const struct policy_list *list, struct request *request,
                     struct decision *decision, struct candidate *candidate);
 

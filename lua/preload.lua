@@ -1,0 +1,26 @@
+-- Pushes what the response itself names: `Link: </a.css>; rel=preload; as=style`.
+-- `nopush` in a link asks for a hint instead. A link's fetchpriority moves it ahead of the other
+-- candidates, or behind them; all of them stay behind their page.
+local urgency = { high = 4, low = 6 }
+local options = {} -- one table for all calls: push copies what it takes
+
+return {
+  api = 1,
+  on_response = function(_, res, push)
+    for _, link in ipairs(res.links) do
+      local is_module = link.rel == "modulepreload"
+      if link.same_origin and (is_module or link.rel == "preload") then
+        options.as = link.as or is_module and "script" or nil
+        options.urgency = urgency[link.fetchpriority]
+        options.crossorigin = link.crossorigin
+        if link.nopush then
+          push:hint(link.path, options)
+        else
+          push:add(link.path, options)
+        end
+      elseif link.rel == "preconnect" then
+        push:preconnect(link.path)
+      end
+    end
+  end,
+}

@@ -1,0 +1,21 @@
+-- Pushes what the page's own HTML references: stylesheets, scripts, fonts and images that a browser
+-- is sure to ask for. herald reads the HTML once per version of the page; until it has, nothing is
+-- proposed. What blocks painting comes first and is more urgent; everything stays behind the page.
+local options = {} -- one table for all calls: push copies what it takes
+
+return {
+  api = 1,
+  args = { max = "integer?" }, -- at most so many
+  on_request = function(req, push)
+    local max = policy.args.max or math.huge
+    for i, asset in ipairs(assets.of(req.path)) do
+      if i > max then
+        break
+      end
+      options.as = asset.as
+      options.urgency = asset.priority == "low" and 6 or asset.blocking and 4 or 5
+      options.crossorigin = asset.crossorigin
+      push:add(asset.path, options)
+    end
+  end,
+}

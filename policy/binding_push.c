@@ -1,0 +1,264 @@
+/* push and r: what policies propose, and how they see it. */
+#include "policy/vm.h"
+
+#include <assert.h>
+
+struct options {
+    enum asset_as as;
+    uint8_t urgency;
+    bool incremental;
+    int crossorigin; /* -1: not said */
+    struct span why;
+};
+
+static uint8_t check_urgency(lua_State *L, int index)
+{
+    lua_Number urgency = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+    if (!(urgency >= 0 && urgency <= 7) || urgency != (int)urgency)
+        luaL_error(L, "urgency is an integer from 0 to 7");
+    return (uint8_t)urgency;
+}
+
+static bool check_flag(lua_State *L, int index, const char *name)
+{
+    if (!lua_isboolean(L, index))
+        luaL_error(L, "%s is true or false, not a %s", name, luaL_typename(L, index));
+    return lua_toboolean(L, index);
+}
+
+/* Takes one option, its key at stack index 4 and its value at 5. */
+static void take_option(lua_State *L, struct policy_vm *vm, struct options *options)
+{
+    const char *names[API_NAMES_MAX];
+    const void *key = lua_topointer(L, 4);
+    const int value = 5;
+    size_t length;
+    if (key == vm->words[API_options_as]) {
+        options->as = check_as(L, vm, value);
+    } else if (key == vm->words[API_options_urgency]) {
+        options->urgency = check_urgency(L, value);
+    } else if (key == vm->words[API_options_incremental]) {
+        options->incremental = check_flag(L, value, "incremental");
+    } else if (key == vm->words[API_options_crossorigin]) {
+        options->crossorigin = check_flag(L, value, "crossorigin");
+    } else if (key == vm->words[API_options_why]) {
+        if (lua_type(L, value) != LUA_TSTRING)
+            luaL_error(L, "why is a string, not a %s", luaL_typename(L, value));
+        options->why.data = lua_tolstring(L, value, &length);
+        options->why.length = length;
+    } else {
+        const char *name = lua_type(L, 4) == LUA_TSTRING ? lua_tostring(L, 4) : "?";
+        api_names(API_options, names);
+        lua_pushfstring(L, "there is no option '%s'", name);
+        raise_unknown(L, lua_tostring(L, -1), name, names);
+    }
+}
+
+static void take_options(lua_State *L, struct policy_vm *vm, struct options *options)
+{
+    if (lua_isnoneornil(L, 3))
+        return;
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    lua_pushnil(L);
+    while (lua_next(L, 3)) {
+        take_option(L, vm, options);
+        lua_pop(L, 1);
+    }
+}
+
+/* The decision that hooks may still add to. */
+static struct decision *open_decision(lua_State *L, struct policy_vm *vm, const char *method)
+{
+    object_check(L, vm, 1, OBJECT_PUSH);
+    if (vm->now.hook != HOOK_on_request && vm->now.hook != HOOK_on_response)
+        luaL_error(L, "push:%s is called in %s, which comes after the proposals", method,
+                   API_HOOKS[vm->now.hook].name);
+    return vm->now.decision;
+}
+
+static int answer(lua_State *L, enum reason reason)
+{
+    lua_pushboolean(L, reason == REASON_PENDING);
+    if (reason == REASON_PENDING)
+        return 1;
+    lua_pushstring(L, reason_name(reason));
+    return 2;
+}
+
+static int propose(lua_State *L, enum candidate_kind kind, const char *method)
+{
+    struct policy_vm *vm = vm_of(L);
+    struct decision *decision = open_decision(L, vm, method);
+    struct options options = {.urgency = CANDIDATE_URGENCY_UNSET, .crossorigin = -1};
+    struct candidate *taken;
+    struct span path = check_span(L, 2);
+    take_options(L, vm, &options);
+    enum reason reason =
+        decision_add(decision, vm->now.request, kind, path, vm->now.policy->name, &taken);
+    if (taken && kind != CANDIDATE_PRECONNECT) {
+        taken->as = options.as != AS_UNKNOWN ? options.as : asset_as_of_path(taken->path);
+        taken->urgency = options.urgency;
+        taken->incremental = options.incremental;
+        taken->crossorigin =
+            options.crossorigin >= 0 ? options.crossorigin != 0 : taken->as == AS_FONT;
+        if (options.why.length)
+            taken->why = decision_text(decision, options.why);
+    }
+    return answer(L, reason);
+}
+
+int push_add(lua_State *L)
+{
+    return propose(L, CANDIDATE_PUSH, "add");
+}
+
+int push_hint(lua_State *L)
+{
+    return propose(L, CANDIDATE_HINT, "hint");
+}
+
+int push_preconnect(lua_State *L)
+{
+    lua_settop(L, 2);
+    return propose(L, CANDIDATE_PRECONNECT, "preconnect");
+}
+
+int push_skip(lua_State *L)
+{
+    struct policy_vm *vm = vm_of(L);
+    struct decision *decision = open_decision(L, vm, "skip");
+    struct span path = check_span(L, 2);
+    struct span why = lua_isnoneornil(L, 3) ? (struct span){NULL, 0} : check_span(L, 3);
+    enum reason reason =
+        decision_skip(decision, vm->now.request, path, vm->now.policy->name, why);
+    return answer(L, reason == REASON_SKIPPED ? REASON_PENDING : reason);
+}
+
+/* The candidate after the one at stack index 2, or the first. */
+static int next_candidate(lua_State *L)
+{
+    struct policy_vm *vm = vm_of(L);
+    object_check(L, vm, 1, OBJECT_PUSH);
+    uint32_t index = 0;
+    if (!lua_isnil(L, 2))
+        index = object_check(L, vm, 2, OBJECT_R)->index + 1;
+    if (!vm->now.decision || index >= vm->now.decision->count)
+        lua_pushnil(L);
+    else
+        object_push_candidate(L, vm, index);
+    return 1;
+}
+
+int push_each(lua_State *L)
+{
+    object_check(L, vm_of(L), 1, OBJECT_PUSH);
+    lua_pushcfunction(L, next_candidate);
+    lua_pushvalue(L, 1);
+    return 2;
+}
+
+int push_index(lua_State *L)
+{
+    struct policy_vm *vm = vm_of(L);
+    object_check(L, vm, 1, OBJECT_PUSH);
+    const struct decision *decision = vm->now.decision;
+    int field = (int)object_field(L, vm, OBJECT_PUSH);
+    switch (field) {
+    case API_push_bytes:
+        lua_pushnumber(L, (lua_Number)decision->bytes);
+        break;
+    case API_push_count:
+        lua_pushinteger(L, (lua_Integer)decision->accepted);
+        break;
+    case API_push_budget_bytes:
+        lua_pushnumber(L, (lua_Number)decision->budget_bytes);
+        break;
+    default:
+        lua_rawgeti(L, LUA_REGISTRYINDEX, SLOT_METHODS + field);
+    }
+    return 1;
+}
+
+static const struct candidate *candidate_of(lua_State *L, struct policy_vm *vm)
+{
+    const struct handle *handle = object_check(L, vm, 1, OBJECT_R);
+    if (handle->index == HANDLE_CURRENT)
+        return vm->now.candidate;
+    if (!vm->now.decision || handle->index >= vm->now.decision->count)
+        luaL_error(L, "r: this candidate was taken back");
+    return &vm->now.decision->items[handle->index];
+}
+
+static void push_kind(lua_State *L, enum candidate_kind kind)
+{
+    static const char *const KINDS[] = {
+        [CANDIDATE_PUSH] = "push",
+        [CANDIDATE_HINT] = "hint",
+        [CANDIDATE_PRECONNECT] = "preconnect",
+    };
+    lua_pushstring(L, KINDS[kind]);
+}
+
+static void push_has(lua_State *L, enum client_has has)
+{
+    static const char *const STATES[] = {
+        [CLIENT_HOLDS] = "held",
+        [CLIENT_DECLINED] = "declined",
+        [CLIENT_STALE] = "stale",
+    };
+    if (has == CLIENT_LACKS)
+        lua_pushnil(L);
+    else
+        lua_pushstring(L, STATES[has]);
+}
+
+/* What is known only once the worker has found the resource. */
+static void push_resolved(lua_State *L, const struct candidate *r, int field)
+{
+    if (!r->resolved)
+        lua_pushnil(L);
+    else if (field == API_r_size)
+        lua_pushnumber(L, (lua_Number)r->size);
+    else if (field == API_r_mime)
+        push_span_or_nil(L, r->mime);
+    else if (field == API_r_etag)
+        push_span_or_nil(L, r->etag);
+    else if (field == API_r_cacheable)
+        lua_pushboolean(L, r->cacheable);
+    else
+        push_has(L, r->has);
+}
+
+int r_index(lua_State *L)
+{
+    struct policy_vm *vm = vm_of(L);
+    const struct candidate *r = candidate_of(L, vm);
+    int field = (int)object_field(L, vm, OBJECT_R);
+    switch (field) {
+    case API_r_path:
+        push_span(L, r->path);
+        break;
+    case API_r_kind:
+        push_kind(L, r->kind);
+        break;
+    case API_r_as:
+        push_as(L, r->as);
+        break;
+    case API_r_urgency:
+        if (r->urgency == CANDIDATE_URGENCY_UNSET)
+            lua_pushnil(L);
+        else
+            lua_pushinteger(L, r->urgency);
+        break;
+    case API_r_proposer:
+        lua_pushstring(L, r->proposer);
+        break;
+    case API_r_why:
+        push_span_or_nil(L, r->why);
+        break;
+    default:
+        push_resolved(L, r, field);
+    }
+    return 1;
+}

@@ -1,0 +1,3 @@
+return function()
+  return nil, os.time()
+end

@@ -1,0 +1,6 @@
+return function()
+  local s = "x"
+  while true do
+    s = s .. s
+  end
+end

@@ -1,0 +1,3 @@
+return function()
+  policy.data("/etc/passwd")
+end

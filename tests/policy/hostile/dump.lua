@@ -1,0 +1,3 @@
+return function()
+  return nil, string.dump(function() end)
+end

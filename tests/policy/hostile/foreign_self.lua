@@ -1,0 +1,3 @@
+return function(req, push)
+  push.add(req, "/a.css")
+end

@@ -1,0 +1,3 @@
+return function(_, push)
+  push.add({}, "/a.css")
+end

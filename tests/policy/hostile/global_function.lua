@@ -1,0 +1,3 @@
+function on_request()
+end
+return on_request

@@ -1,0 +1,3 @@
+return function()
+  total = 1
+end

@@ -1,0 +1,4 @@
+return {
+  api = 1,
+  on_request = function(req, push)
+    push:add("/a

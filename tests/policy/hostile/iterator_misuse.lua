@@ -1,0 +1,4 @@
+return function(_, push)
+  local step = push:each()
+  step({}, nil)
+end

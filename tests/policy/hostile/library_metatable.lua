@@ -1,0 +1,3 @@
+return function()
+  setmetatable(string, { __index = {} })
+end

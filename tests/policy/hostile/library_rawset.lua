@@ -1,0 +1,3 @@
+return function()
+  rawset(table, "insert", nil)
+end

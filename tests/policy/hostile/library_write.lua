@@ -1,0 +1,3 @@
+return function()
+  string.format = nil
+end

@@ -1,0 +1,4 @@
+return {
+  api = 1,
+  init = function() while true do end end,
+}

@@ -1,0 +1,3 @@
+return function()
+  for _ in function() return true end do end
+end

@@ -1,0 +1,3 @@
+return function(req)
+  getmetatable(req).__index = nil
+end

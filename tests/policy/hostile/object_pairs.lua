@@ -1,0 +1,3 @@
+return function(req)
+  for _ in pairs(req.headers) do end
+end

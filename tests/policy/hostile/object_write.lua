@@ -1,0 +1,3 @@
+return function(req)
+  req.path = "/admin"
+end

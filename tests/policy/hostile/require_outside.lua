@@ -1,0 +1,3 @@
+return function()
+  require("../../etc/passwd")
+end

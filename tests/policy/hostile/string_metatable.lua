@@ -1,0 +1,3 @@
+return function()
+  getmetatable("").__index = nil
+end

@@ -1,0 +1,6 @@
+return function()
+  local t = {}
+  while true do
+    t[#t + 1] = {}
+  end
+end

@@ -58,6 +58,7 @@ struct conn {
 
     struct ledger ledger;
     uint64_t renewed_ms; /* when claims were last renewed */
+    uint64_t renewed_acked_bytes; /* acked_bytes then */
     bool has_id;         /* `id` was minted or came with the TLS session */
     struct client_id id;
     unsigned promises, refusals; /* of this connection: half refused switches pushes off */

@@ -32,12 +32,15 @@ struct frame_header {
     uint8_t type;
     uint8_t flags;
     int32_t stream_id;
+    int32_t prioritized_id; /* PRIORITY_UPDATE: the stream that it is about (RFC 9218 7.1) */
 };
+
+#define FRAME_LOOK_MAX (FRAME_HEADER_BYTES + 4) /* what is looked at of a PRIORITY_UPDATE */
 
 struct frames {
     uint64_t skip; /* bytes until the next header: payload, at first the preface */
     unsigned have; /* bytes of it in `bytes` */
-    uint8_t bytes[FRAME_HEADER_BYTES];
+    uint8_t bytes[FRAME_LOOK_MAX];
 };
 
 void frames_init(struct frames *frames, size_t preface_bytes);

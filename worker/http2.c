@@ -270,6 +270,9 @@ static bool check_form(struct http2 *http2, const struct frame_header *header)
         terminate(http2, HTTP2_FRAME_SIZE_ERROR, "CONTINUATION above SETTINGS_MAX_FRAME_SIZE");
     else if (header->type == FRAME_PRIORITY && header->stream_id == 0)
         terminate(http2, HTTP2_PROTOCOL_ERROR, "PRIORITY on stream 0");
+    else if (header->type == FRAME_PRIORITY_UPDATE && header->length >= 4 &&
+             header->prioritized_id == 0)
+        terminate(http2, HTTP2_PROTOCOL_ERROR, "PRIORITY_UPDATE for stream 0");
     return !http2->terminated;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static int pem_read_fd(int fd, char *text, size_t *length)
     return 0;
 }
 
-/* A private key leaves no copy behind: the buffer it was read into is cleared. */
+/* Leaves no copy of a key behind: the buffer it was read into is cleared. */
 static int pem_read(const char *path, struct span *pem)
 {
     size_t length = 0;
@@ -136,6 +137,15 @@ int resources_open(struct config *config, struct fault *fault)
     if (rc == 0)
         rc = certificates_read(config, fault);
     return rc;
+}
+
+void resources_forget_keys(struct config *config)
+{
+    for (size_t i = 0; config && i < config->certificates_count; i++) {
+        struct config_certificate *one = &config->certificates[i];
+        if (one->key_pem.length)
+            explicit_bzero((void *)(uintptr_t)one->key_pem.data, one->key_pem.length);
+    }
 }
 
 int resources_open_log(const struct config *config, const char *key, const char *path, int *fd,

@@ -12,6 +12,10 @@
  * -errno with `fault` at the config's line; what was opened until then stays the config's. */
 int resources_open(struct config *config, struct fault *fault);
 
+/* Overwrites the PEM texts in this process's memory: for a child that is about to run Lua. NULL is
+ * accepted. */
+void resources_forget_keys(struct config *config);
+
 /* Opens a log for appending: a path, "stderr" (a duplicate of it), or NULL: -1, off. `key` is the
  * config's, for the fault. Returns 0 and a descriptor owned by the caller, or -errno. */
 int resources_open_log(const struct config *config, const char *key, const char *path, int *fd,

@@ -45,8 +45,13 @@ static void parts_finish(struct generation_parts *parts)
 static void stage_fail(struct stage *stage, int rc, const struct fault *fault)
 {
     parts_finish(&stage->parts);
-    stage->running = false;
+    stage->step = STAGE_IDLE;
     stage->done(stage->context, rc, NULL, fault);
+}
+
+bool stage_running(const struct stage *stage)
+{
+    return stage->step != STAGE_IDLE;
 }
 
 static int open_source(struct stage *stage, struct fault *fault)
@@ -63,6 +68,7 @@ static int read_body(int socket, void *context)
     const struct stage *stage = context;
     struct config *config = NULL;
     struct fault fault = {0};
+    stage->shed(stage->context);
     if (config_load_read(&stage->load, &config, &fault) < 0)
         return helper_refuse(socket, &fault);
     char *text = config_encode(config);
@@ -73,8 +79,8 @@ static int read_body(int socket, void *context)
     return helper_answer(socket, span_of(text), -1);
 }
 
-/* In the child: whether a worker could serve this config. */
-static int check_body(int socket, void *context)
+/* In the child: whether a worker could make its ring and its TLS context. */
+static int certificates_body(int socket, void *context)
 {
     struct stage *stage = context;
     struct config *config = stage->parts.config;
@@ -86,32 +92,50 @@ static int check_body(int socket, void *context)
         rc = self_signed_make(config, &made, &length, &fault);
     if (rc == 0)
         rc = tls_check(config, &fault);
-    int bundle = rc == 0 ? bundle_create(config, &fault) : -1;
-    if (rc == 0 && bundle < 0)
-        rc = bundle;
-    if (rc == 0)
-        rc = policy_check(config, bundle, &fault);
-    if (rc < 0)
-        return helper_refuse(socket, &fault);
-    return helper_answer(socket, span_make(made, length), bundle);
+    return rc < 0 ? helper_refuse(socket, &fault)
+                  : helper_answer(socket, span_make(made, length), -1);
 }
 
-static void checked(struct helper *helper, int rc, struct span answer, int fd,
-                    const struct fault *fault)
+/* In the child: the policies as every worker will see them. */
+static int policies_body(int socket, void *context)
 {
-    struct stage *stage = OWNER_OF(helper, struct stage, helper);
-    struct fault own = *fault;
-    stage->parts.bundle_fd = fd;
-    if (rc == 0)
-        rc = self_signed_take(stage->parts.config, answer, &own);
-    if (rc < 0) {
-        stage_fail(stage, rc, &own);
-        return;
-    }
+    struct stage *stage = context;
+    struct config *config = stage->parts.config;
+    struct fault fault = {0};
+    stage->shed(stage->context);
+    resources_forget_keys(config);
+    int bundle = bundle_create(config, &fault);
+    int rc = bundle < 0 ? bundle : policy_check(config, bundle, &fault);
+    return rc < 0 ? helper_refuse(socket, &fault)
+                  : helper_answer(socket, (struct span){NULL, 0}, bundle);
+}
+
+static int stage_child(struct stage *stage, enum stage_step step, const char *task,
+                       int (*body)(int socket, void *context), const int *keep, struct fault *fault)
+{
+    stage->step = step;
+    return helper_start(&stage->helper, stage->loop, task, &stage->parts.user, keep, 2, body, stage,
+                        fault);
+}
+
+static void policies_checked(struct stage *stage, int fd)
+{
     struct generation_parts parts = stage->parts;
+    struct fault none = {0};
+    parts.bundle_fd = fd;
     stage->parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
-    stage->running = false;
-    stage->done(stage->context, 0, &parts, &own);
+    stage->step = STAGE_IDLE;
+    stage->done(stage->context, 0, &parts, &none);
+}
+
+static int certificates_checked(struct stage *stage, struct span answer, struct fault *fault)
+{
+    struct config *config = stage->parts.config;
+    const int keep[] = {config->policy.dir_fd, config->policy.stock_fd};
+    int rc = self_signed_take(config, answer, fault);
+    return rc < 0 ? rc
+                  : stage_child(stage, STAGE_POLICIES, "checking the policies", policies_body, keep,
+                                fault);
 }
 
 static int open_all(struct stage *stage, struct fault *fault)
@@ -134,48 +158,55 @@ static int open_all(struct stage *stage, struct fault *fault)
     return rc;
 }
 
-static void config_read(struct helper *helper, int rc, struct span answer, int fd,
-                        const struct fault *fault)
+static int config_was_read(struct stage *stage, struct span answer, struct fault *fault)
+{
+    static const int keep[] = {-1, -1};
+    int rc = config_decode(answer, &stage->parts.config, fault);
+    if (rc == 0)
+        rc = open_all(stage, fault);
+    if (rc < 0)
+        return rc;
+    const struct config *config = stage->parts.config;
+    for (size_t i = 0; i < config->warnings_count; i++)
+        report_warn("%s", config->warnings[i]);
+    return stage_child(stage, STAGE_CERTIFICATES, "checking the certificates", certificates_body,
+                       keep, fault);
+}
+
+static void child_done(struct helper *helper, int rc, struct span answer, int fd,
+                       const struct fault *fault)
 {
     struct stage *stage = OWNER_OF(helper, struct stage, helper);
     struct fault own = *fault;
-    config_load_close(&stage->load);
-    if (fd >= 0)
-        close(fd);
-    if (rc == 0)
-        rc = config_decode(answer, &stage->parts.config, &own);
-    if (rc == 0)
-        rc = open_all(stage, &own);
-    if (rc == 0) {
-        const struct config *config = stage->parts.config;
-        int keep[] = {config->policy.dir_fd, config->policy.stock_fd};
-        for (size_t i = 0; i < config->warnings_count; i++)
-            report_warn("%s", config->warnings[i]);
-        helper->done = checked;
-        rc = helper_start(helper, stage->loop, "checking the config", &stage->parts.user, keep, 2,
-                          check_body, stage, &own);
+    if (stage->step == STAGE_READ)
+        config_load_close(&stage->load);
+    if (rc == 0 && stage->step == STAGE_POLICIES) {
+        policies_checked(stage, fd);
+        return;
     }
+    if (fd >= 0)
+        close(fd); /* nothing asked for one */
+    if (rc == 0)
+        rc = stage->step == STAGE_READ ? config_was_read(stage, answer, &own)
+                                       : certificates_checked(stage, answer, &own);
     if (rc < 0)
         stage_fail(stage, rc, &own);
 }
 
 void stage_begin(struct stage *stage, struct loop *loop, const struct config_source *source)
 {
-    struct spawn_user user;
     struct fault fault = {0};
-    assert(!stage->running);
+    assert(!stage_running(stage));
     stage->loop = loop;
     stage->source = source;
-    stage->running = true;
     stage->parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
-    stage->helper.done = config_read;
-    int rc = spawn_user_find(READER, &user, &fault);
+    stage->helper.done = child_done;
+    int rc = spawn_user_find(READER, &stage->parts.user, &fault);
     if (rc >= 0)
         rc = open_source(stage, &fault);
     if (rc == 0) {
-        int keep[] = {stage->load.file_fd, stage->load.directory_fd};
-        rc = helper_start(&stage->helper, loop, "reading the config", &user, keep, 2, read_body,
-                          stage, &fault);
+        const int keep[] = {stage->load.file_fd, stage->load.directory_fd};
+        rc = stage_child(stage, STAGE_READ, "reading the config", read_body, keep, &fault);
         if (rc < 0)
             config_load_close(&stage->load);
     }
@@ -192,11 +223,11 @@ int64_t stage_step(struct stage *stage, int64_t now_ms)
 
 void stage_cancel(struct stage *stage)
 {
-    if (!stage->running)
+    if (!stage_running(stage))
         return;
-    if (stage->helper.running && stage->helper.done == config_read)
+    if (stage->step == STAGE_READ)
         config_load_close(&stage->load);
     helper_cancel(&stage->helper);
     parts_finish(&stage->parts);
-    stage->running = false;
+    stage->step = STAGE_IDLE;
 }

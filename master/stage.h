@@ -1,6 +1,7 @@
-/* From a config's source to the parts of a generation, without holding up the master's loop: an
- * unprivileged child reads the config, the master opens what only it may, and a second such child
- * checks certificates and policies and bundles the latter. */
+/* From a config's source to the parts of a generation, without holding up the master's loop, in three
+ * unprivileged children: one reads the config; then the master opens what only it may; one checks the
+ * certificates; one bundles and checks the policies. The children that run Lua have no secrets in
+ * their memory. */
 #ifndef HERALD_STAGE_H
 #define HERALD_STAGE_H
 
@@ -15,20 +16,26 @@ struct config_source {
     const char *path; /* the file, NULL: the usual ones; the directory; NULL for the demo */
 };
 
+enum stage_step { STAGE_IDLE, STAGE_READ, STAGE_CERTIFICATES, STAGE_POLICIES };
+
 struct stage {
     struct helper helper;
     struct config_load load; /* open while the first child reads */
+    enum stage_step step;
     struct loop *loop;
     const struct config_source *source;
-    bool running;
     struct generation_parts parts;
     void *context;
     /* Judges a config whose files could be opened: 0, or -errno and `fault`. */
     int (*admit)(void *context, const struct config *config, struct fault *fault);
+    /* In a child that will run Lua: forgets what others must not know. */
+    void (*shed)(void *context);
     /* Staging ended: rc 0 and `parts`, which become the callee's, or -errno and `fault`. */
     void (*done)(void *context, int rc, const struct generation_parts *parts,
                  const struct fault *fault);
 };
+
+bool stage_running(const struct stage *stage);
 
 /* Starts staging; `source` outlives it. The result comes by `done`, also for a failure to start. */
 void stage_begin(struct stage *stage, struct loop *loop, const struct config_source *source);

@@ -14,7 +14,7 @@
 
 bool succession_under_way(const struct supervisor *s)
 {
-    return s->stage.running || s->staged;
+    return stage_running(&s->stage) || s->staged;
 }
 
 static void drain(struct supervisor *s, struct generation *generation, int64_t now_ms)
@@ -150,10 +150,24 @@ static void staged(void *context, int rc, const struct generation_parts *made,
     generation_start(generation, loop_now_ms());
 }
 
+/* In a child: the keys of clients, tickets and certificates. */
+static void shed(void *context)
+{
+    struct supervisor *s = context;
+    struct generation *one[] = {s->serving, s->staged, s->leaving};
+    segment_finish(&s->segment);
+    for (size_t i = 0; i < sizeof(one) / sizeof(one[0]); i++)
+        if (one[i])
+            resources_forget_keys(one[i]->config);
+    for (struct generation *g = s->draining; g; g = g->next)
+        resources_forget_keys(g->config);
+}
+
 void succession_begin(struct supervisor *s)
 {
     s->stage.context = s;
     s->stage.admit = admit;
+    s->stage.shed = shed;
     s->stage.done = staged;
     stage_begin(&s->stage, &s->loop, &s->options->source);
 }

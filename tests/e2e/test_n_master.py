@@ -1,6 +1,7 @@
 """The master by itself: its commands, its socket, its state, what it does when forbidden things."""
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -116,14 +117,14 @@ def test_the_stop_command_returns_when_all_has_ended(herald):
 
 # ---- what forbids io_uring ----
 
-def forbid_io_uring():
-    """Puts this process under a filter that answers io_uring_setup with EPERM, as engines do."""
+def forbid_io_uring(error=errno.EPERM):
+    """Puts this process under a filter that refuses io_uring_setup, as container engines do."""
     libc = ctypes.CDLL(None, use_errno=True)
     ld, jeq, ret = 0x20, 0x15, 0x06      # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
     program = b"".join(struct.pack("HBBI", *line) for line in (
         (ld, 0, 0, 0),                   # the system call's number
         (jeq, 0, 1, 425),                # io_uring_setup, the same on every architecture
-        (ret, 0, 0, 0x00050000 | 1),     # SECCOMP_RET_ERRNO, EPERM
+        (ret, 0, 0, 0x00050000 | error),  # SECCOMP_RET_ERRNO
         (ret, 0, 0, 0x7fff0000)))        # SECCOMP_RET_ALLOW
     lines = ctypes.create_string_buffer(program, len(program))
     filtered = struct.pack("HxxxxxxP", 4, ctypes.addressof(lines))
@@ -141,8 +142,9 @@ def test_the_doctor_finds_this_machine_fit():
 
 
 @pytest.mark.quick
-def test_the_doctor_names_the_filter_that_forbids_io_uring():
-    done = herald_cli("doctor", preexec_fn=forbid_io_uring)
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=["EPERM", "ENOSYS"])
+def test_the_doctor_names_the_filter_that_forbids_io_uring(error):
+    done = herald_cli("doctor", preexec_fn=lambda: forbid_io_uring(error))
     assert done.returncode == 1
     line = next(line for line in done.stdout.splitlines() if "io_uring" in line)
     for word in ("BAD", "seccomp", "--security-opt"):
@@ -293,6 +295,56 @@ def test_what_can_not_change_while_it_runs_is_refused(herald):
     assert visit_once(site, "/hello.txt").page.status == 200
 
 
+# ---- what reads a config ----
+
+def named_child(site, name):
+    for pid in server.children(site.pid):
+        with contextlib.suppress(OSError):
+            with open("/proc/%d/comm" % pid) as comm:
+                if comm.read().strip() == name:
+                    return pid
+    return None
+
+
+def memory_holds(pid, needle):
+    """Whether the process's writable memory holds the bytes."""
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
+        for line in maps:
+            bounds, rights = line.split()[:2]
+            if not rights.startswith("rw") or line.rstrip().endswith("[vvar]"):
+                continue
+            start, end = (int(word, 16) for word in bounds.split("-"))
+            with contextlib.suppress(OSError):
+                memory.seek(start)
+                if needle in memory.read(end - start):
+                    return True
+    return False
+
+
+@pytest.mark.skipif(server.ASAN, reason="its shadow memory is too large to be read")
+def test_a_config_that_spins_holds_up_nothing_and_sees_no_secret(herald):
+    site = herald()
+    with open(site.certificate.key) as file:
+        secret = file.read().splitlines()[1].encode()
+    (worker, *_) = site.workers()
+    with open("/proc/%d/maps" % worker) as maps:
+        assert "herald-secrets" in maps.read()
+    assert memory_holds(site.pid, secret), "the master has the key: the search finds what is there"
+    server.write_config(site, "while true do end\n")
+    site.send_signal(signal.SIGHUP)
+    reader = server.wait_until(lambda: named_child(site, "herald-helper"), 5, "the config's reader")
+    with open("/proc/%d/status" % reader) as status:
+        assert os.geteuid() != 0 or "\nUid:\t0" not in status.read()
+    assert visit_once(site, "/hello.txt").page.status == 200
+    assert site.command("status", "--socket", site.control, config=False).returncode == 0
+    server.wait_until(lambda: "herald-secrets" not in open("/proc/%d/maps" % reader).read(), 5,
+                      "the secrets to be let go")
+    assert not memory_holds(reader, secret)
+    os.kill(reader, signal.SIGKILL)
+    site.wait_error("reload failed.*reading the config.*signal 9")
+    assert visit_once(site, "/hello.txt").page.status == 200
+
+
 # ---- signals and logs ----
 
 def test_usr2_is_answered_in_the_log(herald):
@@ -403,13 +455,23 @@ def share_of(site, pid):
     return next(w["share"] for w in told["workers"] if w.get("pid") == pid)
 
 
+def freeze(pid):
+    """Stops a process and waits until it has stopped: until then it accepts connections."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped():
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+    server.wait_until(stopped, 5, "process %d to stop" % pid)
+
+
 def test_connections_queued_on_a_retired_share_are_served(herald):
     """Frozen workers leave their queues full; the next generation, of fewer shares, empties them."""
     site = herald(workers=4, limits={"drain": "1s"})
     site.workers_may_change = True
     frozen = [pid for pid in site.workers() if share_of(site, pid) >= 2]
     for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     waiting = [socket.create_connection((server.ADDRESS, site.h2c_port)) for _ in range(48)]
     server.write_config(site, server.config_text(workers=2, limits={"drain": "1s"}))
     done = site.command("reload")

@@ -149,123 +149,125 @@ static struct attempt attempt_make(struct push_table *table, struct push_key key
 
 /* The clock is read anew for every try: one that kept an old reading could for ever take for live
  * what all others take for dead. */
-static void attempt_begin(struct attempt *try)
+static void attempt_begin(struct attempt *attempt)
 {
-    try->now_ms = try->table->clock_ms(try->table->clock_context);
-    try->now = ticks_of(try->now_ms);
-    try->slot = PUSH_BUCKET_SLOTS;
-    try->old = 0;
-    try->rank = PUSH_RANK_NEVER;
+    attempt->now_ms = attempt->table->clock_ms(attempt->table->clock_context);
+    attempt->now = ticks_of(attempt->now_ms);
+    attempt->slot = PUSH_BUCKET_SLOTS;
+    attempt->old = 0;
+    attempt->rank = PUSH_RANK_NEVER;
 }
 
-static bool spared(const struct attempt *try, uint64_t word)
+static bool spared(const struct attempt *attempt, uint64_t word)
 {
-    return try->standing == PUSH_ON_PROBATION && word != 0 && push_word_tag(word) != try->tag &&
-           push_word_live(word, try->now) && !push_word_in_flight(word) &&
-           push_word_coarse_left(word, try->now) > PROBATION_TICKS;
+    return attempt->standing == PUSH_ON_PROBATION && word != 0 &&
+           push_word_tag(word) != attempt->tag && push_word_live(word, attempt->now) &&
+           !push_word_in_flight(word) &&
+           push_word_coarse_left(word, attempt->now) > PROBATION_TICKS;
 }
 
-static void consider(struct attempt *try, unsigned at, uint64_t word)
+static void consider(struct attempt *attempt, unsigned at, uint64_t word)
 {
-    uint32_t rank = push_word_rank(word, try->tag, try->now);
-    if (rank >= try->rank || spared(try, word))
+    uint32_t rank = push_word_rank(word, attempt->tag, attempt->now);
+    if (rank >= attempt->rank || spared(attempt, word))
         return;
-    try->slot = at;
-    try->old = word;
-    try->rank = rank;
+    attempt->slot = at;
+    attempt->old = word;
+    attempt->rank = rank;
 }
 
 /* Puts `word` where consider() chose. Returns false when that slot has changed since. */
-static bool publish(struct attempt *try, uint64_t word)
+static bool publish(struct attempt *attempt, uint64_t word)
 {
-    if (!PUSH_WORD_SWAP(&try->words[try->slot], try->old, word)) {
-        try->table->counts.retried++;
+    if (!PUSH_WORD_SWAP(&attempt->words[attempt->slot], attempt->old, word)) {
+        attempt->table->counts.retried++;
         return false;
     }
-    if (try->rank > 2)
-        try->table->counts.evicted++;
+    if (attempt->rank > 2)
+        attempt->table->counts.evicted++;
     return true;
 }
 
-static void withdraw(struct attempt *try, uint64_t word)
+static void withdraw(struct attempt *attempt, uint64_t word)
 {
-    (void)PUSH_WORD_SWAP(&try->words[try->slot], word, 0);
-    try->table->counts.withdrawn++;
+    (void)PUSH_WORD_SWAP(&attempt->words[attempt->slot], word, 0);
+    attempt->table->counts.withdrawn++;
 }
 
 /* PUSH_ABSENT: a slot was chosen; otherwise the refusal, which is what most claims come to, so that
  * slots are compared only after it is ruled out. */
-static enum push_answer claim_scan(struct attempt *try)
+static enum push_answer claim_scan(struct attempt *attempt)
 {
     uint64_t words[8];
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
-        words[i] = PUSH_WORD_LOAD(&try->words[i], memory_order_relaxed);
-        if (push_word_tag(words[i]) == try->tag && push_word_live(words[i], try->now) &&
-            (push_word_in_flight(words[i]) || push_word_validator(words[i]) == try->validator))
+        words[i] = PUSH_WORD_LOAD(&attempt->words[i], memory_order_relaxed);
+        if (push_word_tag(words[i]) == attempt->tag && push_word_live(words[i], attempt->now) &&
+            (push_word_in_flight(words[i]) || push_word_validator(words[i]) == attempt->validator))
             return answer_of(words[i]);
     }
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++)
-        consider(try, i, words[i]);
-    return try->slot == PUSH_BUCKET_SLOTS ? PUSH_FULL : PUSH_ABSENT;
+        consider(attempt, i, words[i]);
+    return attempt->slot == PUSH_BUCKET_SLOTS ? PUSH_FULL : PUSH_ABSENT;
 }
 
 /* Clears slot `at` of the key's other words. Returns PUSH_ABSENT once none is left there, else what
  * the claimer must give way to. `met` counts words over the whole try. */
-static enum push_answer claim_clear(const struct attempt *try, unsigned at, unsigned *met)
+static enum push_answer claim_clear(const struct attempt *attempt, unsigned at, unsigned *met)
 {
     for (;;) {
-        uint64_t word = PUSH_WORD_LOAD(&try->words[at], memory_order_seq_cst);
-        if (word == 0 || push_word_tag(word) != try->tag)
+        uint64_t word = PUSH_WORD_LOAD(&attempt->words[at], memory_order_seq_cst);
+        if (word == 0 || push_word_tag(word) != attempt->tag)
             return PUSH_ABSENT;
-        if (!push_word_yields(word, at, try->slot, try->validator, try->now))
+        if (!push_word_yields(word, at, attempt->slot, attempt->validator, attempt->now))
             return answer_of(word);
         if (++*met > RIVALS_MAX)
             return PUSH_CONTENDED;
-        if (PUSH_WORD_SWAP(&try->words[at], word, 0))
+        if (PUSH_WORD_SWAP(&attempt->words[at], word, 0))
             return PUSH_ABSENT;
     }
 }
 
-static enum push_answer claim_defend(const struct attempt *try)
+static enum push_answer claim_defend(const struct attempt *attempt)
 {
     enum push_answer answer = PUSH_ABSENT;
     unsigned met = 0;
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS && answer == PUSH_ABSENT; i++)
-        if (i != try->slot)
-            answer = claim_clear(try, i, &met);
+        if (i != attempt->slot)
+            answer = claim_clear(attempt, i, &met);
     return answer;
 }
 
-static uint64_t in_flight_word(const struct attempt *try, enum push_word_state state,
+static uint64_t in_flight_word(const struct attempt *attempt, enum push_word_state state,
                                uint64_t expiry)
 {
-    uint16_t low = (uint16_t)((unsigned)try->table->owner << 8 | (uint8_t)expiry);
-    return push_word_make(try->tag, try->validator, state, low);
+    uint16_t low = (uint16_t)((unsigned)attempt->table->owner << 8 | (uint8_t)expiry);
+    return push_word_make(attempt->tag, attempt->validator, state, low);
 }
 
 /* Returns false when the try came to nothing and another may be made. */
-static bool claim_once(struct attempt *try, enum push_answer *answer, struct push_token *token)
+static bool claim_once(struct attempt *attempt, enum push_answer *answer, struct push_token *token)
 {
     uint64_t tentative, claimed, expiry;
-    attempt_begin(try);
-    *answer = claim_scan(try);
+    attempt_begin(attempt);
+    *answer = claim_scan(attempt);
     if (*answer != PUSH_ABSENT)
         return true;
-    tentative = in_flight_word(try, PUSH_WORD_TENTATIVE, try->now.fine + PUSH_TENTATIVE_TICKS);
-    if (!publish(try, tentative))
+    tentative =
+        in_flight_word(attempt, PUSH_WORD_TENTATIVE, attempt->now.fine + PUSH_TENTATIVE_TICKS);
+    if (!publish(attempt, tentative))
         return false;
-    *answer = claim_defend(try);
+    *answer = claim_defend(attempt);
     if (*answer != PUSH_ABSENT) {
-        withdraw(try, tentative);
+        withdraw(attempt, tentative);
         return true;
     }
-    expiry = try->now.fine + PUSH_CLAIM_TICKS;
-    claimed = in_flight_word(try, PUSH_WORD_CLAIMED, expiry);
-    if (!PUSH_WORD_SWAP(&try->words[try->slot], tentative, claimed)) {
-        try->table->counts.retried++;
+    expiry = attempt->now.fine + PUSH_CLAIM_TICKS;
+    claimed = in_flight_word(attempt, PUSH_WORD_CLAIMED, expiry);
+    if (!PUSH_WORD_SWAP(&attempt->words[attempt->slot], tentative, claimed)) {
+        attempt->table->counts.retried++;
         return false;
     }
-    *token = (struct push_token){try->bucket, claimed, expiry, try->slot};
+    *token = (struct push_token){attempt->bucket, claimed, expiry, attempt->slot};
     *answer = PUSH_CLAIMED;
     return true;
 }
@@ -273,12 +275,12 @@ static bool claim_once(struct attempt *try, enum push_answer *answer, struct pus
 enum push_answer push_table_claim(struct push_table *table, struct push_key key, uint16_t validator,
                                   enum push_standing standing, struct push_token *token)
 {
-    struct attempt try = attempt_make(table, key, validator, standing);
+    struct attempt attempt = attempt_make(table, key, validator, standing);
     enum push_answer answer;
     assert(table->owner != PUSH_TABLE_NO_OWNER);
     *token = (struct push_token){0};
     for (unsigned tries = 0; tries < PUSH_TRIES_MAX; tries++)
-        if (claim_once(&try, &answer, token))
+        if (claim_once(&attempt, &answer, token))
             return answer;
     return PUSH_CONTENDED;
 }
@@ -347,78 +349,79 @@ bool push_table_settle(struct push_table *table, struct push_token *token, enum 
 }
 
 /* Returns false when a live claim makes the note needless. */
-static bool note_scan(struct attempt *try)
+static bool note_scan(struct attempt *attempt)
 {
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
-        uint64_t word = PUSH_WORD_LOAD(&try->words[i], memory_order_relaxed);
-        if (push_word_tag(word) == try->tag && push_word_live(word, try->now) &&
+        uint64_t word = PUSH_WORD_LOAD(&attempt->words[i], memory_order_relaxed);
+        if (push_word_tag(word) == attempt->tag && push_word_live(word, attempt->now) &&
             push_word_state(word) == PUSH_WORD_CLAIMED)
             return false;
-        consider(try, i, word);
+        consider(attempt, i, word);
     }
-    return try->slot != PUSH_BUCKET_SLOTS;
+    return attempt->slot != PUSH_BUCKET_SLOTS;
 }
 
 /* As claim_clear, for a belief that was just published: only a live claim stands above it, and of
  * several beliefs the lowest slot. */
-static bool note_clear(const struct attempt *try, unsigned at, unsigned *met)
+static bool note_clear(const struct attempt *attempt, unsigned at, unsigned *met)
 {
     for (;;) {
-        uint64_t word = PUSH_WORD_LOAD(&try->words[at], memory_order_seq_cst);
-        if (word == 0 || push_word_tag(word) != try->tag)
+        uint64_t word = PUSH_WORD_LOAD(&attempt->words[at], memory_order_seq_cst);
+        if (word == 0 || push_word_tag(word) != attempt->tag)
             return true;
-        if (push_word_live(word, try->now) &&
+        if (push_word_live(word, attempt->now) &&
             (push_word_in_flight(word) ? push_word_state(word) == PUSH_WORD_CLAIMED
-                                       : at < try->slot))
+                                       : at < attempt->slot))
             return false;
         if (++*met > RIVALS_MAX)
             return false;
-        if (PUSH_WORD_SWAP(&try->words[at], word, 0))
+        if (PUSH_WORD_SWAP(&attempt->words[at], word, 0))
             return true;
     }
 }
 
-static bool note_defend(const struct attempt *try)
+static bool note_defend(const struct attempt *attempt)
 {
     unsigned met = 0;
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++)
-        if (i != try->slot && !note_clear(try, i, &met))
+        if (i != attempt->slot && !note_clear(attempt, i, &met))
             return false;
     return true;
 }
 
 /* Returns false when the try came to nothing and another may be made. */
-static bool note_once(struct attempt *try, enum push_word_state state, uint32_t life_s,
+static bool note_once(struct attempt *attempt, enum push_word_state state, uint32_t life_s,
                       bool *recorded)
 {
     uint64_t word;
-    attempt_begin(try);
-    word = push_word_make(try->tag, try->validator, state, belief_expiry(try->now_ms, life_s));
+    attempt_begin(attempt);
+    word = push_word_make(attempt->tag, attempt->validator, state,
+                          belief_expiry(attempt->now_ms, life_s));
     *recorded = false;
-    if (!note_scan(try))
+    if (!note_scan(attempt))
         return true;
-    if (try->old == word) {
+    if (attempt->old == word) {
         *recorded = true;
         return true;
     }
-    if (!publish(try, word))
+    if (!publish(attempt, word))
         return false;
-    *recorded = note_defend(try);
+    *recorded = note_defend(attempt);
     if (!*recorded)
-        withdraw(try, word);
+        withdraw(attempt, word);
     return true;
 }
 
 bool push_table_note(struct push_table *table, struct push_key key, uint16_t validator,
                      enum push_answer what, uint32_t life_s, enum push_standing standing)
 {
-    struct attempt try = attempt_make(table, key, validator, standing);
+    struct attempt attempt = attempt_make(table, key, validator, standing);
     enum push_word_state state = belief_state(what);
     bool recorded = false;
     if (life_s == 0)
         return false;
     for (unsigned tries = 0; tries < PUSH_TRIES_MAX; tries++)
-        if (note_once(&try, state, life_s, &recorded))
+        if (note_once(&attempt, state, life_s, &recorded))
             break;
     return recorded;
 }

@@ -31,8 +31,9 @@ static void refuse(struct supervisor *s, struct control_handle client, const cha
     static const char *const verbs[] = {"status", "reload", "stop", NULL};
     const char *nearest = fault_nearest(verb, verbs);
     control_answer(&s->control, client,
-                   nearest ? control_error("unknown verb \"%.40s\", did you mean %s?", verb, nearest)
-                           : control_error("unknown verb \"%.40s\"", verb));
+                   nearest
+                       ? control_error("unknown verb \"%.40s\", did you mean %s?", verb, nearest)
+                       : control_error("unknown verb \"%.40s\"", verb));
 }
 
 void command_run(void *supervisor, struct control_handle client, const char *author,

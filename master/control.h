@@ -1,5 +1,5 @@
-/* The control socket: a command is one line of JSON with a "verb", and so is its answer. Slow, half,
- * oversized and senseless commands get an answer with "error", and never hold up the loop. */
+/* The control socket: a command is one line of JSON with a "verb", and so is its answer. Slow,
+ * half, oversized and senseless commands get an answer with "error", and never hold up the loop. */
 #ifndef HERALD_CONTROL_H
 #define HERALD_CONTROL_H
 
@@ -13,9 +13,9 @@
 #include <sys/types.h>
 
 #define CONTROL_CLIENTS_MAX 16
-#define CONTROL_COMMAND_MAX 4096   /* bytes of one line */
-#define CONTROL_LINE_MS 5000       /* for a line, from the connect or the last answer */
-#define CONTROL_ANSWER_MS 10000    /* for the client to take an answer */
+#define CONTROL_COMMAND_MAX 4096 /* bytes of one line */
+#define CONTROL_LINE_MS 5000     /* for a line, from the connect or the last answer */
+#define CONTROL_ANSWER_MS 10000  /* for the client to take an answer */
 #define CONTROL_AUTHOR_MAX 48
 
 struct control;
@@ -23,8 +23,8 @@ struct control;
 struct control_client {
     struct watch watch;
     struct control *control;
-    uint64_t serial;          /* 0: a free place */
-    bool waiting;             /* for its answer */
+    uint64_t serial; /* 0: a free place */
+    bool waiting;    /* for its answer */
     int64_t deadline_ms;
     char author[CONTROL_AUTHOR_MAX]; /* "uid 1000 (pid 12)", from SO_PEERCRED */
     char in[CONTROL_COMMAND_MAX];
@@ -75,9 +75,9 @@ json_t *control_error(const char *format, ...) __attribute__((format(printf, 1, 
 /* Ends clients whose time is over. Returns when it is to be called next. */
 int64_t control_step(struct control *control, int64_t now_ms);
 
-/* For commands: sends `request` (borrowed) to the master behind `path` and returns its answer, owned
- * by the caller, or NULL with `fault`. `*fd` (may be NULL) gets the connection, left open, which ends
- * when the master does; the caller closes it. */
+/* For commands: sends `request` (borrowed) to the master behind `path` and returns its answer,
+ * owned by the caller, or NULL with `fault`. `*fd` (may be NULL) gets the connection, left open,
+ * which ends when the master does; the caller closes it. */
 json_t *control_call(const char *path, json_t *request, int *fd, struct fault *fault);
 
 #endif

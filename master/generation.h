@@ -1,9 +1,10 @@
 /* A generation: one resolved config, its policies, and the workers that serve them.
  *
  * It is staged (its workers start), then serves, then drains; a staged one that fails goes straight
- * to draining, since its ready workers may have accepted connections already. The serving generation
- * keeps every share accepted from: a worker that goes is replaced after a back-off, a neighbour
- * accepts for it when that takes more than GENERATION_ADOPT_MS, and likewise for retired shares. */
+ * to draining, since its ready workers may have accepted connections already. The serving
+ * generation keeps every share accepted from: a worker that goes is replaced after a back-off, a
+ * neighbour accepts for it when that takes more than GENERATION_ADOPT_MS, and likewise for retired
+ * shares. */
 #ifndef HERALD_GENERATION_H
 #define HERALD_GENERATION_H
 
@@ -20,21 +21,21 @@ struct generation {
     enum generation_state state;
     const struct seat_tools *tools;
     struct segment *segment;
-    struct config *config;  /* owned, and the descriptors below as well */
+    struct config *config; /* owned, and the descriptors below as well */
     struct spawn_user user;
     int bundle_fd;
     int access_fd;
     int error_fd;
     struct seat *seats;
     unsigned seats_count;
-    unsigned shares;        /* listener sets: the seats', then retired ones */
-    int *listeners;         /* [share * listens_count + listen], filled for each start */
-    int *keep;              /* what a worker inherits, likewise */
-    int *adopters;          /* by share: the seat that accepts for it besides its own, or -1 */
-    unsigned released;      /* the retired share that nobody accepts from, about to be closed; */
-    int64_t released_ms;    /* since when; 0: none */
-    int64_t pulse_ms;       /* the next look at the workers' heartbeats */
-    bool failed;            /* staged: it can't become ready */
+    unsigned shares;     /* listener sets: the seats', then retired ones */
+    int *listeners;      /* [share * listens_count + listen], filled for each start */
+    int *keep;           /* what a worker inherits, likewise */
+    int *adopters;       /* by share: the seat that accepts for it besides its own, or -1 */
+    unsigned released;   /* the retired share that nobody accepts from, about to be closed; */
+    int64_t released_ms; /* since when; 0: none */
+    int64_t pulse_ms;    /* the next look at the workers' heartbeats */
+    bool failed;         /* staged: it can't become ready */
     struct fault fault;
     struct generation *next;
 };
@@ -48,8 +49,8 @@ struct generation_parts {
     int error_fd;
 };
 
-/* Returns a generation without workers, owned by the caller, or NULL with `fault`. The listeners are
- * staged already. */
+/* Returns a generation without workers, owned by the caller, or NULL with `fault`. The listeners
+ * are staged already. */
 struct generation *generation_create(unsigned number, const struct seat_tools *tools,
                                      struct segment *segment, const struct generation_parts *parts,
                                      struct fault *fault);

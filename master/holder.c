@@ -22,7 +22,8 @@ static unsigned long listening_inode(const char *path, unsigned port, unsigned *
         unsigned local;
         unsigned state;
         unsigned long found;
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu",
+        if (sscanf(line,
+                   " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu",
                    &local, &state, uid, &found) == 4 &&
             local == port && state == TCP_LISTENING)
             inode = found;

@@ -6,8 +6,9 @@
 
 #define HOLDER_TEXT_MAX 64
 
-/* Writes "nginx (pid 12)" into `text` (HOLDER_TEXT_MAX bytes), or the user when the process can't be
- * seen. Returns false when nothing is known. Takes some milliseconds; for a fault, not for a loop. */
+/* Writes "nginx (pid 12)" into `text` (HOLDER_TEXT_MAX bytes), or the user when the process can't
+ * be seen. Returns false when nothing is known. Takes some milliseconds; for a fault, not for a
+ * loop. */
 bool holder_of_port(unsigned port, char *text);
 
 #endif

@@ -92,8 +92,7 @@ int64_t keeper_step(struct keeper *keeper, int64_t now_ms)
         if (!keeper->helper.running)
             save_begin(keeper);
     }
-    bool helper_first =
-        keeper->helper.running && keeper->helper.deadline_ms < keeper->save_ms;
+    bool helper_first = keeper->helper.running && keeper->helper.deadline_ms < keeper->save_ms;
     return helper_first ? keeper->helper.deadline_ms : keeper->save_ms;
 }
 

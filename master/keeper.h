@@ -12,12 +12,13 @@ struct keeper {
     struct helper helper; /* the child that saves */
     struct loop *loop;
     struct segment *segment;
-    char *path;           /* NULL until keeper_init; nothing is saved then */
-    int64_t save_ms;      /* when it is saved next */
+    char *path;      /* NULL until keeper_init; nothing is saved then */
+    int64_t save_ms; /* when it is saved next */
 };
 
-/* Loads hash keys and table from `state_dir` into a fresh segment, or makes the former. A table that
- * can't be used is said in the log, and the table starts empty. Returns 0 or -errno with `fault`. */
+/* Loads hash keys and table from `state_dir` into a fresh segment, or makes the former. A table
+ * that can't be used is said in the log, and the table starts empty. Returns 0 or -errno with
+ * `fault`. */
 int keeper_init(struct keeper *keeper, struct loop *loop, struct segment *segment,
                 const char *state_dir, int64_t now_ms, struct fault *fault);
 

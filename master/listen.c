@@ -16,9 +16,8 @@
 
 static in_port_t *port_of(struct sockaddr_storage *address)
 {
-    return address->ss_family == AF_INET6
-               ? &((struct sockaddr_in6 *)(void *)address)->sin6_port
-               : &((struct sockaddr_in *)(void *)address)->sin_port;
+    return address->ss_family == AF_INET6 ? &((struct sockaddr_in6 *)(void *)address)->sin6_port
+                                          : &((struct sockaddr_in *)(void *)address)->sin_port;
 }
 
 static unsigned port_number(const struct sockaddr_storage *address)
@@ -101,8 +100,8 @@ static int bind_fault(const struct config_listen *wanted, int rc, struct fault *
         if (holder_of_port(port, holder))
             return fault_set(fault, rc, wanted->file, wanted->line,
                              "listen \"%s\": port %u is in use by %s", text, port, holder);
-        return fault_set(fault, rc, wanted->file, wanted->line,
-                         "listen \"%s\": port %u is in use", text, port);
+        return fault_set(fault, rc, wanted->file, wanted->line, "listen \"%s\": port %u is in use",
+                         text, port);
     case -EACCES:
         return fault_set(fault, rc, wanted->file, wanted->line,
                          "listen \"%s\": port %u needs root or CAP_NET_BIND_SERVICE", text, port);
@@ -115,7 +114,7 @@ static int bind_fault(const struct config_listen *wanted, int rc, struct fault *
     }
 }
 
-/* True when another address of ours has this port, so that binding it alone would meet ourselves. */
+/* True when an address of ours has this port: binding it alone would meet ourselves. */
 static bool port_is_ours(const struct listen_table *table, const struct sockaddr_storage *address)
 {
     for (unsigned i = 0; i < table->count; i++)
@@ -165,8 +164,8 @@ static int steer(struct listen_point *point, unsigned shares)
     };
     struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
     assert(shares > 0 && point->open > 0);
-    if (setsockopt(point->fds[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-                   sizeof(program)) < 0)
+    if (setsockopt(point->fds[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) <
+        0)
         return -errno;
     point->steered = true;
     return 0;

@@ -26,12 +26,12 @@ struct listen_point {
     struct sockaddr_storage wanted; /* as configured: what a later config is compared with */
     struct sockaddr_storage actual; /* the kernel chose a port for port 0 */
     socklen_t length;
-    unsigned shares;         /* that the serving generation accepts from; 0: being staged */
-    unsigned open;           /* sockets that listen, at least `shares` */
-    unsigned settled;        /* of these, the ones that a promotion has made permanent */
-    bool steered;            /* a program is attached */
-    bool removed;            /* no config names it any more; it closes when its queue is empty */
-    int64_t retired_ms;      /* when `shares` last fell */
+    unsigned shares;    /* that the serving generation accepts from; 0: being staged */
+    unsigned open;      /* sockets that listen, at least `shares` */
+    unsigned settled;   /* of these, the ones that a promotion has made permanent */
+    bool steered;       /* a program is attached */
+    bool removed;       /* no config names it any more; it closes when its queue is empty */
+    int64_t retired_ms; /* when `shares` last fell */
     int fds[LISTEN_SHARES_MAX];
 };
 
@@ -40,8 +40,8 @@ struct listen_table {
     unsigned count;
 };
 
-/* Whether every address of `config` can be bound by this process alone: nobody listens there. Changes
- * nothing. Returns 0 or -errno with `fault`. */
+/* Whether every address of `config` can be bound by this process alone: nobody listens there.
+ * Changes nothing. Returns 0 or -errno with `fault`. */
 int listen_check(const struct config *config, struct fault *fault);
 
 /* Opens what `config` needs for `shares` shares and is not there yet: new addresses, further shares
@@ -75,8 +75,8 @@ bool listen_share_idle(const struct listen_table *table, unsigned share, int64_t
  * listening in every process that inherited them. */
 void listen_close_share(struct listen_table *table, unsigned share);
 
-/* Closes the removed addresses whose queues are empty, or all of them when `force`. Returns how many
- * are left. */
+/* Closes the removed addresses whose queues are empty, or all of them when `force`. Returns how
+ * many are left. */
 unsigned listen_close_removed(struct listen_table *table, bool force);
 
 /* No config is served any more: every address is removed, to be closed by listen_close_removed. */

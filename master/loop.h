@@ -16,8 +16,7 @@ struct loop {
 };
 
 /* The struct that holds `member`. */
-#define OWNER_OF(pointer, type, member)                                                            \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define OWNER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define LOOP_NEVER INT64_MAX
 

@@ -31,7 +31,8 @@ static void usage(FILE *out)
     fprintf(out, "usage: herald VERB [OPTION ...]\n\n");
     for (size_t i = 0; i < VERBS_COUNT; i++)
         fprintf(out, "  %-8s %s\n", VERBS[i].name, VERBS[i].prose);
-    fprintf(out, "\nherald VERB --help tells about a verb's options; herald(8) about everything.\n");
+    fprintf(out,
+            "\nherald VERB --help tells about a verb's options; herald(8) about everything.\n");
 }
 
 static int unknown_verb(const char *word)

@@ -1,6 +1,6 @@
 /* Whether a worker's loop still turns. A worker is stuck when it used a second of CPU without a
- * heartbeat, or when it has been inside a policy for half a minute; one that merely gets no CPU on a
- * busy machine is not stuck. */
+ * heartbeat, or when it has been inside a policy for half a minute; one that merely gets no CPU on
+ * a busy machine is not stuck. */
 #ifndef HERALD_PULSE_H
 #define HERALD_PULSE_H
 

@@ -62,12 +62,12 @@ static void say(const char *level, const char *format, va_list arguments)
         dropped++;
 }
 
-#define SAY(level)                                                                                 \
-    do {                                                                                           \
-        va_list arguments;                                                                         \
-        va_start(arguments, format);                                                               \
-        say(level, format, arguments);                                                             \
-        va_end(arguments);                                                                         \
+#define SAY(level)                     \
+    do {                               \
+        va_list arguments;             \
+        va_start(arguments, format);   \
+        say(level, format, arguments); \
+        va_end(arguments);             \
     } while (0)
 
 void report_info(const char *format, ...)

@@ -52,8 +52,8 @@ static int policies_open(struct config *config, struct fault *fault)
 {
     int fd = directory_open(HERALD_STOCK_DIR);
     if (fd < 0)
-        return fault_set(fault, fd, HERALD_STOCK_DIR, 0,
-                         "the stock policies cannot be opened: %s", strerror(-fd));
+        return fault_set(fault, fd, HERALD_STOCK_DIR, 0, "the stock policies cannot be opened: %s",
+                         strerror(-fd));
     config->policy.stock_fd = fd;
     if (!config->policy.dir)
         return 0;

@@ -40,14 +40,14 @@ struct seat {
     struct watch exit_watch; /* the process's pidfd */
     struct watch word_watch; /* its control socket */
     int slot;
-    int64_t ready_ms;        /* when it became ready; 0: not yet */
-    int64_t kill_ms;         /* when it is killed, or LOOP_NEVER */
-    int64_t restart_ms;      /* empty: when the next one starts, or LOOP_NEVER */
-    int64_t down_ms;         /* since when nobody here accepts; 0: somebody does */
+    int64_t ready_ms;   /* when it became ready; 0: not yet */
+    int64_t kill_ms;    /* when it is killed, or LOOP_NEVER */
+    int64_t restart_ms; /* empty: when the next one starts, or LOOP_NEVER */
+    int64_t down_ms;    /* since when nobody here accepts; 0: somebody does */
     struct backoff backoff;
     struct pulse pulse;
     unsigned restarts;
-    uint64_t requests_before; /* of the slot's earlier workers */
+    uint64_t requests_before;       /* of the slot's earlier workers */
     char said[HANDOFF_MESSAGE_MAX]; /* the fault it told; "" for none */
 };
 

@@ -1,5 +1,5 @@
-/* Certificates for those entries of a config that have none: made by an unprivileged child, once for
- * all workers of a generation. */
+/* Certificates for those entries of a config that have none: made by an unprivileged child, once
+ * for all workers of a generation. */
 #ifndef HERALD_SELF_SIGNED_H
 #define HERALD_SELF_SIGNED_H
 

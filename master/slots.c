@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STEP_BUCKETS 32768u                   /* 2 MiB */
+#define STEP_BUCKETS 32768u                    /* 2 MiB */
 #define COUNT_AT_ONCE_BYTES (32 * 1024 * 1024) /* of the segment that are in memory */
 #define REBASE_BYTES 65536u
 

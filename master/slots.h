@@ -19,9 +19,9 @@ struct slots {
     enum slot_use uses[SEGMENT_SLOTS_MAX];
     unsigned free;
     bool sweeping;
-    int sweep_slot;         /* whose claims are being removed; -1: the periodic sweep */
+    int sweep_slot; /* whose claims are being removed; -1: the periodic sweep */
     struct push_sweep sweep;
-    int64_t next_sweep_ms;  /* of the periodic one */
+    int64_t next_sweep_ms;     /* of the periodic one */
     struct push_census census; /* of the last sweep that was finished */
     int64_t census_ms;         /* when; 0: none yet */
 };

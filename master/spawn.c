@@ -36,8 +36,8 @@ int spawn_user_find(const char *name, struct spawn_user *user, struct fault *fau
     if (!entry)
         return fault_set(fault, -ENOENT, "user", 0, "neither \"%s\" nor \"nobody\" exists", name);
     if (entry->pw_uid == 0)
-        return fault_set(fault, -EPERM, "user", 0,
-                         "\"%s\" is root; workers run without privileges", name);
+        return fault_set(fault, -EPERM, "user", 0, "\"%s\" is root; workers run without privileges",
+                         name);
     user->drop = true;
     user->uid = entry->pw_uid;
     user->gid = entry->pw_gid;

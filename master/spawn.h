@@ -23,10 +23,10 @@ struct spawn_user {
 struct spawn_plan {
     const char *name; /* of the process, at most 15 bytes */
     const struct spawn_user *user;
-    int socket_type;  /* SOCK_SEQPACKET or SOCK_STREAM: how the child talks with the master */
-    const int *keep;  /* descriptors the child needs besides 0 to 2 and its socket; -1 is skipped */
+    int socket_type; /* SOCK_SEQPACKET or SOCK_STREAM: how the child talks with the master */
+    const int *keep; /* descriptors the child needs besides 0 to 2 and its socket; -1 is skipped */
     size_t keep_count;
-    unsigned cpu_limit_s; /* 0: none */
+    unsigned cpu_limit_s;                   /* 0: none */
     int (*body)(int socket, void *context); /* runs in the child; returns its exit status */
     void *context;
 };

@@ -1,7 +1,7 @@
-/* From a config's source to the parts of a generation, without holding up the master's loop, in three
- * unprivileged children: one reads the config; then the master opens what only it may; one checks the
- * certificates; one bundles and checks the policies. The children that run Lua have no secrets in
- * their memory. */
+/* From a config's source to the parts of a generation, without holding up the master's loop, in
+ * three unprivileged children: one reads the config; then the master opens what only it may; one
+ * checks the certificates; one bundles and checks the policies. The children that run Lua have no
+ * secrets in their memory. */
 #ifndef HERALD_STAGE_H
 #define HERALD_STAGE_H
 

@@ -29,8 +29,8 @@ static uint64_t total(const struct segment *segment, enum counter counter)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++)
-        sum += atomic_load_explicit(&segment->slots[i].stats.counters[counter],
-                                    memory_order_relaxed);
+        sum +=
+            atomic_load_explicit(&segment->slots[i].stats.counters[counter], memory_order_relaxed);
     return sum;
 }
 
@@ -38,8 +38,8 @@ static uint64_t verdicts(const struct segment *segment, unsigned reason)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++)
-        sum += atomic_load_explicit(&segment->slots[i].stats.verdicts[reason],
-                                    memory_order_relaxed);
+        sum +=
+            atomic_load_explicit(&segment->slots[i].stats.verdicts[reason], memory_order_relaxed);
     return sum;
 }
 
@@ -230,8 +230,7 @@ json_t *status_make(struct supervisor *s)
     put(status, "version", json_string(HERALD_VERSION));
     put_number(status, "pid", (uint64_t)getpid());
     put_number(status, "uptime_s", (uint64_t)(now_ms - s->started_ms) / 1000);
-    put(status, "state",
-        json_string(s->ending ? "stopping" : s->serving ? "serving" : "starting"));
+    put(status, "state", json_string(s->ending ? "stopping" : s->serving ? "serving" : "starting"));
     if (s->serving)
         put_serving(status, s);
     put(status, "workers", workers_json(s, now_ms));

@@ -28,8 +28,7 @@ void succession_answer(struct supervisor *s, bool ok, const char *said)
 {
     for (unsigned i = 0; i < s->waiting.count; i++)
         control_answer(&s->control, s->waiting.clients[i],
-                       ok ? json_pack("{s:b, s:i}", "ok", 1, "generation",
-                                      (int)s->serving->number)
+                       ok ? json_pack("{s:b, s:i}", "ok", 1, "generation", (int)s->serving->number)
                           : control_error("%s", said));
     s->waiting.count = 0;
     if (!s->serving)

@@ -19,8 +19,7 @@ void succession_answer(struct supervisor *supervisor, bool ok, const char *said)
 
 /* Lets a generation go: it drains once nothing waits on addresses that are given up, or after
  * SUPERVISOR_LAST_CALL_MS. */
-void succession_leave(struct supervisor *supervisor, struct generation *generation,
-                      int64_t now_ms);
+void succession_leave(struct supervisor *supervisor, struct generation *generation, int64_t now_ms);
 
 /* Gives up what is being staged; its workers drain. */
 void succession_cancel(struct supervisor *supervisor, int64_t now_ms);

@@ -1,5 +1,6 @@
 /* The master's supervisor: one loop over signals, children, the control socket and timers. It
- * allocates and opens what it needs first; once it serves, nothing but a signal or `stop` ends it. */
+ * allocates and opens what it needs first; once it serves, nothing but a signal or `stop` ends it.
+ */
 #ifndef HERALD_SUPERVISOR_H
 #define HERALD_SUPERVISOR_H
 
@@ -50,25 +51,25 @@ struct supervisor {
     struct stage stage;
     struct keeper keeper;
     int lock_fd;
-    struct generation *serving;  /* NULL before the first and after the last */
-    struct generation *staged;   /* its workers start */
-    struct generation *leaving;  /* served until now; drains once given-up addresses have no queue */
-    int64_t leaving_ms;          /* when it drains whatever queues there are */
+    struct generation *serving; /* NULL before the first and after the last */
+    struct generation *staged;  /* its workers start */
+    struct generation *leaving; /* served until now; drains once given-up addresses have no queue */
+    int64_t leaving_ms;         /* when it drains whatever queues there are */
     struct generation *draining; /* a list */
     unsigned numbers;            /* of generations */
     int64_t started_ms;
-    int64_t rotate_ms;           /* when ticket keys change next */
+    int64_t rotate_ms; /* when ticket keys change next */
     enum supervisor_ending ending;
-    bool failed;                 /* the first generation could not be made, */
-    struct fault fault;          /* for this reason */
+    bool failed;        /* the first generation could not be made, */
+    struct fault fault; /* for this reason */
     struct supervisor_reload last_reload;
-    bool reload_again;           /* asked for while one was under way */
+    bool reload_again;                      /* asked for while one was under way */
     struct supervisor_waiting waiting;      /* for the reload under way, */
     struct supervisor_waiting waiting_next; /* and for the one after it */
 };
 
-/* Runs herald in this process until it is told to end. Returns the exit status: 0, or 1 with `fault`
- * when it could not start. */
+/* Runs herald in this process until it is told to end. Returns the exit status: 0, or 1 with
+ * `fault` when it could not start. */
 int supervisor_run(const struct supervisor_options *options, struct fault *fault);
 
 /* Begins to end herald. ENDING_DRAIN: what is queued is still accepted, then nothing more, and open

@@ -39,7 +39,8 @@ static const struct cmd_option *find(const struct cmd_syntax *syntax, const char
     for (;; option++) {
         const struct cmd_option *one = option->name ? option : &HELP;
         size_t length = strlen(one->name);
-        if (strncmp(word, one->name, length) == 0 && (word[length] == '\0' || word[length] == '=')) {
+        if (strncmp(word, one->name, length) == 0 &&
+            (word[length] == '\0' || word[length] == '=')) {
             *value = word[length] ? word + length + 1 : NULL;
             return one;
         }

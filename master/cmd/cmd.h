@@ -25,8 +25,8 @@ struct cmd_option {
     char letter;          /* 'c' for "-c", or 0 */
     const char *argument; /* "FILE", or NULL for a switch */
     const char *prose;
-    const char **text;    /* where the argument goes (borrowed from argv) */
-    bool *is_set;         /* where a switch goes */
+    const char **text; /* where the argument goes (borrowed from argv) */
+    bool *is_set;      /* where a switch goes */
 };
 
 struct cmd_syntax {
@@ -42,12 +42,12 @@ struct cmd_syntax {
  * there, which was said on stderr. */
 int cmd_parse(const struct cmd_syntax *syntax, int argc, char **argv);
 
-/* Prints a fault as one line on stderr, or with `json` as {"ok":false,"error":...} on stdout. Returns
- * CMD_FAILED. */
+/* Prints a fault as one line on stderr, or with `json` as {"ok":false,"error":...} on stdout.
+ * Returns CMD_FAILED. */
 int cmd_fault(const struct fault *fault, bool json);
 
-/* Where the config comes from: `config` (a file), `root` (a directory; both are NULL when not given),
- * else the usual files. Returns 0, or -EINVAL with `fault` when both are given. Borrows its
+/* Where the config comes from: `config` (a file), `root` (a directory; both are NULL when not
+ * given), else the usual files. Returns 0, or -EINVAL with `fault` when both are given. Borrows its
  * arguments. */
 int cmd_source(const char *config, const char *root, struct config_source *source,
                struct fault *fault);

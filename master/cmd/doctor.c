@@ -175,8 +175,9 @@ static void examine_user(struct report *report)
     else if (getpwnam("herald"))
         found(report, "user", GOOD, "workers run as herald");
     else if (getpwnam("nobody"))
-        found(report, "user", POOR, "there is no user herald, so workers run as nobody; make one: "
-                                    "useradd --system --shell /usr/sbin/nologin herald");
+        found(report, "user", POOR,
+              "there is no user herald, so workers run as nobody; make one: "
+              "useradd --system --shell /usr/sbin/nologin herald");
     else
         found(report, "user", BAD, "there is neither a user herald nor nobody");
 }
@@ -195,10 +196,9 @@ static int print_json(const struct report *report, enum verdict worst)
     static const char *const names[] = {"good", "poor", "bad"};
     json_t *list = json_array();
     for (unsigned i = 0; i < report->count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "subject",
-                                              report->findings[i].subject, "verdict",
-                                              names[report->findings[i].verdict], "said",
-                                              report->findings[i].said));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s}", "subject", report->findings[i].subject, "verdict",
+                            names[report->findings[i].verdict], "said", report->findings[i].said));
     json_t *object = json_pack("{s:b, s:o}", "ok", worst != BAD, "findings", list);
     if (object && json_dumpf(object, stdout, JSON_COMPACT) == 0)
         putchar('\n');

@@ -53,7 +53,8 @@ static void tally_up(struct tally *tally, const json_t *candidates)
 {
     size_t i;
     json_t *one;
-    json_array_foreach((json_t *)candidates, i, one) {
+    json_array_foreach((json_t *)candidates, i, one)
+    {
         enum reason reason = reason_of(json_string_value(json_object_get(one, "verdict")));
         tally->by_reason[reason]++;
         tally->candidates++;

@@ -15,12 +15,14 @@ struct remote {
 };
 
 /* The options of these verbs, for a list of struct cmd_option. */
-#define REMOTE_OPTIONS(remote)                                                                     \
-    {"--config", 'c', "FILE", "the herald that runs with this config", &(remote).config, NULL},    \
-        {"--root", 0, "DIR", "the one that serves DIR", &(remote).root, NULL},                     \
-        {"--demo", 0, NULL, "the demo; so too when there is no config", NULL, &(remote).demo},     \
-        {"--socket", 0, "PATH", "the one with this control socket", &(remote).socket, NULL},       \
-        {"--json", 0, NULL, "as JSON", NULL, &(remote).json}
+#define REMOTE_OPTIONS(remote)                                                                  \
+    {"--config", 'c', "FILE", "the herald that runs with this config", &(remote).config, NULL}, \
+        {"--root", 0, "DIR", "the one that serves DIR", &(remote).root, NULL},                  \
+        {"--demo", 0, NULL, "the demo; so too when there is no config", NULL, &(remote).demo},  \
+        {"--socket", 0, "PATH", "the one with this control socket", &(remote).socket, NULL},    \
+    {                                                                                           \
+        "--json", 0, NULL, "as JSON", NULL, &(remote).json                                      \
+    }
 
 /* Sends `request` (borrowed). Returns the answer, owned by the caller, or NULL with `fault`. For
  * `fd` see control_call. */

@@ -27,7 +27,8 @@ int cmd_run(int argc, char **argv)
     const struct cmd_syntax syntax = {
         "run",
         "Serves in the foreground, and prints a line that begins with \"ready\" once every worker\n"
-        "accepts. HUP reloads the config, USR1 reopens the logs, QUIT finishes open work and ends,\n"
+        "accepts. HUP reloads the config, USR1 reopens the logs, QUIT finishes open work and "
+        "ends,\n"
         "TERM ends.",
         known};
     int status = cmd_parse(&syntax, argc, argv);

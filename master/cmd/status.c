@@ -77,10 +77,10 @@ static void print_places(const json_t *status)
     size_t i;
     json_t *one;
     printf("\nlistens");
-    json_array_foreach(json_object_get(status, "listens"), i, one)
-        printf("  %s", word(one, "url"));
+    json_array_foreach(json_object_get(status, "listens"), i, one) printf("  %s", word(one, "url"));
     putchar('\n');
-    json_array_foreach(json_object_get(status, "sites"), i, one) {
+    json_array_foreach(json_object_get(status, "sites"), i, one)
+    {
         printf("site     ");
         print_list(json_object_get(one, "names"));
         printf("  root %s  policies ", word(one, "root"));
@@ -95,7 +95,8 @@ static void print_workers(const json_t *status)
     json_t *one;
     printf("\n%6s %4s %8s %-9s %10s %12s %11s %8s\n", "worker", "slot", "pid", "state",
            "generation", "connections", "requests", "restarts");
-    json_array_foreach(json_object_get(status, "workers"), i, one) {
+    json_array_foreach(json_object_get(status, "workers"), i, one)
+    {
         printf("%6" JSON_INTEGER_FORMAT " ", number(one, "share"));
         if (json_object_get(one, "pid"))
             printf("%4" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " ", number(one, "slot"),
@@ -124,9 +125,8 @@ static void print_pushes(const json_t *status)
     if (json_object_size(json_object_get(status, "skips")) == 0)
         printf("none");
     size_t printed = 0;
-    json_object_foreach(json_object_get(status, "skips"), reason, count)
-        printf("%s%" JSON_INTEGER_FORMAT " %s", printed++ ? ", " : "", json_integer_value(count),
-               reason);
+    json_object_foreach(json_object_get(status, "skips"), reason, count) printf(
+        "%s%" JSON_INTEGER_FORMAT " %s", printed++ ? ", " : "", json_integer_value(count), reason);
     json_int_t used = number(table, "held") + number(table, "declined") + number(table, "claimed");
     json_int_t room = number(table, "entries_max");
     printf("\ntable    %" JSON_INTEGER_FORMAT " held, %" JSON_INTEGER_FORMAT

@@ -12,11 +12,11 @@ int cmd_stop(int argc, char **argv)
         REMOTE_OPTIONS(remote),
         {"--now", 0, NULL, "end at once; open requests are cut off", NULL, &now},
         {0}};
-    const struct cmd_syntax syntax = {
-        "stop",
-        "Ends a running herald: no new connections, open requests are finished, within the config's\n"
-        "limits.drain. Returns when it has ended.",
-        options};
+    const struct cmd_syntax syntax = {"stop",
+                                      "Ends a running herald: no new connections, open requests "
+                                      "are finished, within the config's\n"
+                                      "limits.drain. Returns when it has ended.",
+                                      options};
     int status = cmd_parse(&syntax, argc, argv);
     if (status != CMD_GO_ON)
         return status;

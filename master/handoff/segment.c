@@ -39,7 +39,7 @@ struct saved_header {
     uint64_t pushes_bytes;
     uint64_t boottime_s;
     uint64_t wall_s;
-    uint8_t key_id[8]; /* of the keys that the positions and tags were made with */
+    uint8_t key_id[8];           /* of the keys that the positions and tags were made with */
     XXH128_canonical_t checksum; /* of the members above, then each chunk's offset and bytes */
 };
 
@@ -298,8 +298,9 @@ int segment_keep_secrets(struct segment *segment, const char *path, struct fault
     }
     close(fd);
     if (rc == -EINVAL)
-        return fault_set(fault, rc, path, 0, "is not a file of herald's keys; remove it to have "
-                                             "new ones made");
+        return fault_set(fault, rc, path, 0,
+                         "is not a file of herald's keys; remove it to have "
+                         "new ones made");
     if (rc < 0)
         return fault_set(fault, rc, path, 0, "cannot be read: %s", strerror(-rc));
     memcpy(segment->secrets->hash_key, saved.hash_key, sizeof(saved.hash_key));

@@ -133,8 +133,7 @@ static void several_commands_of_one_connection_are_answered_in_order(void **stat
     (void)state;
     int fd = connect_once();
     send_text(fd, "{\"verb\":\"echo\",\"n\":1}\n{\"verb\":\"echo\",\"n\":2}\n{\"verb\":");
-    assert_string_equal(answer(fd),
-                        "{\"verb\":\"echo\",\"n\":1}\n{\"verb\":\"echo\",\"n\":2}\n");
+    assert_string_equal(answer(fd), "{\"verb\":\"echo\",\"n\":1}\n{\"verb\":\"echo\",\"n\":2}\n");
     send_text(fd, "\"echo\"}\n");
     assert_string_equal(answer(fd), "{\"verb\":\"echo\"}\n");
     close(fd);
@@ -142,9 +141,9 @@ static void several_commands_of_one_connection_are_answered_in_order(void **stat
 
 static void garbage_gets_an_error_and_the_connection_goes_on(void **state)
 {
-    static const char *const lines[] = {"\n", "hello\n", "{\"verb\":\n", "[1,2]\n", "{}\n",
-                                        "{\"verb\":7}\n", "\xff\xfe\n",
-                                        "{\"verb\":\"a\",\"verb\":\"b\"}\n"};
+    static const char *const lines[] = {
+        "\n",   "hello\n",        "{\"verb\":\n", "[1,2]\n",
+        "{}\n", "{\"verb\":7}\n", "\xff\xfe\n",   "{\"verb\":\"a\",\"verb\":\"b\"}\n"};
     (void)state;
     int fd = connect_once();
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {

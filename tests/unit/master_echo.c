@@ -83,7 +83,12 @@ static void what_a_terminal_would_obey_is_not_shown(void **state)
 static void senseless_lines_are_passed_over(void **state)
 {
     static const char *const lines[] = {
-        "",          "{",   "[]",         "null",      "{\"method\":1}", "{\"path\":\"/\"}",
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"method\":1}",
+        "{\"path\":\"/\"}",
         "{\"method\":\"GET\",\"path\":3,\"status\":500}",
     };
     char text[ECHO_TEXT_MAX];

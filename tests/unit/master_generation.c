@@ -19,12 +19,12 @@
 
 /* What a worker process of these tests does, since a real one can't be made to misbehave. */
 enum habit {
-    GOOD,       /* ready, obeys */
-    REFUSES,    /* tells a fault and exits */
-    CRASHES,    /* dies before it is ready */
-    SILENT,     /* never ready */
-    SPINS,      /* ready, then uses CPU without a heartbeat */
-    STUBBORN,   /* ready, ignores every word */
+    GOOD,     /* ready, obeys */
+    REFUSES,  /* tells a fault and exits */
+    CRASHES,  /* dies before it is ready */
+    SILENT,   /* never ready */
+    SPINS,    /* ready, then uses CPU without a heartbeat */
+    STUBBORN, /* ready, ignores every word */
 };
 
 #define WORDS_MAX 64
@@ -129,8 +129,8 @@ static struct config *config_of(unsigned workers)
     config->limits.drain = 100;
     config->listens = calloc(1, sizeof(*config->listens));
     config->listens_count = 1;
-    *(struct sockaddr_in *)(void *)&config->listens[0].address = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *(struct sockaddr_in *)(void *)&config->listens[0].address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     config->listens[0].address_length = sizeof(struct sockaddr_in);
     return config;
 }
@@ -149,18 +149,18 @@ static struct generation *stage(unsigned workers)
 }
 
 /* Turns the loop until `done`, ten seconds at most. */
-#define TURN_UNTIL(generation, done)                                                               \
-    do {                                                                                           \
-        int64_t end_ms_ = loop_now_ms() + 10000;                                                   \
-        while (!(done)) {                                                                          \
-            int64_t now_ms_ = loop_now_ms();                                                       \
-            if (now_ms_ > end_ms_)                                                                 \
-                fail_msg("%s", "waited in vain: " #done);                                          \
-            int64_t next_ = generation_step(generation, false, now_ms_);                           \
-            int64_t sweep_ = slots_step(&slots, now_ms_);                                          \
-            next_ = sweep_ < next_ ? sweep_ : next_;                                               \
-            loop_wait(&loop, next_ < now_ms_ + 20 ? next_ : now_ms_ + 20);                         \
-        }                                                                                          \
+#define TURN_UNTIL(generation, done)                                       \
+    do {                                                                   \
+        int64_t end_ms_ = loop_now_ms() + 10000;                           \
+        while (!(done)) {                                                  \
+            int64_t now_ms_ = loop_now_ms();                               \
+            if (now_ms_ > end_ms_)                                         \
+                fail_msg("%s", "waited in vain: " #done);                  \
+            int64_t next_ = generation_step(generation, false, now_ms_);   \
+            int64_t sweep_ = slots_step(&slots, now_ms_);                  \
+            next_ = sweep_ < next_ ? sweep_ : next_;                       \
+            loop_wait(&loop, next_ < now_ms_ + 20 ? next_ : now_ms_ + 20); \
+        }                                                                  \
     } while (0)
 
 static void promote(struct generation *generation)

@@ -81,8 +81,8 @@ static void stage(unsigned shares)
 static int connect_once(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)),
-                     0);
+    assert_int_equal(
+        connect(fd, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)), 0);
     return fd;
 }
 
@@ -191,9 +191,8 @@ static void a_stage_that_fails_half_way_leaves_the_sockets_as_they_were(void **s
     listen_promote(&table, &config, 1, 0);
     config.listens_count = 2;
     listen_at_v4(&listens[1], INADDR_LOOPBACK, free_port());
-    assert_int_equal(bind(squatter, (struct sockaddr *)&listens[1].address,
-                          sizeof(struct sockaddr_in)),
-                     0);
+    assert_int_equal(
+        bind(squatter, (struct sockaddr *)&listens[1].address, sizeof(struct sockaddr_in)), 0);
     assert_int_equal(listen(squatter, 1), 0);
     assert_int_equal(listen_stage(&table, &config, 3, &fault), -EADDRINUSE);
     assert_int_equal(table.count, 1);
@@ -309,9 +308,8 @@ static void a_removed_address_is_closed_when_its_queue_is_empty(void **state)
     close(client);
     listen_at_v4(&listens[0], INADDR_LOOPBACK, old);
     int refused = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(refused, (struct sockaddr *)&listens[0].address,
-                             sizeof(struct sockaddr_in)),
-                     -1);
+    assert_int_equal(
+        connect(refused, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)), -1);
     assert_int_equal(errno, ECONNREFUSED);
     close(refused);
 }
@@ -324,9 +322,8 @@ static void a_port_that_another_server_shares_is_still_in_use(void **state)
     (void)state;
     setsockopt(other, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
     setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    assert_int_equal(bind(other, (struct sockaddr *)&listens[0].address,
-                          sizeof(struct sockaddr_in)),
-                     0);
+    assert_int_equal(
+        bind(other, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)), 0);
     assert_int_equal(listen(other, 1), 0);
     assert_int_equal(listen_check(&config, &fault), -EADDRINUSE);
     assert_string_equal(fault.where, "herald.lua");
@@ -375,10 +372,10 @@ static void port_0_becomes_one_port_for_all_shares(void **state)
     listen_text(actual, text);
     assert_null(strstr(text, ":0"));
     for (unsigned share = 0; share < 3; share++) {
-        assert_int_equal(getsockname(table.points[0].fds[share], (struct sockaddr *)&bound,
-                                     &length),
-                         0);
-        assert_int_equal(bound.sin_port, ((const struct sockaddr_in *)(const void *)actual)->sin_port);
+        assert_int_equal(
+            getsockname(table.points[0].fds[share], (struct sockaddr *)&bound, &length), 0);
+        assert_int_equal(bound.sin_port,
+                         ((const struct sockaddr_in *)(const void *)actual)->sin_port);
     }
 }
 

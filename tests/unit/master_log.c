@@ -161,7 +161,9 @@ static void what_was_taken_stays_unchanged_while_new_lines_gather(void **state)
 static void a_text_line_stays_one_line_and_never_speaks_to_a_terminal(void **state)
 {
     struct log *log = *state;
-    log_text(log, "error", "a\nb\x1b[2Jc\x7f\xc2\x9b" "d h\xc3\xa9");
+    log_text(log, "error",
+             "a\nb\x1b[2Jc\x7f\xc2\x9b"
+             "d h\xc3\xa9");
     char *line = take(log);
     assert_non_null(strstr(line, " error a?b?[2Jc???d h\xc3\xa9\n"));
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);

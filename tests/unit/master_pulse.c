@@ -64,8 +64,8 @@ static int64_t now_ms(void)
 /* Real processes: one spins without a heartbeat, one spins with one. */
 static void a_spinning_process_is_found_and_a_beating_one_is_not(void **state)
 {
-    struct segment_slot *slots = mmap(NULL, 2 * sizeof(*slots), PROT_READ | PROT_WRITE,
-                                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct segment_slot *slots =
+        mmap(NULL, 2 * sizeof(*slots), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct pulse pulses[2];
     pid_t pids[2];
     bool stuck[2] = {false, false};

@@ -72,8 +72,7 @@ static void a_slot_comes_back_only_after_its_claims_were_swept(void **state)
     attach(&worker, 5 + 1);
     attach(&other, 6 + 1);
     for (uint64_t n = 0; n < 100; n++) {
-        assert_int_equal(push_table_claim(&worker, key_of(n), 1, PUSH_KNOWN, &token),
-                         PUSH_CLAIMED);
+        assert_int_equal(push_table_claim(&worker, key_of(n), 1, PUSH_KNOWN, &token), PUSH_CLAIMED);
         assert_int_equal(push_table_claim(&other, key_of(n + 100), 1, PUSH_KNOWN, &token),
                          PUSH_CLAIMED);
     }

@@ -155,10 +155,8 @@ static void no_child_outlives_a_master_that_is_killed(void **state)
         struct fault fault;
         struct spawned child;
         char up[2];
-        struct spawn_plan plan = {.name = "test-child",
-                                  .user = &user,
-                                  .socket_type = SOCK_SEQPACKET,
-                                  .body = sleep_long};
+        struct spawn_plan plan = {
+            .name = "test-child", .user = &user, .socket_type = SOCK_SEQPACKET, .body = sleep_long};
         if (spawn(&plan, &child, &fault) < 0)
             _exit(1);
         fcntl(child.socket, F_SETFL, 0);

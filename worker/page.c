@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define RESOLVE_MS 50    /* candidates found later than this are not pushed with this page */
+#define RESOLVE_MS 50       /* candidates found later than this are not pushed with this page, */
+#define RESOLVE_WAKEUPS 16  /* unless the worker had fewer chances than this to see them found: */
+#define RESOLVE_AGAIN_MS 10 /* it is then given more time, so much at once */
 #define PAGES_KEPT 64
 
 static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
@@ -192,9 +194,21 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
         carry_out(page);
 }
 
+static uint64_t wakeup(const struct page *page)
+{
+    return atomic_load_explicit(&page->worker->slot->heartbeat, memory_order_relaxed);
+}
+
+/* A look-up takes several wake-ups, each of which is long in a worker that a crowd keeps busy: then
+ * it is not the disk that is slow. An idle worker's wake-ups are these deadlines themselves. */
 static void on_deadline(struct timer *timer)
 {
-    carry_out((struct page *)((char *)timer - offsetof(struct page, deadline)));
+    struct page *page = (struct page *)((char *)timer - offsetof(struct page, deadline));
+    struct timers *timers = &page->worker->timers;
+    if (wakeup(page) - page->asked_at_wakeup < RESOLVE_WAKEUPS)
+        timer_set(timers, timer, timers->now_ms + RESOLVE_AGAIN_MS);
+    else
+        carry_out(page);
 }
 
 static void resolve_one(struct page *page, unsigned i)
@@ -228,6 +242,7 @@ static void resolve(struct page *page)
         page->lookups[i].lookup = (struct content_lookup){0};
         resolve_one(page, i);
     }
+    page->asked_at_wakeup = wakeup(page);
     if (--page->resolving == 0)
         carry_out(page);
     else
@@ -340,6 +355,8 @@ static void host_failed(void *context, enum policy_event event, const char *poli
     static const enum counter COUNTERS_OF[] = {[POLICY_ERROR] = COUNTER_policy_errors,
                                                [POLICY_SOFT_DEADLINE] =
                                                    COUNTER_policy_soft_deadlines,
+                                               [POLICY_HARD_DEADLINE] =
+                                                   COUNTER_policy_hard_deadlines,
                                                [POLICY_MEMORY] = COUNTER_policy_memory};
     struct worker *worker = context;
     char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];

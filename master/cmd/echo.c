@@ -29,7 +29,7 @@ static void add(struct echo *echo, const char *format, ...)
 /* Paths come from clients; what a terminal would obey becomes '?'. */
 static void add_path(struct echo *echo, const char *path)
 {
-    for (size_t i = 0; path[i] && i < 200; i++) {
+    for (size_t i = 0; i < 200 && path[i]; i++) {
         unsigned char c = (unsigned char)path[i];
         add(echo, "%c", c < 0x20 || c >= 0x7f ? '?' : c);
     }
@@ -51,10 +51,8 @@ struct tally {
 
 static void tally_up(struct tally *tally, const json_t *candidates)
 {
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *)candidates, i, one)
-    {
+    for (size_t i = 0; i < json_array_size(candidates); i++) {
+        const json_t *one = json_array_get(candidates, i);
         enum reason reason = reason_of(json_string_value(json_object_get(one, "verdict")));
         tally->by_reason[reason]++;
         tally->candidates++;

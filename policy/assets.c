@@ -15,9 +15,9 @@
 
 /* A stylesheet that applies to the page, or may: linked, imported or written in it. */
 struct sheet {
-    char *path;       /* owned; NULL: a <style> */
-    uint16_t parent;  /* the sheet that imports it, or NO_SHEET */
-    uint16_t depth;   /* of imports */
+    char *path;      /* owned; NULL: a <style> */
+    uint16_t parent; /* the sheet that imports it, or NO_SHEET */
+    uint16_t depth;  /* of imports */
     bool blocking;
     bool read;
     enum assets_certainty applies;
@@ -89,7 +89,8 @@ static bool imports_itself(const struct assets_scan *scan, uint16_t sheet, const
     return false;
 }
 
-/* Browsers fetch an import, and wait for it, whatever its media are; only its rules hang on them. */
+/* Browsers fetch an import, and wait for it, whatever its media are; only its rules hang on them.
+ */
 static void import_add(struct reading *reading, const struct assets_url *url, bool requested,
                        enum assets_certainty applies)
 {
@@ -158,8 +159,7 @@ static void on_import(void *context, struct span prelude, enum assets_certainty 
     enum assets_certainty media = assets_media_match(prelude);
     if (media < applies)
         applies = media;
-    if (length &&
-        assets_url_resolve(reading->base, span_make(buffer, length), false, &url) == 0)
+    if (length && assets_url_resolve(reading->base, span_make(buffer, length), false, &url) == 0)
         import_add(reading, &url, requested, applies);
     else if (applies != ASSETS_NO)
         reading->scan->unsure = true;
@@ -179,8 +179,9 @@ static void on_rule(void *context, struct span selectors, struct span block,
 {
     struct reading *reading = context;
 
-    fail(reading->scan, assets_fonts_add_rule(&reading->scan->fonts, selectors, block, applies,
-                                              reading->sheet));
+    if (!reading->scan->unsure && !reading->scan->fonts.unsure)
+        fail(reading->scan, assets_fonts_add_rule(&reading->scan->fonts, selectors, block, applies,
+                                                  reading->sheet));
 }
 
 static void sheet_read(struct assets_scan *scan, uint16_t index, struct span css,
@@ -232,10 +233,8 @@ static void on_style(void *context, struct span css, enum assets_certainty appli
                      const struct assets_url *base)
 {
     struct assets_scan *scan = context;
-    struct sheet sheet = {.parent = NO_SHEET,
-                          .blocking = blocking,
-                          .applies = applies,
-                          .position = scan->position++};
+    struct sheet sheet = {
+        .parent = NO_SHEET, .blocking = blocking, .applies = applies, .position = scan->position++};
     uint16_t index = sheet_add(scan, NULL, &sheet);
 
     if (index != NO_SHEET)
@@ -376,9 +375,8 @@ static void fonts_add(struct assets_scan *scan)
     assets_fonts_choose(&scan->fonts, &scan->outline, ranks);
     for (size_t i = 0; i < scan->fonts.faces_count; i++) {
         const struct assets_font_face *face = &scan->fonts.faces[i];
-        struct assets_found found = {.as = AS_FONT,
-                                     .crossorigin = true,
-                                     .position = scan->sheets[face->sheet].position};
+        struct assets_found found = {
+            .as = AS_FONT, .crossorigin = true, .position = scan->sheets[face->sheet].position};
         if (face->needed)
             fail(scan, assets_list_add(&scan->list, face->path, &found));
     }

@@ -1,9 +1,10 @@
 /* What a page needs, read off its HTML: the requests that a browser would surely make for it.
  *
- * A scan belongs to one version of one page. The worker feeds it the page's HTML in slices, then the
- * text of each stylesheet it asks for, and takes the result, which never changes afterwards; policies
- * only read results. Nothing is proposed on a guess: where the choice is the browser's (a srcset of
- * several sizes, a media query on the width, a font that may already be installed) nothing is said.
+ * A scan belongs to one version of one page. The worker feeds it the page's HTML in slices, then
+ * the text of each stylesheet it asks for, and takes the result, which never changes afterwards;
+ * policies only read results. Nothing is proposed on a guess: where the choice is the browser's (a
+ * srcset of several sizes, a media query on the width, a font that may already be installed)
+ * nothing is said.
  *
  *     assets_scan_create(&page, &scan);
  *     while (more && assets_scan_feed(scan, slice) == 0)
@@ -24,12 +25,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ASSETS_MAX 256                  /* assets of one page; the scan stops there */
-#define ASSETS_HTML_MAX (1024 * 1024)   /* bytes of HTML that are looked at */
-#define ASSETS_SLICE_MAX (16 * 1024)    /* bytes to feed in one wake-up, so that no client waits */
-#define ASSETS_STYLESHEETS_MAX 64       /* stylesheets that are read, imported ones included */
-#define ASSETS_CSS_MAX (256 * 1024)     /* bytes of one stylesheet that are looked at */
-#define ASSETS_PATH_MAX 1024            /* bytes of a path with its query; longer ones are left out */
+#define ASSETS_MAX 256                /* assets of one page; the scan stops there */
+#define ASSETS_HTML_MAX (1024 * 1024) /* bytes of HTML that are looked at */
+#define ASSETS_SLICE_MAX (16 * 1024)  /* bytes to feed in one wake-up, so that no client waits */
+#define ASSETS_STYLESHEETS_MAX 64     /* stylesheets that are read, imported ones included */
+#define ASSETS_CSS_MAX (256 * 1024)   /* bytes of one stylesheet that are looked at */
+#define ASSETS_PATH_MAX 1024          /* bytes of a path with its query; longer ones are left out */
 
 /* The `fetchpriority` attribute (HTML, "fetch priority attributes"). */
 enum assets_priority { ASSETS_PRIORITY_AUTO, ASSETS_PRIORITY_HIGH, ASSETS_PRIORITY_LOW };
@@ -65,8 +66,8 @@ int assets_scan_create(const struct assets_page *page, struct assets_scan **scan
 void assets_scan_destroy(struct assets_scan *scan);
 
 /* Reads the next bytes of the page, any number of them; results do not depend on how it is cut.
- * Returns 0, 1 when no more is needed (a limit was reached, or a browser wouldn't stay on the page),
- * or -ENOMEM, after which the result is NULL. */
+ * Returns 0, 1 when no more is needed (a limit was reached, or a browser wouldn't stay on the
+ * page), or -ENOMEM, after which the result is NULL. */
 int assets_scan_feed(struct assets_scan *scan, struct span html);
 
 /* The page is complete, or no more of it will come. Returns 0 or -ENOMEM. */
@@ -78,10 +79,10 @@ size_t assets_scan_stylesheets(const struct assets_scan *scan);
 /* The path of stylesheet `i` < assets_scan_stylesheets(), borrowed until destroy. */
 struct span assets_scan_stylesheet(const struct assets_scan *scan, size_t i);
 
-/* Hands over stylesheet `i`, whole, after assets_scan_end(): its imports and fonts. Of one that does
- * not exist give an empty text. Any sheet that is left out, fed twice or longer than ASSETS_CSS_MAX
- * might have chosen other fonts, so no font is then inferred. Returns 0, -EINVAL for an `i` that is
- * not to be read (any more), or -ENOMEM. */
+/* Hands over stylesheet `i`, whole, after assets_scan_end(): its imports and fonts. Of one that
+ * does not exist give an empty text. Any sheet that is left out, fed twice or longer than
+ * ASSETS_CSS_MAX might have chosen other fonts, so no font is then inferred. Returns 0, -EINVAL for
+ * an `i` that is not to be read (any more), or -ENOMEM. */
 int assets_scan_css(struct assets_scan *scan, size_t i, struct span css);
 
 /* The assets found; owned by the caller, one block, readable after the scan is gone. NULL when out

@@ -1,5 +1,7 @@
 #include "policy/assets_csp.h"
 
+#include "policy/assets_ascii.h"
+
 #include <stddef.h>
 
 #define CHAIN_MAX 3
@@ -13,31 +15,13 @@ static const char *const chains[AS_KINDS][CHAIN_MAX] = {
     [AS_FETCH] = {"connect-src", "default-src", NULL},
 };
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-static struct span next_word(struct span *text)
-{
-    size_t length = 0;
-
-    while (text->length && is_space(text->data[0]))
-        *text = span_after(*text, 1);
-    while (length < text->length && !is_space(text->data[length]))
-        length++;
-    struct span word = span_make(text->data, length);
-    *text = span_after(*text, length);
-    return word;
-}
-
 /* The sources of the first directive called `name`; false when there is none. */
 static bool directive_find(struct span policy, const char *name, struct span *sources)
 {
     while (policy.length) {
         size_t end = span_find(policy, ';');
         *sources = span_make(policy.data, end);
-        if (span_equal_nocase(next_word(sources), span_of(name)))
+        if (span_equal_nocase(ascii_word(sources), span_of(name)))
             return true;
         policy = span_after(policy, end < policy.length ? end + 1 : end);
     }
@@ -55,7 +39,7 @@ bool assets_csp_allows(struct span policy, enum asset_as as)
     if (i == CHAIN_MAX || !chains[as][i])
         return true;
     while (sources.length) {
-        struct span source = next_word(&sources);
+        struct span source = ascii_word(&sources);
         if (span_equal_nocase(source, SPAN_LITERAL("'self'")) ||
             span_equal(source, SPAN_LITERAL("*")))
             allowed = true;

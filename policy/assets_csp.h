@@ -1,5 +1,5 @@
-/* What a page's own Content-Security-Policy lets it fetch from its origin (CSP 3). A <meta> may carry
- * one; a browser doesn't request what it forbids. */
+/* What a page's own Content-Security-Policy lets it fetch from its origin (CSP 3). A <meta> may
+ * carry one; a browser doesn't request what it forbids. */
 #ifndef HERALD_ASSETS_CSP_H
 #define HERALD_ASSETS_CSP_H
 

@@ -1,34 +1,15 @@
 #include "policy/assets_css.h"
 
+#include "policy/assets_ascii.h"
+
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
 
 static bool is_word(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || (unsigned char)c >= 0x80;
-}
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-static struct span trim(struct span text)
-{
-    while (text.length && is_space(text.data[text.length - 1]))
-        text.length--;
-    assets_css_skip_space(&text);
-    return text;
 }
 
 static bool at_comment(struct span text)
@@ -41,6 +22,32 @@ static size_t comment_length(struct span text)
     const char *end = memmem(text.data + 2, text.length - 2, "*/", 2);
 
     return end ? (size_t)(end + 2 - text.data) : text.length;
+}
+
+/* The length of `text` without a comment at its end. */
+static size_t before_comment(struct span text)
+{
+    for (size_t i = text.length - 2; i-- > 0;)
+        if (text.data[i] == '/' && text.data[i + 1] == '*')
+            return i;
+    return text.length;
+}
+
+/* `text` without white space and comments around it. */
+static struct span trim(struct span text)
+{
+    for (;;) {
+        while (text.length && ascii_is_space(text.data[text.length - 1]))
+            text.length--;
+        size_t length = text.length;
+        if (span_ends(text, SPAN_LITERAL("*/")))
+            length = before_comment(text);
+        if (length == text.length)
+            break;
+        text.length = length;
+    }
+    assets_css_skip_space(&text);
+    return text;
 }
 
 /* The length of the string at the start of `text`; one that a newline breaks off ends there. */
@@ -56,10 +63,11 @@ static size_t string_length(struct span text)
 /* "url(" with no quote after it: its brackets and quotes mean nothing. */
 static bool at_plain_url(struct span text)
 {
-    if (text.length < 5 || strncasecmp(text.data, "url(", 4) != 0)
+    if ((text.data[0] != 'u' && text.data[0] != 'U') || text.length < 5 ||
+        strncasecmp(text.data, "url(", 4) != 0)
         return false;
     text = span_after(text, 4);
-    while (text.length && is_space(text.data[0]))
+    while (text.length && ascii_is_space(text.data[0]))
         text = span_after(text, 1);
     return text.length && text.data[0] != '"' && text.data[0] != '\'';
 }
@@ -98,6 +106,11 @@ struct span assets_css_cut(struct span *text, const char *stops, char *stop)
     *stop = '\0';
     while (i < text->length) {
         char c = text->data[i];
+        if (is_word(c) && (after_word || (c != 'u' && c != 'U'))) {
+            after_word = true; /* nothing begins or ends here; most of a stylesheet */
+            i++;
+            continue;
+        }
         if (depth == 0 && c && strchr(stops, c)) {
             *stop = c;
             break;
@@ -120,7 +133,7 @@ struct span assets_css_cut(struct span *text, const char *stops, char *stop)
 void assets_css_skip_space(struct span *text)
 {
     while (text->length) {
-        if (is_space(text->data[0]))
+        if (ascii_is_space(text->data[0]))
             *text = span_after(*text, 1);
         else if (at_comment(*text))
             *text = span_after(*text, comment_length(*text));
@@ -190,11 +203,11 @@ static size_t put_escape(struct span *text, char *buffer, size_t length, size_t 
     size_t digits = 0;
 
     *text = span_after(*text, 1);
-    while (digits < 6 && digits < text->length && hex_value(text->data[digits]) >= 0)
-        value = value * 16 + (uint32_t)hex_value(text->data[digits++]);
+    while (digits < 6 && digits < text->length && ascii_hex(text->data[digits]) >= 0)
+        value = value * 16 + (uint32_t)ascii_hex(text->data[digits++]);
     if (digits) {
         *text = span_after(*text, digits);
-        if (text->length && is_space(text->data[0]))
+        if (text->length && ascii_is_space(text->data[0]))
             *text = span_after(*text, 1);
         bool none = value == 0 || value > 0x10ffff || (value >= 0xd800 && value < 0xe000);
         return put_character(buffer, length, capacity, none ? 0xfffd : value);
@@ -247,7 +260,7 @@ static size_t read_plain_url(struct span *text, char *buffer, size_t capacity)
 {
     size_t length = 0;
 
-    while (text->length && text->data[0] != ')' && !is_space(text->data[0]))
+    while (text->length && text->data[0] != ')' && !ascii_is_space(text->data[0]))
         length = text->data[0] == '\\' ? put_escape(text, buffer, length, capacity)
                                        : put_byte(text, buffer, length, capacity);
     return length <= capacity ? length : 0;
@@ -264,9 +277,9 @@ size_t assets_css_url(struct span *text, bool strings, char *buffer, size_t capa
         return 0;
     bool plain = at_plain_url(*text);
     *text = span_after(*text, 4);
-    while (text->length && is_space(text->data[0]))
+    while (text->length && ascii_is_space(text->data[0]))
         *text = span_after(*text, 1);
-    size_t length = plain ? read_plain_url(text, buffer, capacity)
+    size_t length = plain          ? read_plain_url(text, buffer, capacity)
                     : text->length ? read_string(text, buffer, capacity)
                                    : 0;
     struct span rest = assets_css_cut(text, ")", &stop);
@@ -296,8 +309,8 @@ static bool is_name(struct span name, const char *wanted)
 /* Does the block at rule `name` with `prelude` hold rules, and do they apply? NO: pass over it. */
 static enum assets_certainty group_applies(struct span name, struct span prelude)
 {
-    static const char *const conditional[] = {"supports", "layer", "container", "scope",
-                                              "starting-style", "-moz-document"};
+    static const char *const conditional[] = {"supports", "layer",          "container",
+                                              "scope",    "starting-style", "-moz-document"};
 
     if (is_name(name, "media"))
         return assets_media_match(prelude);

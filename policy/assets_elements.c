@@ -1,5 +1,6 @@
 #include "policy/assets_elements.h"
 
+#include "policy/assets_ascii.h"
 #include "policy/assets_image.h"
 
 #include <string.h>
@@ -11,32 +12,6 @@ enum { REL_STYLESHEET = 1, REL_ALTERNATE = 2, REL_PRELOAD = 4, REL_MODULEPRELOAD
 static bool is(struct span text, const char *word)
 {
     return span_equal_nocase(text, span_of(word));
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-static struct span trim(struct span text)
-{
-    while (text.length && is_space(text.data[0]))
-        text = span_after(text, 1);
-    while (text.length && is_space(text.data[text.length - 1]))
-        text.length--;
-    return text;
-}
-
-static struct span next_word(struct span *text)
-{
-    size_t length = 0;
-
-    *text = trim(*text);
-    while (length < text->length && !is_space(text->data[length]))
-        length++;
-    struct span word = span_make(text->data, length);
-    *text = span_after(*text, length);
-    return word;
 }
 
 struct span assets_attribute(assets_attributes attributes, const char *name)
@@ -57,7 +32,7 @@ static bool has_word(assets_attributes attributes, const char *name, const char 
     struct span list = assets_attribute(attributes, name);
 
     while (list.length)
-        if (is(next_word(&list), wanted))
+        if (is(ascii_word(&list), wanted))
             return true;
     return false;
 }
@@ -65,7 +40,7 @@ static bool has_word(assets_attributes attributes, const char *name, const char 
 /* The type of a "type" attribute, without its parameters. */
 static struct span essence(struct span type)
 {
-    return trim(span_make(type.data, span_find(type, ';')));
+    return ascii_trim(span_make(type.data, span_find(type, ';')));
 }
 
 static enum assets_priority priority_of(assets_attributes attributes)
@@ -125,14 +100,13 @@ static bool link_stylesheet(assets_attributes attributes, bool in_head, char tit
 
 static bool is_script_type(struct span type)
 {
-    static const char *const types[] = {"text/javascript", "application/javascript",
-                                        "application/ecmascript", "application/x-ecmascript",
-                                        "application/x-javascript", "text/ecmascript",
-                                        "text/x-ecmascript", "text/x-javascript", "text/jscript",
-                                        "text/livescript", "text/javascript1.0",
-                                        "text/javascript1.1", "text/javascript1.2",
-                                        "text/javascript1.3", "text/javascript1.4",
-                                        "text/javascript1.5"};
+    static const char *const types[] = {
+        "text/javascript",          "application/javascript",   "application/ecmascript",
+        "application/x-ecmascript", "application/x-javascript", "text/ecmascript",
+        "text/x-ecmascript",        "text/x-javascript",        "text/jscript",
+        "text/livescript",          "text/javascript1.0",       "text/javascript1.1",
+        "text/javascript1.2",       "text/javascript1.3",       "text/javascript1.4",
+        "text/javascript1.5"};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
         if (is(type, types[i]))
@@ -142,8 +116,12 @@ static bool is_script_type(struct span type)
 
 static bool is_font_type(struct span type)
 {
-    static const char *const types[] = {"font/woff2", "font/woff", "font/ttf", "font/otf",
-                                        "application/font-woff", "application/font-woff2"};
+    static const char *const types[] = {"font/woff2",
+                                        "font/woff",
+                                        "font/ttf",
+                                        "font/otf",
+                                        "application/font-woff",
+                                        "application/font-woff2"};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
         if (is(type, types[i]))
@@ -221,7 +199,7 @@ static unsigned rel_of(struct span list)
     unsigned rel = 0;
 
     while (list.length) {
-        struct span word = next_word(&list);
+        struct span word = ascii_word(&list);
         rel |= is(word, "stylesheet")      ? REL_STYLESHEET
                : is(word, "alternate")     ? REL_ALTERNATE
                : is(word, "preload")       ? REL_PRELOAD
@@ -238,8 +216,7 @@ bool assets_element_link(assets_attributes attributes, bool in_head, char title_
 
     *url = assets_attribute(attributes, "href");
     if (rel & REL_STYLESHEET)
-        return !(rel & REL_ALTERNATE) &&
-               link_stylesheet(attributes, in_head, title_set, reference);
+        return !(rel & REL_ALTERNATE) && link_stylesheet(attributes, in_head, title_set, reference);
     if (rel & REL_PRELOAD)
         return link_preload(attributes, reference, url);
     return rel & REL_MODULEPRELOAD && link_modulepreload(attributes, reference);
@@ -256,14 +233,14 @@ bool assets_element_script(assets_attributes attributes, bool in_head,
 {
     struct span type = assets_attribute(attributes, "type");
     struct span language = assets_attribute(attributes, "language");
-    bool module = is(trim(type), "module");
+    bool module = is(ascii_trim(type), "module");
 
     *url = assets_attribute(attributes, "src");
     if (url->length == 0)
         return false;
     if (!module && (has(attributes, "nomodule") || is_for_event(attributes)))
         return false;
-    if (!module && type.data && type.length && !is_script_type(trim(type)))
+    if (!module && type.data && type.length && !is_script_type(ascii_trim(type)))
         return false;
     if (!type.data && language.length && !is(language, "javascript"))
         return false;

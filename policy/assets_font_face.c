@@ -1,5 +1,6 @@
 #include "policy/assets_font_face.h"
 
+#include "policy/assets_ascii.h"
 #include "policy/assets_css.h"
 
 #include <errno.h>
@@ -23,21 +24,13 @@ static bool begins(struct span text, const char *word)
 
 /* ---- unicode-range ---- */
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Cuts a hexadecimal number off; "?" stands for the digit `wild`. */
 static uint32_t read_code_point(struct span *text, int wild)
 {
     uint32_t value = 0;
 
-    while (text->length && (hex_value(text->data[0]) >= 0 || text->data[0] == '?')) {
-        int digit = text->data[0] == '?' ? wild : hex_value(text->data[0]);
+    while (text->length && (ascii_hex(text->data[0]) >= 0 || text->data[0] == '?')) {
+        int digit = text->data[0] == '?' ? wild : ascii_hex(text->data[0]);
         if (value < 0x1000000)
             value = value * 16 + (uint32_t)digit;
         *text = span_after(*text, 1);
@@ -84,8 +77,13 @@ static enum assets_certainty read_range(struct span value)
 /* Can every browser of today use the format that `rest`, what follows a url(), gives? */
 static enum assets_certainty read_format(struct span rest)
 {
-    static const char *const usable[] = {"woff2", "woff", "truetype", "opentype", "woff2-variations",
-                                         "woff-variations", "truetype-variations",
+    static const char *const usable[] = {"woff2",
+                                         "woff",
+                                         "truetype",
+                                         "opentype",
+                                         "woff2-variations",
+                                         "woff-variations",
+                                         "truetype-variations",
                                          "opentype-variations"};
     char buffer[32];
     char stop;
@@ -226,8 +224,8 @@ int assets_font_face_read(struct span block, struct assets_strings *strings,
 static uint32_t weight_distance(const struct assets_font_face *face, uint16_t weight)
 {
     bool lighter = face->weight_most < weight;
-    uint32_t distance = lighter ? (uint32_t)weight - face->weight_most
-                                : (uint32_t)face->weight_least - weight;
+    uint32_t distance =
+        lighter ? (uint32_t)weight - face->weight_most : (uint32_t)face->weight_least - weight;
 
     if (face->weight_least <= weight && weight <= face->weight_most)
         return 0;
@@ -252,41 +250,50 @@ static uint64_t face_distance(const struct assets_font_face *face, uint16_t weig
     return (uint64_t)slope_distance(face->slope, slope) << 32 | weight_distance(face, weight);
 }
 
-/* The least distance among the family's faces. False when one of them is unsure, or none is there. */
-static bool nearest(const struct assets_font_face *faces, size_t count, uint16_t family,
-                    uint16_t weight, uint8_t slope, uint64_t *least)
+/* The nearest face of the family. NULL when there is none, or browsers may not agree: a face is
+ * unsure, two weight ranges are as near, or italic and oblique faces stand in for each other. */
+static const struct assets_font_face *nearest(const struct assets_font_face *faces, size_t count,
+                                              uint16_t family, uint16_t weight, uint8_t slope)
 {
-    *least = UINT64_MAX;
+    const struct assets_font_face *best = NULL;
+    uint64_t least = UINT64_MAX;
+    bool tie = false;
+    bool slopes[SLOPE_UNKNOWN] = {false};
+
     for (size_t i = 0; i < count; i++) {
-        if (faces[i].family != family)
+        const struct assets_font_face *face = &faces[i];
+        if (face->family != family)
             continue;
-        if (faces[i].unsure)
-            return false;
-        uint64_t distance = face_distance(&faces[i], weight, slope);
-        if (distance < *least)
-            *least = distance;
+        if (face->unsure)
+            return NULL;
+        slopes[face->slope] = true;
+        uint64_t distance = face_distance(face, weight, slope);
+        if (distance > least)
+            continue;
+        bool same_range = best && best->weight_least == face->weight_least &&
+                          best->weight_most == face->weight_most;
+        tie = distance == least && (tie || !same_range);
+        best = face;
+        least = distance;
     }
-    return *least != UINT64_MAX;
+    if (best && best->slope != SLOPE_NORMAL && slopes[SLOPE_ITALIC] && slopes[SLOPE_OBLIQUE])
+        return NULL;
+    return tie ? NULL : best;
 }
 
 struct assets_font_face *assets_font_face_choose(struct assets_font_face *faces, size_t count,
                                                  uint16_t family, uint16_t weight, uint8_t slope)
 {
-    uint64_t least;
-    const struct assets_font_face *first = NULL;
+    const struct assets_font_face *best = nearest(faces, count, family, weight, slope);
 
-    if (!nearest(faces, count, family, weight, slope, &least))
+    if (!best)
         return NULL;
-    for (size_t i = count; i-- > 0;) {
+    uint64_t least = face_distance(best, weight, slope);
+    for (size_t i = count; i-- > 0;) { /* of faces that differ in range only, the last counts */
         struct assets_font_face *face = &faces[i];
-        if (face->family != family || face_distance(face, weight, slope) != least)
+        if (face->family != family || face_distance(face, weight, slope) != least ||
+            face->covers == ASSETS_NO)
             continue;
-        if (first && (first->weight_least != face->weight_least ||
-                      first->weight_most != face->weight_most))
-            return NULL; /* a tie of two weight ranges */
-        first = face;
-        if (face->covers == ASSETS_NO)
-            continue; /* the later of several faces that differ only in range comes first */
         return face->covers == ASSETS_YES && face->source == SOURCE_PATH ? face : NULL;
     }
     return NULL;

@@ -28,9 +28,9 @@ struct assets_font_face {
     bool unsure;                  /* whether it applies, or what it is, isn't known */
     bool needed;                  /* set by the caller */
     enum assets_font_source source;
-    char *path;      /* of SOURCE_PATH, owned */
-    uint32_t order;  /* of declaration; set by the caller */
-    uint16_t sheet;  /* the stylesheet that declares it; set by the caller */
+    char *path;     /* of SOURCE_PATH, owned */
+    uint32_t order; /* of declaration; set by the caller */
+    uint16_t sheet; /* the stylesheet that declares it; set by the caller */
 };
 
 /* Reads the block of a @font-face in the stylesheet at `base`. Returns 0 (a face without a family

@@ -1,5 +1,6 @@
 #include "policy/assets_font_style.h"
 
+#include "policy/assets_ascii.h"
 #include "policy/assets_css.h"
 
 #include <stddef.h>
@@ -12,16 +13,12 @@ static bool is(struct span text, const char *word)
     return span_equal_nocase(text, span_of(word));
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_generic(struct span name)
 {
     static const char *const generic[] = {
-        "serif",         "sans-serif",    "monospace", "cursive", "fantasy",  "system-ui", "ui-serif",
-        "ui-sans-serif", "ui-monospace",  "ui-rounded", "math",   "fangsong", "emoji",     "initial"};
+        "serif",     "sans-serif", "monospace",     "cursive",      "fantasy",
+        "system-ui", "ui-serif",   "ui-sans-serif", "ui-monospace", "ui-rounded",
+        "math",      "fangsong",   "emoji",         "initial"};
 
     for (size_t i = 0; i < sizeof(generic) / sizeof(*generic); i++)
         if (is(name, generic[i]))
@@ -84,7 +81,7 @@ uint16_t assets_font_weight(struct span value)
     if (is(value, "inherit") || is(value, "unset"))
         return WEIGHT_INHERIT;
     for (size_t i = 0; i < value.length; i++) {
-        if (!is_digit(value.data[i]) || number > 1000)
+        if (!ascii_is_digit(value.data[i]) || number > 1000)
             return WEIGHT_UNKNOWN;
         number = number * 10 + (unsigned)(value.data[i] - '0');
     }
@@ -114,16 +111,16 @@ static struct span next_word(struct span *value)
 /* Does a word of a `font` value give the size? The family follows it. */
 static bool is_size(struct span word)
 {
-    static const char *const sizes[] = {"xx-small", "x-small",  "small",     "medium",  "large",
-                                        "x-large",  "xx-large", "xxx-large", "smaller", "larger",
-                                        "math"};
+    static const char *const sizes[] = {"xx-small", "x-small", "small",    "medium",
+                                        "large",    "x-large", "xx-large", "xxx-large",
+                                        "smaller",  "larger",  "math"};
     struct span size = span_make(word.data, span_find(word, '/'));
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
         if (is(size, sizes[i]))
             return true;
-    return size.length && (is_digit(size.data[0]) || size.data[0] == '.') &&
-           !is_digit(size.data[size.length - 1]);
+    return size.length && (ascii_is_digit(size.data[0]) || size.data[0] == '.') &&
+           !ascii_is_digit(size.data[size.length - 1]);
 }
 
 static void set_unknown(struct assets_font_style *style)
@@ -182,7 +179,7 @@ static bool is_zero(struct span value)
 
     while (i < value.length && (value.data[i] == '0' || value.data[i] == '.'))
         i++;
-    return i > 0 && (i == value.length || !is_digit(value.data[i]));
+    return i > 0 && (i == value.length || !ascii_is_digit(value.data[i]));
 }
 
 /* Values of display and others with which the text may not be laid out. */

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Comparisons of elements with selectors; past it the elements that are left need no font. */
+#define STEPS_MAX 500000
+
 /* What browsers' own stylesheets say. Elements whose content is replaced, closed or their own are
  * hidden: whether their text is laid out isn't known here. */
 static const struct {
@@ -17,8 +20,7 @@ static const struct {
     {"i em cite var dfn address", {.slope = SLOPE_ITALIC}},
     {"font", {.family = FAMILY_UNKNOWN}},
     {"code pre kbd samp tt listing", {.family = FAMILY_SYSTEM}},
-    {"input button textarea",
-     {.family = FAMILY_SYSTEM, .weight = 400, .slope = SLOPE_NORMAL}},
+    {"input button textarea", {.family = FAMILY_SYSTEM, .weight = 400, .slope = SLOPE_NORMAL}},
     {"head title script style noscript datalist dialog details rp noframes noembed iframe video "
      "audio canvas object embed meter progress optgroup option param frameset",
      {.hidden = true}},
@@ -144,12 +146,12 @@ static void sort(struct assets_fonts *fonts, const uint16_t *ranks)
 }
 
 /* A certain rule sets the value; one in doubt leaves it unknown unless it says the same. */
-#define FOLD(property, unknown)                                                                    \
-    do {                                                                                           \
-        if (says->property && certainty == ASSETS_YES)                                             \
-            into->property = says->property;                                                       \
-        else if (says->property && says->property != into->property)                               \
-            into->property = (unknown);                                                            \
+#define FOLD(property, unknown)                                      \
+    do {                                                             \
+        if (says->property && certainty == ASSETS_YES)               \
+            into->property = says->property;                         \
+        else if (says->property && says->property != into->property) \
+            into->property = (unknown);                              \
     } while (0)
 
 static void fold(struct assets_font_style *into, const struct assets_font_style *says,
@@ -205,7 +207,7 @@ static void inherit(struct assets_font_style *style, const struct assets_font_st
     if (style->weight == WEIGHT_UNSET || style->weight == WEIGHT_INHERIT)
         style->weight = parent->weight;
     else if (style->weight == WEIGHT_BOLDER || style->weight == WEIGHT_LIGHTER)
-        style->weight = parent->weight > 1000             ? WEIGHT_UNKNOWN
+        style->weight = parent->weight > 1000            ? WEIGHT_UNKNOWN
                         : style->weight == WEIGHT_BOLDER ? bolder(parent->weight)
                                                          : lighter(parent->weight);
     style->hidden = style->hidden || parent->hidden;
@@ -225,28 +227,41 @@ static struct assets_font_style default_style(const struct default_table *table,
     return style;
 }
 
-static void cascade(const struct assets_fonts *fonts, const struct assets_outline *outline,
-                    uint16_t entry, struct assets_font_style *style)
-{
-    const struct assets_element *element = &outline->elements[entry];
-    size_t i = 0;
+struct cascade {
+    const struct assets_fonts *fonts;
+    const struct assets_outline *outline;
+    unsigned steps; /* comparisons made */
+};
 
-    for (; i < fonts->rules_count && !fonts->rules[i].important; i++) {
+/* Folds the rules from `first` on that are important, or those that aren't; returns the next. */
+static size_t fold_rules(struct cascade *cascade, size_t first, bool important, uint16_t entry,
+                         struct assets_font_style *style)
+{
+    const struct assets_fonts *fonts = cascade->fonts;
+    bool styled = cascade->outline->elements[entry].styled;
+    size_t i = first;
+
+    for (; i < fonts->rules_count && fonts->rules[i].important == important; i++) {
         const struct assets_font_rule *rule = &fonts->rules[i];
-        enum assets_certainty match = assets_selector_match(&rule->selector, outline, entry);
-        if (match != ASSETS_NO)
-            fold(style, &rule->style, match < rule->applies ? match : rule->applies);
+        enum assets_certainty match =
+            assets_selector_match(&rule->selector, cascade->outline, entry, &cascade->steps);
+        if (match == ASSETS_NO)
+            continue;
+        if (important && styled)
+            match = ASSETS_MAYBE; /* the style attribute may be important as well */
+        fold(style, &rule->style, match < rule->applies ? match : rule->applies);
     }
+    return i;
+}
+
+static void fold_all(struct cascade *cascade, uint16_t entry, struct assets_font_style *style)
+{
+    const struct assets_element *element = &cascade->outline->elements[entry];
+    size_t important = fold_rules(cascade, 0, false, entry, style);
+
     if (element->styled)
         fold(style, &element->style, ASSETS_YES);
-    for (; i < fonts->rules_count; i++) {
-        const struct assets_font_rule *rule = &fonts->rules[i];
-        enum assets_certainty match = assets_selector_match(&rule->selector, outline, entry);
-        if (match == ASSETS_YES && element->styled)
-            match = ASSETS_MAYBE; /* the style attribute may be important as well */
-        if (match != ASSETS_NO)
-            fold(style, &rule->style, match < rule->applies ? match : rule->applies);
-    }
+    fold_rules(cascade, important, true, entry, style);
 }
 
 /* Only what is written in the body of a complete document is where libxml2 says it is. */
@@ -263,15 +278,15 @@ static bool in_body(const struct default_table *table, const struct assets_outli
            outline->elements[below].tag == table->body;
 }
 
-static void need(struct assets_fonts *fonts, const struct assets_font_style *style)
+/* The face that a text in this style needs, or NULL. */
+static struct assets_font_face *face_for(struct assets_fonts *fonts,
+                                         const struct assets_font_style *style)
 {
     if (style->hidden || style->family == FAMILY_UNSET || style->family >= FAMILY_SYSTEM ||
         style->weight == 0 || style->weight > 1000 || style->slope > SLOPE_ITALIC)
-        return;
-    struct assets_font_face *face = assets_font_face_choose(
-        fonts->faces, fonts->faces_count, style->family, style->weight, style->slope);
-    if (face)
-        face->needed = true;
+        return NULL;
+    return assets_font_face_choose(fonts->faces, fonts->faces_count, style->family, style->weight,
+                                   style->slope);
 }
 
 void assets_fonts_choose(struct assets_fonts *fonts, const struct assets_outline *outline,
@@ -280,21 +295,25 @@ void assets_fonts_choose(struct assets_fonts *fonts, const struct assets_outline
     static const struct assets_font_style initial = {
         .family = FAMILY_SYSTEM, .weight = 400, .slope = SLOPE_NORMAL};
     struct assets_font_style computed[ASSETS_OUTLINE_MAX];
+    struct cascade cascade = {fonts, outline, 0};
     struct default_table table;
 
     default_table_init(&table, fonts);
     if (fonts->unsure || fonts->strings->full || fonts->faces_count == 0)
         return;
     sort(fonts, ranks);
-    for (uint16_t entry = 0; entry < outline->count; entry++) {
+    for (uint16_t entry = 0; entry < outline->count && cascade.steps < STEPS_MAX; entry++) {
         const struct assets_element *element = &outline->elements[entry];
         const struct assets_font_style *parent =
             element->parent == ASSETS_NO_ELEMENT ? &initial : &computed[element->parent];
         computed[entry] = default_style(&table, element->tag, parent);
         computed[entry].hidden = computed[entry].hidden || element->hidden;
-        cascade(fonts, outline, entry, &computed[entry]);
+        fold_all(&cascade, entry, &computed[entry]);
         inherit(&computed[entry], parent);
-        if (element->text && in_body(&table, outline, entry))
-            need(fonts, &computed[entry]);
+        struct assets_font_face *face = element->text && in_body(&table, outline, entry)
+                                            ? face_for(fonts, &computed[entry])
+                                            : NULL;
+        if (face)
+            face->needed = true;
     }
 }

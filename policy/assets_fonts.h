@@ -1,5 +1,5 @@
-/* Which declared fonts the text of a page surely needs: the cascade over the page's outline, for the
- * few properties that matter, with everything in doubt kept in doubt. */
+/* Which declared fonts the text of a page surely needs: the cascade over the page's outline, for
+ * the few properties that matter, with everything in doubt kept in doubt. */
 #ifndef HERALD_ASSETS_FONTS_H
 #define HERALD_ASSETS_FONTS_H
 
@@ -38,8 +38,8 @@ struct assets_fonts {
 int assets_fonts_init(struct assets_fonts *fonts, struct assets_strings *strings);
 void assets_fonts_finish(struct assets_fonts *fonts);
 
-/* Adds a @font-face block, or a style rule, of stylesheet `sheet`; in the order of that sheet. Return
- * 0 or -ENOMEM. */
+/* Adds a @font-face block, or a style rule, of stylesheet `sheet`; in the order of that sheet.
+ * Return 0 or -ENOMEM. */
 int assets_fonts_add_face(struct assets_fonts *fonts, struct span block,
                           enum assets_certainty applies, uint16_t sheet,
                           const struct assets_url *page, const struct assets_url *base);

@@ -3,37 +3,38 @@
 #include "policy/assets_csp.h"
 #include "policy/assets_elements.h"
 #include "policy/assets_markup.h"
+#include "policy/assets_nesting.h"
 
 #include <errno.h>
 #include <libxml/HTMLparser.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 200 /* open elements; deeper, only what names an asset is parsed */
 #define REFRESH_LEAVES_S 2 /* a page that refreshes sooner is left before it is seen */
 
 struct assets_html {
     const struct assets_url *page;
-    struct assets_outline *outline;
     struct assets_html_visitor visitor;
     struct assets_markup markup;
+    struct assets_nesting nesting;
     htmlParserCtxtPtr parser;
+    char element[ASSETS_TAG_MAX + 6]; /* the start tag as libxml2 gets it */
+    const char *name;                 /* its name; NULL once libxml2 has taken it apart */
     int rc;
 
     unsigned char lead[3]; /* the first bytes, where a byte order mark may be */
     size_t lead_length;
     bool hopeless;
-    bool utf8;     /* the page says so */
-    bool in_head;
-    bool based;    /* the first <base href> was read */
+    bool utf8;  /* the page says so */
+    bool based; /* the first <base href> was read */
     struct assets_url base;
     bool denied[AS_KINDS]; /* by the policies in the page */
     char title_set[64];
 
-    unsigned picture_depth; /* of an open <picture>; 0: none */
+    bool in_picture;
+    unsigned picture_depth; /* elements open in it */
     struct assets_picture picture;
 
-    bool in_style;
     enum assets_certainty style_applies;
     char *style;
     size_t style_length;
@@ -42,7 +43,7 @@ struct assets_html {
 
 static bool is(const char *name, const char *wanted)
 {
-    return strcmp(name, wanted) == 0;
+    return name[0] == wanted[0] && strcmp(name, wanted) == 0;
 }
 
 /* ---- references ---- */
@@ -93,8 +94,8 @@ static void refer(struct assets_html *html, const struct assets_reference *refer
                   struct span written)
 {
     struct assets_url url;
-    bool known = !is_undecoded(written) &&
-                 assets_url_resolve(&html->base, written, html->utf8, &url) == 0;
+    bool known =
+        !is_undecoded(written) && assets_url_resolve(&html->base, written, html->utf8, &url) == 0;
 
     if (html->denied[reference->as] || (!known && !reference->stylesheet))
         return;
@@ -102,6 +103,11 @@ static void refer(struct assets_html *html, const struct assets_reference *refer
 }
 
 /* ---- elements that rule the page ---- */
+
+static bool in_head(const struct assets_html *html)
+{
+    return !html->nesting.body;
+}
 
 static void base_read(struct assets_html *html, assets_attributes attributes)
 {
@@ -123,8 +129,8 @@ static void refresh_read(struct assets_html *html, struct span content)
 {
     unsigned seconds = 0;
 
-    while (content.length && (content.data[0] == ' ' || content.data[0] == '\t' ||
-                              content.data[0] == '\n'))
+    while (content.length &&
+           (content.data[0] == ' ' || content.data[0] == '\t' || content.data[0] == '\n'))
         content = span_after(content, 1);
     if (content.length == 0 || content.data[0] < '0' || content.data[0] > '9')
         return;
@@ -149,65 +155,52 @@ static void meta_read(struct assets_html *html, assets_attributes attributes)
         html->utf8 = true;
     if (span_equal_nocase(equivalent, SPAN_LITERAL("refresh")))
         refresh_read(html, content);
-    if (html->in_head &&
-        span_equal_nocase(equivalent, SPAN_LITERAL("content-security-policy")))
+    if (in_head(html) && span_equal_nocase(equivalent, SPAN_LITERAL("content-security-policy")))
         for (unsigned as = 0; as < AS_KINDS; as++)
             if (!assets_csp_allows(content, (enum asset_as)as))
                 html->denied[as] = true;
 }
 
-/* ---- the parser's events ---- */
-
-static void outline_open(struct assets_html *html, const char *name, assets_attributes attributes)
-{
-    struct assets_opening opening = {
-        .tag = span_of(name),
-        .id = assets_attribute(attributes, "id"),
-        .classes = assets_attribute(attributes, "class"),
-        .style = assets_attribute(attributes, "style"),
-        .hidden = assets_attribute(attributes, "hidden").data ||
-                  assets_attribute(attributes, "popover").data || strchr(name, '-'),
-    };
-
-    assets_outline_open(html->outline, &opening);
-    html->markup.flat = html->markup.flat || html->outline->depth > DEPTH_MAX;
-}
-
-static bool stays_in_head(const char *name)
-{
-    static const char *const names[] = {"html", "head",   "base",  "basefont", "bgsound",  "link",
-                                        "meta", "script", "style", "title",    "noscript", "noframes"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        if (is(name, names[i]))
-            return true;
-    return false;
-}
+/* ---- elements ---- */
 
 static void image_read(struct assets_html *html, assets_attributes attributes)
 {
     struct assets_reference reference;
     struct span url;
-    bool direct = html->picture_depth && html->outline->depth == html->picture_depth;
+    bool direct = html->in_picture && html->picture_depth == 0;
 
-    if (html->picture_depth && !direct)
+    if (html->in_picture && !direct)
         return; /* which sources count for it is not clear */
     if (assets_element_image(attributes, direct ? &html->picture : NULL, &reference, &url))
         refer(html, &reference, url);
 }
 
-static void picture_open(struct assets_html *html)
-{
-    html->picture_depth = html->outline->depth + 1;
-    html->picture = (struct assets_picture){0};
-}
-
 static void source_read(struct assets_html *html, assets_attributes attributes)
 {
-    if (html->picture_depth && html->outline->depth == html->picture_depth)
+    if (html->in_picture && html->picture_depth == 0)
         assets_element_source(attributes, &html->picture);
-    else if (html->picture_depth)
+    else if (html->in_picture)
         html->picture.choice = PICTURE_OPEN;
+}
+
+static void picture_start(struct assets_html *html, struct span name)
+{
+    if (span_equal(name, SPAN_LITERAL("picture"))) {
+        html->in_picture = true;
+        html->picture_depth = 0;
+        html->picture = (struct assets_picture){0};
+    } else if (html->in_picture && !assets_nesting_is_void(name)) {
+        html->picture_depth++;
+    }
+}
+
+/* Its own end tag ends it, or one of an element around it. */
+static void picture_end(struct assets_html *html, struct span name)
+{
+    if (html->picture_depth == 0 || span_equal(name, SPAN_LITERAL("picture")))
+        html->in_picture = false;
+    else if (!assets_nesting_is_void(name))
+        html->picture_depth--;
 }
 
 static void element_read(struct assets_html *html, const char *name, assets_attributes attributes)
@@ -216,24 +209,20 @@ static void element_read(struct assets_html *html, const char *name, assets_attr
     struct span url;
 
     if (is(name, "link")) {
-        if (assets_element_link(attributes, html->in_head, html->title_set, &reference, &url))
+        if (assets_element_link(attributes, in_head(html), html->title_set, &reference, &url))
             refer(html, &reference, url);
     } else if (is(name, "script")) {
-        if (assets_element_script(attributes, html->in_head, &reference, &url))
+        if (assets_element_script(attributes, in_head(html), &reference, &url))
             refer(html, &reference, url);
     } else if (is(name, "input")) {
         if (assets_element_input(attributes, &reference, &url))
             refer(html, &reference, url);
     } else if (is(name, "style")) {
         html->style_applies = assets_element_style(attributes, html->title_set);
-        html->in_style = html->style_applies != ASSETS_NO;
-        html->style_length = 0;
     } else if (is(name, "img")) {
         image_read(html, attributes);
     } else if (is(name, "source")) {
         source_read(html, attributes);
-    } else if (is(name, "picture")) {
-        picture_open(html);
     } else if (is(name, "base")) {
         base_read(html, attributes);
     } else if (is(name, "meta")) {
@@ -243,54 +232,88 @@ static void element_read(struct assets_html *html, const char *name, assets_attr
     }
 }
 
-static void on_start(void *context, const xmlChar *name, const xmlChar **attributes)
+static void start_read(struct assets_html *html, const char *name, assets_attributes attributes)
 {
-    struct assets_html *html = context;
-    assets_attributes pairs = (assets_attributes)attributes;
+    struct assets_opening opening = {.tag = span_of(name), .hidden = strchr(name, '-')};
 
-    if (html->in_head && !stays_in_head((const char *)name))
-        html->in_head = false;
-    element_read(html, (const char *)name, pairs);
-    outline_open(html, (const char *)name, pairs);
-}
-
-static void on_end(void *context, const xmlChar *name)
-{
-    struct assets_html *html = context;
-
-    assets_outline_close(html->outline);
-    if (html->picture_depth > html->outline->depth)
-        html->picture_depth = 0;
-    if (html->in_style && is((const char *)name, "style")) {
-        html->in_style = false;
-        html->visitor.style(html->visitor.context, span_make(html->style, html->style_length),
-                            html->style_applies, html->in_head, &html->base);
+    if (attributes) {
+        opening.id = assets_attribute(attributes, "id");
+        opening.classes = assets_attribute(attributes, "class");
+        opening.style = assets_attribute(attributes, "style");
+        opening.hidden = opening.hidden || assets_attribute(attributes, "hidden").data ||
+                         assets_attribute(attributes, "popover").data;
     }
+    assets_nesting_start(&html->nesting, &opening);
+    element_read(html, name, attributes);
+    picture_start(html, opening.tag);
 }
 
-static void on_text(void *context, const xmlChar *text, int length)
+/* ---- markup and libxml2 ---- */
+
+/* libxml2 has taken the tag apart. It knows every element as <br>, which leaves no trace in it. */
+static void on_element(void *context, const xmlChar *name, const xmlChar **attributes)
 {
     struct assets_html *html = context;
 
-    if (length <= 0 || !memchr(text, 'x', (size_t)length))
-        return;
-    html->in_head = false;
-    assets_outline_text(html->outline);
+    if (html->name && is((const char *)name, "br"))
+        start_read(html, html->name, (assets_attributes)attributes);
+    html->name = NULL;
 }
 
-/* The text of a <style>. */
-static void on_cdata(void *context, const xmlChar *text, int length)
+static void on_start(void *context, const struct assets_tag *tag)
+{
+    struct assets_html *html = context;
+
+    if (html->rc < 0 || html->hopeless)
+        return;
+    if (tag->length == 0 || tag->oversize) {
+        html->nesting.tangled = html->nesting.tangled || tag->oversize;
+        start_read(html, tag->name, NULL);
+        return;
+    }
+    char *text = html->element;
+    memcpy(text, "<br", 3);
+    memcpy(text + 3, tag->text, tag->length);
+    memcpy(text + 3 + tag->length, " />", 3);
+    html->name = tag->name;
+    htmlParseChunk(html->parser, text, (int)tag->length + 6, 0);
+    if (html->name)
+        html->hopeless = true; /* it wasn't told: nothing that follows could be trusted */
+}
+
+static void on_end(void *context, const char *name)
+{
+    struct assets_html *html = context;
+
+    assets_nesting_end(&html->nesting, span_of(name));
+    if (html->in_picture)
+        picture_end(html, span_of(name));
+    if (!is(name, "style"))
+        return;
+    if (html->style_applies != ASSETS_NO)
+        html->visitor.style(html->visitor.context, span_make(html->style, html->style_length),
+                            html->style_applies, in_head(html), &html->base);
+    html->style_length = 0;
+    html->style_applies = ASSETS_NO;
+}
+
+static void on_text(void *context)
+{
+    struct assets_html *html = context;
+
+    assets_nesting_text(&html->nesting);
+}
+
+/* The text of a <style>, which libxml2 doesn't see. */
+static void on_style_text(void *context, struct span text)
 {
     struct assets_html *html = context;
     size_t room = ASSETS_CSS_MAX + 1 - html->style_length;
-    size_t take = length > 0 ? (size_t)length : 0;
 
-    if (!html->in_style)
-        return;
-    if (take > room)
-        take = room;
-    if (html->style_capacity - html->style_length < take) {
-        size_t capacity = 2 * html->style_capacity + take + 1024;
+    if (text.length > room)
+        text.length = room;
+    if (html->style_capacity - html->style_length < text.length) {
+        size_t capacity = 2 * html->style_capacity + text.length + 1024;
         char *style = realloc(html->style, capacity);
         if (!style) {
             html->rc = -ENOMEM;
@@ -299,9 +322,9 @@ static void on_cdata(void *context, const xmlChar *text, int length)
         html->style = style;
         html->style_capacity = capacity;
     }
-    if (take)
-        memcpy(html->style + html->style_length, text, take);
-    html->style_length += take;
+    if (text.length)
+        memcpy(html->style + html->style_length, text.data, text.length);
+    html->style_length += text.length;
 }
 
 /* Without one libxml2 would print its complaints. */
@@ -313,25 +336,13 @@ static void on_error(void *context, xmlErrorPtr error)
         html->rc = -ENOMEM;
 }
 
-static void on_markup(void *context, struct span markup)
-{
-    struct assets_html *html = context;
-
-    if (html->rc == 0)
-        htmlParseChunk(html->parser, markup.data, (int)markup.length, 0);
-}
-
 /* ---- the module ---- */
 
 int assets_html_create(const struct assets_url *page, struct assets_outline *outline,
                        const struct assets_html_visitor *visitor, struct assets_html **created)
 {
     xmlSAXHandler handler = {
-        .startElement = on_start,
-        .endElement = on_end,
-        .characters = on_text,
-        .ignorableWhitespace = on_text,
-        .cdataBlock = on_cdata,
+        .startElement = on_element,
         .serror = on_error,
         .initialized = XML_SAX2_MAGIC,
     };
@@ -341,13 +352,12 @@ int assets_html_create(const struct assets_url *page, struct assets_outline *out
         return -ENOMEM;
     html->page = page;
     html->base = *page;
-    html->outline = outline;
     html->visitor = *visitor;
-    html->in_head = true;
-    assets_markup_init(&html->markup, on_markup, html);
+    assets_nesting_init(&html->nesting, outline);
+    assets_markup_init(&html->markup, &(struct assets_markup_visitor){html, on_start, on_end,
+                                                                      on_text, on_style_text});
     xmlInitParser();
-    html->parser =
-        htmlCreatePushParserCtxt(&handler, html, NULL, 0, NULL, XML_CHAR_ENCODING_UTF8);
+    html->parser = htmlCreatePushParserCtxt(&handler, html, NULL, 0, NULL, XML_CHAR_ENCODING_UTF8);
     if (!html->parser) {
         free(html);
         return -ENOMEM;
@@ -356,6 +366,7 @@ int assets_html_create(const struct assets_url *page, struct assets_outline *out
                                          HTML_PARSE_NOWARNING | HTML_PARSE_NONET |
                                          HTML_PARSE_IGNORE_ENC | HTML_PARSE_NOIMPLIED |
                                          HTML_PARSE_NODEFDTD);
+    htmlParseChunk(html->parser, "<body>", 6, 0);
     *created = html;
     return 0;
 }
@@ -379,8 +390,8 @@ static void lead_feed(struct assets_html *html, bool complete)
 {
     struct span lead = span_make(html->lead, html->lead_length);
 
-    if (html->lead_length >= 2 && (memcmp(html->lead, "\xFE\xFF", 2) == 0 ||
-                                   memcmp(html->lead, "\xFF\xFE", 2) == 0))
+    if (html->lead_length >= 2 &&
+        (memcmp(html->lead, "\xFE\xFF", 2) == 0 || memcmp(html->lead, "\xFF\xFE", 2) == 0))
         html->hopeless = true; /* UTF-16 */
     if (span_equal(lead, SPAN_LITERAL("\xEF\xBB\xBF"))) {
         html->utf8 = true;
@@ -408,8 +419,8 @@ int assets_html_end(struct assets_html *html)
 {
     if (html->lead_length < sizeof(html->lead))
         lead_feed(html, true);
-    if (html->rc == 0)
-        htmlParseChunk(html->parser, NULL, 0, 1);
+    if (html->style_length) /* a <style> that is not ended ends here */
+        on_end(html, "style");
     return outcome(html);
 }
 

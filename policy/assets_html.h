@@ -1,6 +1,9 @@
-/* Reads a page's HTML, in slices, and tells what it refers to. libxml2 is used here only: its push
- * parser, behind the tokenizer of assets_markup.h, takes tags, attributes and character references
- * apart and keeps broken nesting in order; no tree is built, nothing is fetched, nothing printed. */
+/* Reads a page's HTML, in slices, and tells what it refers to.
+ *
+ * libxml2 is used here only. Its HTML push parser takes each tag's attributes and the references in
+ * them apart, as it would in any page; where tags begin and end (assets_markup.h) and how elements
+ * nest (assets_nesting.h) follows today's HTML, which it doesn't know. No tree is built, nothing is
+ * fetched, nothing printed. */
 #ifndef HERALD_ASSETS_HTML_H
 #define HERALD_ASSETS_HTML_H
 
@@ -16,7 +19,7 @@ struct assets_reference {
     enum asset_as as;
     enum assets_priority priority;
     enum assets_certainty applies; /* of a stylesheet: by its media */
-    bool stylesheet; /* applied to the page: not a preload of one */
+    bool stylesheet;               /* applied to the page: not a preload of one */
     bool blocking;
     bool crossorigin;
     bool module;
@@ -42,8 +45,8 @@ int assets_html_create(const struct assets_url *page, struct assets_outline *out
                        const struct assets_html_visitor *visitor, struct assets_html **html);
 void assets_html_destroy(struct assets_html *html);
 
-/* Reads more of the page. Returns 0, 1 when it is no HTML that can be read (UTF-16) or a page that a
- * browser leaves at once (a refresh, frames): nothing is to be proposed then; or -ENOMEM. */
+/* Reads more of the page. Returns 0, 1 when it is no HTML that can be read (UTF-16) or a page that
+ * a browser leaves at once (a refresh, frames): nothing is to be proposed then; or -ENOMEM. */
 int assets_html_feed(struct assets_html *html, struct span text);
 int assets_html_end(struct assets_html *html);
 

@@ -1,5 +1,7 @@
 #include "policy/assets_image.h"
 
+#include "policy/assets_ascii.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -11,27 +13,13 @@ struct candidate_url {
     bool one; /* density 1, said or implied */
 };
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-static struct span trim(struct span text)
-{
-    while (text.length && is_space(text.data[0]))
-        text = span_after(text, 1);
-    while (text.length && is_space(text.data[text.length - 1]))
-        text.length--;
-    return text;
-}
-
 enum assets_certainty assets_image_type(struct span type)
 {
-    static const char *const shown[] = {"image/jpeg", "image/jpg",     "image/pjpeg", "image/png",
-                                        "image/apng", "image/x-png",   "image/gif",   "image/webp",
-                                        "image/avif", "image/svg+xml", "image/bmp",   "image/x-icon"};
+    static const char *const shown[] = {
+        "image/jpeg", "image/jpg",  "image/pjpeg", "image/png",     "image/apng", "image/x-png",
+        "image/gif",  "image/webp", "image/avif",  "image/svg+xml", "image/bmp",  "image/x-icon"};
 
-    type = trim(span_make(type.data, span_find(type, ';')));
+    type = ascii_trim(span_make(type.data, span_find(type, ';')));
     if (type.length == 0)
         return ASSETS_YES;
     for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
@@ -46,7 +34,7 @@ static enum descriptor descriptor_read(struct span text, bool *one)
     char unit;
     bool positive = false;
 
-    text = trim(text);
+    text = ascii_trim(text);
     *one = text.length == 0;
     if (text.length == 0)
         return DESCRIPTOR_NONE;
@@ -70,11 +58,11 @@ static bool candidate_next(struct span *list, struct candidate_url *candidate)
 {
     size_t length = 0;
 
-    while (list->length && (is_space(list->data[0]) || list->data[0] == ','))
+    while (list->length && (ascii_is_space(list->data[0]) || list->data[0] == ','))
         *list = span_after(*list, 1);
     if (list->length == 0)
         return false;
-    while (length < list->length && !is_space(list->data[length]))
+    while (length < list->length && !ascii_is_space(list->data[length]))
         length++;
     candidate->url = span_make(list->data, length);
     *list = span_after(*list, length);
@@ -97,10 +85,9 @@ enum assets_certainty assets_image_choose(struct span srcset, struct span src, s
     bool any = false;
     bool source_joins = true; /* `src` counts as density 1 unless the set says better */
 
-    src = trim(src);
+    src = ascii_trim(src);
     while (candidate_next(&srcset, &candidate)) {
-        if (candidate.descriptor == DESCRIPTOR_BAD ||
-            (any && !span_equal(candidate.url, *choice)))
+        if (candidate.descriptor == DESCRIPTOR_BAD || (any && !span_equal(candidate.url, *choice)))
             return ASSETS_MAYBE;
         if (candidate.descriptor == DESCRIPTOR_WIDTH || candidate.one)
             source_joins = false;

@@ -12,7 +12,6 @@ enum assets_certainty assets_image_type(struct span type);
 /* Chooses among the candidates of `srcset` and `src` (either may be empty). Returns ASSETS_YES with
  * the URL as written in `*choice`, ASSETS_NO when there is none, or ASSETS_MAYBE when the choice is
  * the browser's: candidates for several widths or densities that lead to different images. */
-enum assets_certainty assets_image_choose(struct span srcset, struct span src,
-                                          struct span *choice);
+enum assets_certainty assets_image_choose(struct span srcset, struct span src, struct span *choice);
 
 #endif

@@ -1,5 +1,7 @@
 #include "policy/assets_markup.h"
 
+#include "policy/assets_ascii.h"
+
 #include <string.h>
 
 enum {
@@ -31,68 +33,37 @@ enum {
     PLAINTEXT
 };
 
-static const char *const void_elements[] = {
-    "area", "base", "basefont", "bgsound", "br",    "col",  "embed",  "frame", "hr",  "img",
-    "input", "keygen", "link",  "meta",    "param", "source", "track", "wbr",   NULL};
-static const char *const raw_elements[] = {"script",  "style",    "title",    "textarea", "xmp",
-                                           "iframe",  "noembed",  "noframes", "noscript", NULL};
-static const char *const asset_elements[] = {"link",  "script", "style", "img",    "source",
-                                             "base",  "meta",   "input", "picture", NULL};
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-static bool is_alpha(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
+static const char *const raw_elements[] = {"script", "style",   "title",    "textarea", "xmp",
+                                           "iframe", "noembed", "noframes", "noscript", NULL};
 
 static bool listed(const char *const *list, const char *name)
 {
     for (; *list; list++)
-        if (strcmp(*list, name) == 0)
+        if ((*list)[0] == name[0] && strcmp(*list, name) == 0)
             return true;
     return false;
 }
 
-void assets_markup_init(struct assets_markup *markup,
-                        void (*pass)(void *context, struct span markup), void *context)
+void assets_markup_init(struct assets_markup *markup, const struct assets_markup_visitor *visitor)
 {
     memset(markup, 0, sizeof(*markup));
-    markup->pass = pass;
-    markup->context = context;
+    markup->visitor = *visitor;
     markup->state = DATA;
 }
 
-static void flush(struct assets_markup *markup)
+static void style_flush(struct assets_markup *markup)
 {
-    if (markup->out_length)
-        markup->pass(markup->context, span_make(markup->out, markup->out_length));
-    markup->out_length = 0;
+    if (markup->style_length)
+        markup->visitor.style(markup->visitor.context,
+                              span_make(markup->style, markup->style_length));
+    markup->style_length = 0;
 }
 
-static void out(struct assets_markup *markup, const char *bytes, size_t length)
+static void style_put(struct assets_markup *markup, char c)
 {
-    if (length > sizeof(markup->out) - markup->out_length)
-        flush(markup);
-    if (length > sizeof(markup->out)) {
-        markup->pass(markup->context, span_make(bytes, length));
-        return;
-    }
-    memcpy(markup->out + markup->out_length, bytes, length);
-    markup->out_length += length;
+    if (markup->style_length == sizeof(markup->style))
+        style_flush(markup);
+    markup->style[markup->style_length++] = c;
 }
 
 /* ---- tags ---- */
@@ -111,22 +82,27 @@ static void value_begin(struct assets_markup *markup, int state)
     markup->state = state;
 }
 
-static void tag_pass(struct assets_markup *markup)
+static void tell_start(struct assets_markup *markup)
 {
-    bool is_void = listed(void_elements, markup->tag.name);
-
-    if (markup->flat && !listed(asset_elements, markup->tag.name))
-        return;
-    markup->text_passed = false;
-    out(markup, markup->end_tag ? "</" : "<", markup->end_tag ? 2 : 1);
-    out(markup, markup->tag.name, markup->tag.name_length);
-    if (!markup->end_tag && !markup->tag.oversize)
-        out(markup, markup->tag.text, markup->tag.length);
-    out(markup, is_void && !markup->end_tag ? " />" : ">", is_void && !markup->end_tag ? 3 : 1);
+    markup->text_told = false;
+    markup->visitor.start(markup->visitor.context, &markup->tag);
 }
 
+static void tell_end(struct assets_markup *markup)
+{
+    markup->text_told = false;
+    markup->visitor.end(markup->visitor.context, markup->tag.name);
+}
+
+/* An element whose content is dropped is told as an empty one; a template isn't told at all. */
 static void inert_begin(struct assets_markup *markup, enum assets_markup_inert inert)
 {
+    if (inert != MARKUP_TEMPLATE) {
+        tell_start(markup);
+        tell_end(markup);
+    }
+    if (inert == MARKUP_FOREIGN && markup->self_closing)
+        return;
     markup->inert = inert;
     markup->inert_depth = 1;
     memcpy(markup->inert_name, markup->tag.name, sizeof(markup->inert_name));
@@ -139,8 +115,8 @@ static void inert_tag(struct assets_markup *markup)
     bool same = strcmp(name, markup->inert_name) == 0;
 
     if (markup->inert == MARKUP_SELECT) {
-        if (same || (!markup->end_tag && (strcmp(name, "input") == 0 ||
-                                          strcmp(name, "textarea") == 0)))
+        if (same ||
+            (!markup->end_tag && (strcmp(name, "input") == 0 || strcmp(name, "textarea") == 0)))
             markup->inert = MARKUP_LIVE;
     } else if (same && markup->end_tag) {
         if (--markup->inert_depth == 0)
@@ -157,7 +133,7 @@ static enum assets_markup_inert inert_of(const struct assets_markup *markup)
     if (strcmp(markup->tag.name, "select") == 0)
         return MARKUP_SELECT;
     if (strcmp(markup->tag.name, "svg") == 0 || strcmp(markup->tag.name, "math") == 0)
-        return markup->self_closing ? MARKUP_LIVE : MARKUP_FOREIGN;
+        return MARKUP_FOREIGN;
     return MARKUP_LIVE;
 }
 
@@ -172,15 +148,14 @@ static void raw_begin(struct assets_markup *markup)
 
 static void start_tag(struct assets_markup *markup)
 {
-    if (markup->inert != MARKUP_LIVE) {
+    enum assets_markup_inert inert = inert_of(markup);
+
+    if (markup->inert != MARKUP_LIVE)
         inert_tag(markup);
-    } else {
-        enum assets_markup_inert inert = inert_of(markup);
-        if (inert != MARKUP_LIVE)
-            inert_begin(markup, inert);
-        else
-            tag_pass(markup);
-    }
+    else if (inert != MARKUP_LIVE)
+        inert_begin(markup, inert);
+    else
+        tell_start(markup);
     if (markup->inert == MARKUP_FOREIGN)
         return;
     if (strcmp(markup->tag.name, "plaintext") == 0)
@@ -198,7 +173,7 @@ static void tag_end(struct assets_markup *markup)
     else if (markup->inert != MARKUP_LIVE)
         inert_tag(markup);
     else if (strcmp(markup->tag.name, "body") != 0 && strcmp(markup->tag.name, "html") != 0)
-        tag_pass(markup); /* what follows </body> is in the body all the same */
+        tell_end(markup); /* what follows </body> is in the body all the same */
 }
 
 static void step(struct assets_markup *markup, char c);
@@ -216,7 +191,7 @@ static void tag_step(struct assets_markup *markup, char c)
         tag_end(markup);
     else if (c == '/')
         markup->state = SELF_CLOSING;
-    else if (is_space(c))
+    else if (ascii_is_space(c))
         markup->state = markup->state == ATTRIBUTE_NAME || markup->state == AFTER_ATTRIBUTE_NAME
                             ? AFTER_ATTRIBUTE_NAME
                             : BEFORE_ATTRIBUTE;
@@ -244,7 +219,7 @@ static void self_closing_step(struct assets_markup *markup, char c)
 
 static void before_value_step(struct assets_markup *markup, char c)
 {
-    if (is_space(c))
+    if (ascii_is_space(c))
         return;
     if (c == '>') {
         tag_end(markup);
@@ -262,7 +237,7 @@ static void value_step(struct assets_markup *markup, char c)
 {
     bool unquoted = markup->state == VALUE_UNQUOTED;
 
-    if (unquoted && (is_space(c) || c == '>')) {
+    if (unquoted && (ascii_is_space(c) || c == '>')) {
         assets_tag_value_end(&markup->tag);
         again(markup, BEFORE_ATTRIBUTE, c);
     } else if (!unquoted && c == (markup->state == VALUE_DOUBLE ? '"' : '\'')) {
@@ -278,23 +253,23 @@ static void value_step(struct assets_markup *markup, char c)
 /* Letters of a character reference ("&nbsp;") are not taken for text. */
 static void data_step(struct assets_markup *markup, char c)
 {
-    bool word = is_alpha(c) || is_digit(c);
+    bool word = ascii_is_alpha(c) || ascii_is_digit(c);
 
     if (c == '<') {
         markup->in_reference = false;
         markup->state = TAG_OPEN;
         return;
     }
-    if (!is_space(c))
+    if (!ascii_is_space(c))
         markup->in_content = true;
     if (c == '&' || (markup->in_reference && (word || c == '#'))) {
         markup->in_reference = true;
         return;
     }
     markup->in_reference = false;
-    if (word && !markup->text_passed && markup->inert == MARKUP_LIVE && !markup->flat) {
-        out(markup, "x", 1);
-        markup->text_passed = true;
+    if (word && !markup->text_told && markup->inert == MARKUP_LIVE) {
+        markup->text_told = true;
+        markup->visitor.text(markup->visitor.context);
     }
 }
 
@@ -307,7 +282,7 @@ static void tag_open_step(struct assets_markup *markup, char c)
         markup->state = END_TAG_OPEN;
     } else if (c == '?') {
         markup->state = BOGUS_COMMENT;
-    } else if (is_alpha(c)) {
+    } else if (ascii_is_alpha(c)) {
         tag_begin(markup, false);
         assets_tag_name(&markup->tag, c);
     } else {
@@ -317,7 +292,7 @@ static void tag_open_step(struct assets_markup *markup, char c)
 
 static void end_tag_open_step(struct assets_markup *markup, char c)
 {
-    if (is_alpha(c)) {
+    if (ascii_is_alpha(c)) {
         tag_begin(markup, true);
         assets_tag_name(&markup->tag, c);
     } else if (c == '>') {
@@ -329,7 +304,7 @@ static void end_tag_open_step(struct assets_markup *markup, char c)
 
 static bool word_is(const struct assets_markup *markup, struct span text)
 {
-    return span_equal(span_make(markup->word, markup->word_length), text);
+    return span_equal_nocase(span_make(markup->word, markup->word_length), text);
 }
 
 static bool word_begins(const struct assets_markup *markup, struct span text)
@@ -347,7 +322,7 @@ static void declaration_step(struct assets_markup *markup, char c)
         markup->state = DATA;
         return;
     }
-    markup->word[markup->word_length++] = lower(c);
+    markup->word[markup->word_length++] = ascii_lower(c);
     if (word_is(markup, comment)) {
         markup->state = COMMENT_START;
     } else if (word_is(markup, doctype)) {
@@ -356,9 +331,9 @@ static void declaration_step(struct assets_markup *markup, char c)
     } else if (word_is(markup, cdata) && markup->inert == MARKUP_FOREIGN) {
         markup->dashes = 0;
         markup->state = CDATA;
-    } else if (word_is(markup, cdata) || (!word_begins(markup, comment) &&
-                                          !word_begins(markup, doctype) &&
-                                          !word_begins(markup, cdata))) {
+    } else if (word_is(markup, cdata) ||
+               (!word_begins(markup, comment) && !word_begins(markup, doctype) &&
+                !word_begins(markup, cdata))) {
         markup->state = BOGUS_COMMENT;
     }
 }
@@ -366,8 +341,8 @@ static void declaration_step(struct assets_markup *markup, char c)
 static void doctype_step(struct assets_markup *markup, char c)
 {
     if (c != '>') {
-        if (!is_space(c) && markup->word_length < sizeof(markup->word))
-            markup->word[markup->word_length++] = lower(c);
+        if (!ascii_is_space(c) && markup->word_length < sizeof(markup->word))
+            markup->word[markup->word_length++] = ascii_lower(c);
         return;
     }
     if (!markup->in_content)
@@ -376,29 +351,21 @@ static void doctype_step(struct assets_markup *markup, char c)
     markup->state = DATA;
 }
 
+/* Where the states of a comment lead on "-", ">", "!" and anything else. */
+static const int comment_next[][4] = {
+    [COMMENT_START] = {COMMENT_START_DASH, DATA, COMMENT, COMMENT},
+    [COMMENT_START_DASH] = {COMMENT_END, DATA, COMMENT, COMMENT},
+    [COMMENT] = {COMMENT_END_DASH, COMMENT, COMMENT, COMMENT},
+    [COMMENT_END_DASH] = {COMMENT_END, COMMENT, COMMENT, COMMENT},
+    [COMMENT_END] = {COMMENT_END, DATA, COMMENT_END_BANG, COMMENT},
+    [COMMENT_END_BANG] = {COMMENT_END_DASH, DATA, COMMENT, COMMENT},
+};
+
 static void comment_step(struct assets_markup *markup, char c)
 {
-    switch (markup->state) {
-    case COMMENT_START:
-        markup->state = c == '-' ? COMMENT_START_DASH : c == '>' ? DATA : COMMENT;
-        break;
-    case COMMENT_START_DASH:
-        markup->state = c == '-' ? COMMENT_END : c == '>' ? DATA : COMMENT;
-        break;
-    case COMMENT:
-        markup->state = c == '-' ? COMMENT_END_DASH : COMMENT;
-        break;
-    case COMMENT_END_DASH:
-        markup->state = c == '-' ? COMMENT_END : COMMENT;
-        break;
-    case COMMENT_END:
-        markup->state = c == '>' ? DATA : c == '!' ? COMMENT_END_BANG
-                                      : c == '-'   ? COMMENT_END
-                                                   : COMMENT;
-        break;
-    default:
-        markup->state = c == '>' ? DATA : c == '-' ? COMMENT_END_DASH : COMMENT;
-    }
+    int column = c == '-' ? 0 : c == '>' ? 1 : c == '!' ? 2 : 3;
+
+    markup->state = comment_next[markup->state][column];
 }
 
 /* "]]>" ends it; `dashes` counts the brackets. */
@@ -423,23 +390,24 @@ static void raw_step(struct assets_markup *markup, char c)
         markup->script_mode = 0; /* "-->" */
     markup->dashes = c == '-' ? markup->dashes + 1 : 0;
     if (markup->raw_kept)
-        out(markup, &c, 1);
+        style_put(markup, c);
 }
 
-/* The word was not the end of the element. libxml2 ends <style> at any "</style...": not passed. */
+/* The word was not the end of the element. */
 static void raw_word_keep(struct assets_markup *markup)
 {
-    if (!markup->raw_kept || span_starts(span_make(markup->word, markup->word_length),
-                                         SPAN_LITERAL("/style")))
+    if (!markup->raw_kept)
         return;
-    out(markup, "<", 1);
-    out(markup, markup->word, markup->word_length);
+    style_put(markup, '<');
+    for (size_t i = 0; i < markup->word_length; i++)
+        style_put(markup, markup->word[i]);
 }
 
 static bool raw_word_ends_element(const struct assets_markup *markup)
 {
     return markup->word_length > 0 && markup->word[0] == '/' &&
-           span_equal(span_make(markup->word + 1, markup->word_length - 1), span_of(markup->raw));
+           span_equal_nocase(span_make(markup->word + 1, markup->word_length - 1),
+                             span_of(markup->raw));
 }
 
 /* Collects what follows "<" in raw text: "/name", "!--" or, in a script, "script". */
@@ -447,12 +415,12 @@ static void raw_word_step(struct assets_markup *markup, char c)
 {
     bool first = markup->word_length == 0;
     bool script = strcmp(markup->raw, "script") == 0;
-    bool boundary = is_space(c) || c == '/' || c == '>';
+    bool boundary = ascii_is_space(c) || c == '/' || c == '>';
 
     if (markup->word_length < sizeof(markup->word) &&
-        (is_alpha(c) || (first && (c == '/' || c == '!')) ||
+        (ascii_is_alpha(c) || (first && (c == '/' || c == '!')) ||
          (!first && markup->word[0] == '!' && c == '-'))) {
-        markup->word[markup->word_length++] = lower(c);
+        markup->word[markup->word_length++] = c;
         if (!word_is(markup, SPAN_LITERAL("!--")))
             return;
         if (script && markup->script_mode == 0)
@@ -463,6 +431,7 @@ static void raw_word_step(struct assets_markup *markup, char c)
         return;
     }
     if (boundary && raw_word_ends_element(markup) && markup->script_mode != 2) {
+        style_flush(markup);
         tag_begin(markup, true);
         for (const char *name = markup->raw; *name; name++)
             assets_tag_name(&markup->tag, *name);
@@ -536,5 +505,5 @@ static void step_byte(void *context, char c)
 void assets_markup_feed(struct assets_markup *markup, struct span html)
 {
     assets_utf8_feed(&markup->utf8, html, step_byte, markup);
-    flush(markup);
+    style_flush(markup);
 }

@@ -1,14 +1,14 @@
-/* Cuts HTML into tags exactly as browsers do, so that the parser behind it sees only markup.
+/* Cuts HTML into tags exactly as browsers do (HTML, "Tokenization").
  *
  * libxml2 parses HTML 4: it takes what stands in <title>, <textarea>, <noscript> or <iframe> for
- * markup, ends comments elsewhere, and knows no <template>. This stage is the WHATWG tokenizer
- * (HTML, "Tokenization") for all that decides where a tag begins and ends. It passes on
- *  - every tag, whole, with quoted values, names that libxml2 can read, and void elements closed;
- *  - one "x" for a run of text that has an ASCII letter or digit;
- *  - the text of <style>;
- * and drops comments, other raw text, declarations, what lies inside <template>, <svg>, <math> and
- * <select>, a tag that is cut off, and the attributes of a tag that is larger than the limits.
- * Everything passed on is UTF-8; a byte that isn't becomes U+FFFD. */
+ * markup, ends comments elsewhere, and knows no <template>. So this stage decides where tags begin
+ * and end, and leaves their attributes and character references to it. Told are
+ *  - every tag, whole;
+ *  - once for a run of text, that there is an ASCII letter or digit in it;
+ *  - the text of <style>.
+ * Comments, declarations, other raw text, what lies inside <template>, <svg>, <math> and <select>,
+ * and a tag that is cut off are dropped; the last three elements are told as empty ones. All that
+ * is told is UTF-8; a byte that isn't becomes U+FFFD. */
 #ifndef HERALD_ASSETS_MARKUP_H
 #define HERALD_ASSETS_MARKUP_H
 
@@ -21,13 +21,20 @@
 
 enum assets_markup_inert { MARKUP_LIVE, MARKUP_TEMPLATE, MARKUP_FOREIGN, MARKUP_SELECT };
 
-struct assets_markup {
-    void (*pass)(void *context, struct span markup);
+struct assets_markup_visitor {
     void *context;
+    void (*start)(void *context, const struct assets_tag *tag);
+    void (*end)(void *context, const char *name);
+    void (*text)(void *context);
+    /* In pieces, between the start and the end of a <style>. */
+    void (*style)(void *context, struct span text);
+};
 
-    bool flat; /* set by the caller: pass only elements that may name an asset */
+struct assets_markup {
+    struct assets_markup_visitor visitor;
+
     bool html_doctype; /* the page began with <!doctype html>: it is read in no-quirks mode */
-    bool in_content; /* a tag or text came already, so a doctype counts no more */
+    bool in_content;   /* a tag or text came already, so a doctype counts no more */
 
     int state;
     struct assets_tag tag;
@@ -45,19 +52,19 @@ struct assets_markup {
     char inert_name[ASSETS_TAG_NAME_MAX + 1];
     unsigned inert_depth;
 
-    bool text_passed;
+    bool text_told; /* since the last tag */
     bool in_reference;
 
     struct assets_utf8 utf8;
 
-    char out[4096];
-    size_t out_length;
+    char style[4096]; /* text of a <style> not told yet */
+    size_t style_length;
 };
 
-void assets_markup_init(struct assets_markup *markup,
-                        void (*pass)(void *context, struct span markup), void *context);
+/* `visitor` is copied. */
+void assets_markup_init(struct assets_markup *markup, const struct assets_markup_visitor *visitor);
 
-/* Reads bytes; calls pass() with what results, any number of times. */
+/* Reads bytes and tells what they end. */
 void assets_markup_feed(struct assets_markup *markup, struct span html);
 
 #endif

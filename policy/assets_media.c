@@ -1,33 +1,22 @@
 #include "policy/assets_media.h"
 
+#include "policy/assets_ascii.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-static struct span trim(struct span text)
-{
-    while (text.length && is_space(text.data[0]))
-        text = span_after(text, 1);
-    while (text.length && is_space(text.data[text.length - 1]))
-        text.length--;
-    return text;
-}
 
 /* Cuts the next word off `*text`; a word ends at a space or a parenthesis. */
 static struct span next_word(struct span *text)
 {
     size_t length = 0;
 
-    *text = trim(*text);
-    while (length < text->length && !is_space(text->data[length]) && text->data[length] != '(')
+    *text = ascii_trim(*text);
+    while (length < text->length && !ascii_is_space(text->data[length]) &&
+           text->data[length] != '(')
         length++;
     struct span word = span_make(text->data, length);
-    *text = trim(span_after(*text, length));
+    *text = ascii_trim(span_after(*text, length));
     return word;
 }
 
@@ -60,7 +49,7 @@ static enum assets_certainty match_type(struct span type)
 static enum assets_certainty match_query(struct span query)
 {
     bool negated = false;
-    struct span rest = trim(query);
+    struct span rest = ascii_trim(query);
 
     if (rest.length == 0 || rest.data[0] == '(')
         return ASSETS_MAYBE;
@@ -85,7 +74,7 @@ enum assets_certainty assets_media_match(struct span list)
 {
     enum assets_certainty best = ASSETS_NO;
 
-    list = trim(list);
+    list = ascii_trim(list);
     if (list.length == 0)
         return ASSETS_YES;
     if (memmem(list.data, list.length, "/*", 2))

@@ -1,5 +1,7 @@
 #include "policy/assets_outline.h"
 
+#include "policy/assets_ascii.h"
+
 #include <string.h>
 
 #define SLOTS (2 * ASSETS_OUTLINE_MAX)
@@ -10,11 +12,6 @@ void assets_outline_init(struct assets_outline *outline, struct assets_strings *
     outline->strings = strings;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
 /* Puts the class names behind those in use; they are taken over only with a new entry. */
 static bool classes_read(struct assets_outline *outline, struct span list,
                          struct assets_element *element)
@@ -22,7 +19,7 @@ static bool classes_read(struct assets_outline *outline, struct span list,
     element->classes_at = outline->classes_count;
     while (list.length) {
         size_t length = 0;
-        while (length < list.length && !is_space(list.data[length]))
+        while (length < list.length && !ascii_is_space(list.data[length]))
             length++;
         if (length) {
             size_t at = (size_t)element->classes_at + element->classes;
@@ -42,8 +39,8 @@ static bool classes_read(struct assets_outline *outline, struct span list,
 static bool same(const struct assets_outline *outline, const struct assets_element *a,
                  const struct assets_element *b)
 {
-    return a->parent == b->parent && a->tag == b->tag && a->id == b->id &&
-           a->hidden == b->hidden && a->classes == b->classes && !a->styled && !b->styled &&
+    return a->parent == b->parent && a->tag == b->tag && a->id == b->id && a->hidden == b->hidden &&
+           a->classes == b->classes && !a->styled && !b->styled &&
            memcmp(outline->classes + a->classes_at, outline->classes + b->classes_at,
                   a->classes * sizeof(*outline->classes)) == 0;
 }

@@ -1,5 +1,6 @@
 #include "policy/assets_selector.h"
 
+#include "policy/assets_ascii.h"
 #include "policy/assets_css.h"
 
 #include <stddef.h>
@@ -17,11 +18,6 @@ struct reader {
     uint32_t tags;
     bool open; /* a part that was not understood may count more than is known */
 };
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
 
 static uint16_t read_name(struct reader *reader, enum assets_name kind)
 {
@@ -118,7 +114,7 @@ static bool is_name_start(char c)
 
 static bool at_combinator(struct span text)
 {
-    return text.length == 0 || is_space(text.data[0]) || strchr(">+~", text.data[0]);
+    return text.length == 0 || ascii_is_space(text.data[0]) || strchr(">+~", text.data[0]);
 }
 
 /* Reads a compound up to a combinator. False for a pseudo-element. */
@@ -199,10 +195,10 @@ bool assets_selector_read(struct span text, struct assets_strings *strings,
             return false;
         combinator = read_combinator(&reader);
     } while (combinator != COMBINATOR_NONE);
-    selector->specificity = reader.open ? ASSETS_SPECIFICITY_MAX
-                                        : least(reader.ids, 255) << 16 |
-                                              least(reader.classes, 255) << 8 |
-                                              least(reader.tags, 255);
+    selector->specificity = reader.open
+                                ? ASSETS_SPECIFICITY_MAX
+                                : least(reader.ids, 255) << 16 | least(reader.classes, 255) << 8 |
+                                      least(reader.tags, 255);
     return true;
 }
 
@@ -268,16 +264,18 @@ static enum assets_certainty match_from(struct search *search, size_t index, uin
         return match;
     if (compound->combinator == COMBINATOR_OPEN)
         return ASSETS_MAYBE;
-    enum assets_certainty left =
-        match_ancestors(search, index + 1, element->parent,
-                        compound->combinator == COMBINATOR_CHILD);
+    enum assets_certainty left = match_ancestors(search, index + 1, element->parent,
+                                                 compound->combinator == COMBINATOR_CHILD);
     return left < match ? left : match;
 }
 
 enum assets_certainty assets_selector_match(const struct assets_selector *selector,
-                                            const struct assets_outline *outline, uint16_t entry)
+                                            const struct assets_outline *outline, uint16_t entry,
+                                            unsigned *steps)
 {
     struct search search = {selector, outline, 0};
+    enum assets_certainty match = match_from(&search, 0, entry);
 
-    return match_from(&search, 0, entry);
+    *steps += search.steps;
+    return match;
 }

@@ -14,7 +14,12 @@
 #define ASSETS_COMPOUND_CLASSES_MAX 3
 
 /* How a compound is bound to the one on its left. */
-enum assets_combinator { COMBINATOR_NONE, COMBINATOR_DESCENDANT, COMBINATOR_CHILD, COMBINATOR_OPEN };
+enum assets_combinator {
+    COMBINATOR_NONE,
+    COMBINATOR_DESCENDANT,
+    COMBINATOR_CHILD,
+    COMBINATOR_OPEN
+};
 
 struct assets_compound {
     uint64_t filter; /* an element without these bits doesn't match */
@@ -39,7 +44,9 @@ struct assets_selector {
 bool assets_selector_read(struct span text, struct assets_strings *strings,
                           struct assets_selector *selector);
 
+/* Adds the number of comparisons to `*steps`. */
 enum assets_certainty assets_selector_match(const struct assets_selector *selector,
-                                            const struct assets_outline *outline, uint16_t entry);
+                                            const struct assets_outline *outline, uint16_t entry,
+                                            unsigned *steps);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ASSETS_STRINGS_MAX 4096             /* names; a power of two */
+#define ASSETS_STRINGS_MAX 4096               /* names; a power of two */
 #define ASSETS_STRINGS_BYTES_MAX (128 * 1024) /* of all of them */
 
 /* What a name is of. The same word as a class and as an id has two numbers. */

@@ -1,29 +1,16 @@
 #include "policy/assets_tag.h"
 
+#include "policy/assets_ascii.h"
+
 #include <stdint.h>
 #include <string.h>
 
 static const char replacement[] = "\xEF\xBF\xBD";
 
-static bool is_alpha(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
 /* A character as libxml2 takes it in a name; two names that differ only in others become one. */
 static char name_character(char c)
 {
-    return is_alpha(c) || is_digit(c) || c == '-' || c == ':' ? lower(c) : '_';
+    return ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == ':' ? ascii_lower(c) : '_';
 }
 
 void assets_tag_begin(struct assets_tag *tag)
@@ -61,7 +48,7 @@ void assets_tag_attribute_begin(struct assets_tag *tag, char c)
 {
     if (++tag->attributes > ASSETS_ATTRIBUTES_MAX)
         tag->oversize = true;
-    put_text(tag, is_alpha(c) ? " " : " _");
+    put_text(tag, ascii_is_alpha(c) ? " " : " _");
     put(tag, name_character(c));
 }
 
@@ -93,16 +80,18 @@ void assets_tag_value(struct assets_tag *tag, char c)
 
 static int digit_value(char c, unsigned base)
 {
-    if (is_digit(c))
+    if (ascii_is_digit(c))
         return c - '0';
-    return base == 16 && lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
+    return base == 16 && ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f' ? ascii_lower(c) - 'a' + 10
+                                                                        : -1;
 }
 
-/* Is the reference "&#..." one that libxml2 and browsers decode alike? A NUL would cut the value. */
+/* Is the reference "&#..." one that libxml2 and browsers decode alike? A NUL would cut the value.
+ */
 static bool reference_agreed(const char *text, size_t length)
 {
     uint32_t value = 0;
-    unsigned base = length > 2 && lower(text[2]) == 'x' ? 16 : 10;
+    unsigned base = length > 2 && ascii_lower(text[2]) == 'x' ? 16 : 10;
 
     for (size_t i = base == 16 ? 3 : 2; i < length && digit_value(text[i], base) >= 0; i++)
         if (value < 0x110000)

@@ -1,5 +1,5 @@
-/* A tag under construction, rewritten so that libxml2 reads it as browsers do: every value in double
- * quotes, names of letters that it knows, no reference that it decodes otherwise. */
+/* A tag under construction, rewritten so that libxml2 reads it as browsers do: every value in
+ * double quotes, names of letters that it knows, no reference that it decodes otherwise. */
 #ifndef HERALD_ASSETS_TAG_H
 #define HERALD_ASSETS_TAG_H
 
@@ -8,7 +8,8 @@
 
 #define ASSETS_TAG_NAME_MAX 47
 #define ASSETS_TAG_MAX (16 * 1024)  /* bytes of one tag's attributes as passed on */
-#define ASSETS_VALUE_MAX (8 * 1024) /* bytes of one value; a longer one is cut and gets a U+FFFD */
+#define ASSETS_VALUE_MAX (8 * 1024) /* bytes of one value; a longer one is cut and gets a U+FFFD \
+                                     */
 #define ASSETS_ATTRIBUTES_MAX 64    /* attributes of one tag */
 
 struct assets_tag {

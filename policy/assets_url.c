@@ -1,5 +1,7 @@
 #include "policy/assets_url.h"
 
+#include "policy/assets_ascii.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,21 +19,6 @@ struct writer {
     size_t capacity; /* without the final NUL */
     bool overflow;
 };
-
-static bool is_alpha(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
 
 static void put(struct writer *writer, char c)
 {
@@ -80,9 +67,9 @@ static size_t scheme_length(struct span text)
 {
     size_t i = 0;
 
-    if (text.length == 0 || !is_alpha(text.data[0]))
+    if (text.length == 0 || !ascii_is_alpha(text.data[0]))
         return 0;
-    while (i < text.length && (is_alpha(text.data[i]) || is_digit(text.data[i]) ||
+    while (i < text.length && (ascii_is_alpha(text.data[i]) || ascii_is_digit(text.data[i]) ||
                                text.data[i] == '+' || text.data[i] == '-' || text.data[i] == '.'))
         i++;
     return i < text.length && text.data[i] == ':' ? i : 0;
@@ -118,9 +105,9 @@ static int authority_set(struct assets_url *url, struct span authority)
         return -EINVAL;
     for (size_t i = 0; i < authority.length; i++) {
         char c = authority.data[i];
-        if (!is_alpha(c) && !is_digit(c) && !strchr(".-_:[]", c))
+        if (!ascii_is_alpha(c) && !ascii_is_digit(c) && !strchr(".-_:[]", c))
             return -EINVAL;
-        url->authority[i] = lower(c);
+        url->authority[i] = ascii_lower(c);
     }
     url->authority[authority.length] = '\0';
     return 0;

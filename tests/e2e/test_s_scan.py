@@ -25,7 +25,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         self.server.seen.append(self.path)
-        super().do_GET()
+        try:
+            super().do_GET()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
 
 
 class Site:
@@ -46,15 +49,18 @@ class Site:
 
 
 class Visit:
-    """What the browser did on one page: every request of it, and those that blocked rendering."""
+    """What the browser did on one page: every request of it, and those that blocked rendering.
+
+    A request that was given up before it was sent is in the browser's own record only.
+    """
 
     def __init__(self, site, browser, page):
         del site.seen[:]
-        entries = browser.load("http://%s%s" % (site.authority, page))
-        self.requested = set(site.seen) - {page}
-        self.blocking = {self._path(url) for url, status, _ in entries
-                         if status == "blocking" and urllib.parse.urlsplit(url).netloc
-                         == site.authority}
+        entries = [(self._path(url), status)
+                   for url, status, _ in browser.load("http://%s%s" % (site.authority, page))
+                   if urllib.parse.urlsplit(url).netloc == site.authority]
+        self.requested = (set(site.seen) | {path for path, _ in entries}) - {page}
+        self.blocking = {path for path, status in entries if status == "blocking"}
 
     @staticmethod
     def _path(url):

@@ -15,7 +15,8 @@
 
 #define FILE_BYTES_MAX (4 * 1024 * 1024)
 
-/* Reads the file that `path` names below `root`, at most `max` bytes. Returns its length or -errno. */
+/* Reads the file that `path` names below `root`, at most `max` bytes. Returns its length or -errno.
+ */
 static ssize_t file_read(const char *root, struct span path, char *buffer, size_t max)
 {
     char name[4096];
@@ -57,8 +58,10 @@ static void feed_stylesheets(struct assets_scan *scan, const char *root, char *b
 
 static void print(const struct assets *assets)
 {
-    static const char *const kinds[AS_KINDS] = {[AS_STYLE] = "style", [AS_SCRIPT] = "script",
-                                                [AS_FONT] = "font", [AS_IMAGE] = "image",
+    static const char *const kinds[AS_KINDS] = {[AS_STYLE] = "style",
+                                                [AS_SCRIPT] = "script",
+                                                [AS_FONT] = "font",
+                                                [AS_IMAGE] = "image",
                                                 [AS_FETCH] = "fetch"};
     static const char *const priorities[] = {"auto", "high", "low"};
 

@@ -48,13 +48,17 @@ struct push_ticks {
 
 #define PUSH_RANK_NEVER UINT32_MAX
 
+static inline bool push_word_swap(_Atomic uint64_t *at, uint64_t expected, uint64_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(at, &expected, desired, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
 /* The model tests put their own scheduler between the algorithm and its memory, and choose smaller
  * bounds than those above. */
 #ifndef PUSH_WORD_LOAD
 #define PUSH_WORD_LOAD(at, order) atomic_load_explicit((at), (order))
-#define PUSH_WORD_SWAP(at, expected, desired)                                         \
-    atomic_compare_exchange_strong_explicit((at), &(uint64_t){(expected)}, (desired), \
-                                            memory_order_seq_cst, memory_order_relaxed)
+#define PUSH_WORD_SWAP(at, expected, desired) push_word_swap((at), (expected), (desired))
 #endif
 
 static inline uint64_t push_word_make(uint64_t tag, uint16_t validator, enum push_word_state state,

@@ -50,8 +50,7 @@ static int send_line(int fd, const json_t *request)
     return rc;
 }
 
-/* Reads up to a line feed. Returns the length without it, or -errno: -EPIPE when there is no line.
- */
+/* Reads up to a line feed. Returns the length without it, or -errno: -EPIPE for no line at all. */
 static ssize_t read_line(int fd, char *line)
 {
     size_t length = 0;

@@ -1,6 +1,5 @@
 /* The master's supervisor: one loop over signals, children, the control socket and timers. It
- * allocates and opens what it needs first; once it serves, nothing but a signal or `stop` ends it.
- */
+ * allocates and opens what it needs first; once it serves, only a signal or `stop` ends it. */
 #ifndef HERALD_SUPERVISOR_H
 #define HERALD_SUPERVISOR_H
 

@@ -39,8 +39,7 @@ static void say_what_to_try(const struct supervisor *supervisor, void *context)
     fflush(stdout);
 }
 
-/* In the child: one line of text for each page in the access log, until all who write it are gone.
- */
+/* In the child: a line of text for each page in the access log, until all who write it are gone. */
 static int echo_body(int socket, void *context)
 {
     static char buffer[LINE_BYTES_MAX];

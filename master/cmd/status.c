@@ -46,10 +46,8 @@ static void print_bytes(json_int_t bytes)
 
 static void print_list(const json_t *list)
 {
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *)list, i, one)
-        printf("%s%s", i ? ", " : "", json_string_value(one));
+    for (size_t i = 0; i < json_array_size(list); i++)
+        printf("%s%s", i ? ", " : "", json_string_value(json_array_get(list, i)));
     if (json_array_size(list) == 0)
         printf("-");
 }
@@ -74,71 +72,85 @@ static void print_head(const json_t *status)
 
 static void print_places(const json_t *status)
 {
-    size_t i;
-    json_t *one;
+    const json_t *listens = json_object_get(status, "listens");
+    const json_t *sites = json_object_get(status, "sites");
     printf("\nlistens");
-    json_array_foreach(json_object_get(status, "listens"), i, one) printf("  %s", word(one, "url"));
+    for (size_t i = 0; i < json_array_size(listens); i++)
+        printf("  %s", word(json_array_get(listens, i), "url"));
     putchar('\n');
-    json_array_foreach(json_object_get(status, "sites"), i, one)
-    {
+    for (size_t i = 0; i < json_array_size(sites); i++) {
+        const json_t *site = json_array_get(sites, i);
         printf("site     ");
-        print_list(json_object_get(one, "names"));
-        printf("  root %s  policies ", word(one, "root"));
-        print_list(json_object_get(one, "policies"));
+        print_list(json_object_get(site, "names"));
+        printf("  root %s  policies ", word(site, "root"));
+        print_list(json_object_get(site, "policies"));
         putchar('\n');
     }
 }
 
+static void print_worker(const json_t *worker)
+{
+    printf("%6" JSON_INTEGER_FORMAT " ", number(worker, "share"));
+    if (json_object_get(worker, "pid"))
+        printf("%4" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " ", number(worker, "slot"),
+               number(worker, "pid"));
+    else
+        printf("%4s %8s ", "-", "-");
+    printf("%-9s %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT " %11" JSON_INTEGER_FORMAT
+           " %8" JSON_INTEGER_FORMAT "\n",
+           word(worker, "state"), number(worker, "generation"), number(worker, "connections"),
+           number(worker, "requests"), number(worker, "restarts"));
+}
+
 static void print_workers(const json_t *status)
 {
-    size_t i;
-    json_t *one;
+    const json_t *workers = json_object_get(status, "workers");
     printf("\n%6s %4s %8s %-9s %10s %12s %11s %8s\n", "worker", "slot", "pid", "state",
            "generation", "connections", "requests", "restarts");
-    json_array_foreach(json_object_get(status, "workers"), i, one)
-    {
-        printf("%6" JSON_INTEGER_FORMAT " ", number(one, "share"));
-        if (json_object_get(one, "pid"))
-            printf("%4" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " ", number(one, "slot"),
-                   number(one, "pid"));
-        else
-            printf("%4s %8s ", "-", "-");
-        printf("%-9s %10" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT " %11" JSON_INTEGER_FORMAT
-               " %8" JSON_INTEGER_FORMAT "\n",
-               word(one, "state"), number(one, "generation"), number(one, "connections"),
-               number(one, "requests"), number(one, "restarts"));
+    for (size_t i = 0; i < json_array_size(workers); i++)
+        print_worker(json_array_get(workers, i));
+}
+
+static void print_skips(json_t *skips)
+{
+    bool any = false;
+    for (void *at = json_object_iter(skips); at; at = json_object_iter_next(skips, at)) {
+        printf("%s%" JSON_INTEGER_FORMAT " %s", any ? ", " : "",
+               json_integer_value(json_object_iter_value(at)), json_object_iter_key(at));
+        any = true;
     }
+    if (!any)
+        printf("none");
+}
+
+static void print_table(const json_t *table)
+{
+    json_int_t used = number(table, "held") + number(table, "declined") + number(table, "claimed");
+    json_int_t room = number(table, "entries_max");
+    json_int_t age_s = number(table, "counted_s_ago");
+    printf("%" JSON_INTEGER_FORMAT " held, %" JSON_INTEGER_FORMAT " declined, %" JSON_INTEGER_FORMAT
+           " being sent: %.2f %% of ",
+           number(table, "held"), number(table, "declined"), number(table, "claimed"),
+           room ? 100.0 * (double)used / (double)room : 0.0);
+    print_bytes(number(table, "bytes"));
+    if (!json_object_get(table, "counted_s_ago"))
+        printf(" (not counted yet)");
+    else if (age_s > 0)
+        printf(" (counted %" JSON_INTEGER_FORMAT " s ago)", age_s);
 }
 
 static void print_pushes(const json_t *status)
 {
     static const char *const keys[] = {"promised", "delivered", "cancelled", "refused", "lost"};
     const json_t *push = json_object_get(status, "push");
-    const json_t *table = json_object_get(status, "table");
-    const char *reason;
-    json_t *count;
     printf("\npushes   ");
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         printf("%" JSON_INTEGER_FORMAT " %s, ", number(push, keys[i]), keys[i]);
     print_bytes(number(push, "bytes"));
     printf("\nskipped  ");
-    if (json_object_size(json_object_get(status, "skips")) == 0)
-        printf("none");
-    size_t printed = 0;
-    json_object_foreach(json_object_get(status, "skips"), reason, count) printf(
-        "%s%" JSON_INTEGER_FORMAT " %s", printed++ ? ", " : "", json_integer_value(count), reason);
-    json_int_t used = number(table, "held") + number(table, "declined") + number(table, "claimed");
-    json_int_t room = number(table, "entries_max");
-    printf("\ntable    %" JSON_INTEGER_FORMAT " held, %" JSON_INTEGER_FORMAT
-           " declined, %" JSON_INTEGER_FORMAT " being sent: %.2f %% of ",
-           number(table, "held"), number(table, "declined"), number(table, "claimed"),
-           room ? 100.0 * (double)used / (double)room : 0.0);
-    print_bytes(number(table, "bytes"));
-    json_int_t age_s = number(table, "counted_s_ago");
-    if (!json_object_get(table, "counted_s_ago"))
-        printf(" (not counted yet)");
-    else if (age_s > 0)
-        printf(" (counted %" JSON_INTEGER_FORMAT " s ago)", age_s);
+    print_skips(json_object_get(status, "skips"));
+    printf("\ntable    ");
+    print_table(json_object_get(status, "table"));
     putchar('\n');
 }
 

@@ -12,27 +12,32 @@
 
 #define EVENTS_MAX 256
 #define LOOK_MS 100 /* at the deadlines */
+#define CONNECTING_MAX 128 /* connections: a crowd's handshakes would exceed the server's limit */
 #define LINGER_US 2000000
 #define CUT_SPAN_DEFAULT 32768
 
 /* ---- one visit ---- */
 
-static bool is_reference(const struct conn *conn)
+void run_ask(struct conn *conn)
 {
-    return conn->client == NULL;
+    if (conn->state != CONN_WAITING)
+        return;
+    conn->state = CONN_ASKED;
+    conn->asked_us = load_now_us();
+    session_ask(conn);
+    conn_send(conn);
 }
 
-/* The siblings ask at the same moment, so that the server's workers race. */
-void run_ready(struct conn *conn)
+/* The siblings ask at the same moment, so that the server's workers race; with --at-once all
+ * clients do. */
+void run_client_ready(struct run *run, struct client *client)
 {
-    struct conn *each = is_reference(conn) ? conn : conn->client->conns;
-    for (; each; each = each->next_of_client) {
-        if (each->state != CONN_WAITING)
-            continue;
-        each->state = CONN_ASKED;
-        each->asked_us = load_now_us();
-        session_ask(each);
-        conn_send(each);
+    if (!run->load->options->at_once || client->first) {
+        for (struct conn *conn = client->conns; conn; conn = conn->next_of_client)
+            run_ask(conn);
+    } else if (--run->unready == 0) {
+        for (struct conn *conn = run->conns; conn; conn = conn->next)
+            run_ask(conn);
     }
 }
 
@@ -113,8 +118,10 @@ static void round_of_visits(struct run *run, bool first)
     const struct options *options = run->load->options;
     uint64_t looked_us = load_now_us();
     unsigned next = 0;
+    run->unready = options->clients;
     while (run->visiting || next < options->clients) {
-        while (run->visiting < options->parallel && next < options->clients) {
+        while (run->visiting < options->parallel && run->connecting < CONNECTING_MAX &&
+               next < options->clients) {
             struct client *client = &run->load->clients[next++];
             if (time_is_up(run->load))
                 next = options->clients;

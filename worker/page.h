@@ -40,6 +40,7 @@ struct page {
     unsigned resolving;  /* look-ups under way */
     bool carried_out;
     struct timer deadline; /* candidates not resolved by then are left out */
+    uint64_t asked_at_wakeup; /* the worker's heartbeat when the look-ups began */
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */

@@ -239,6 +239,7 @@ void conn_open(struct run *run, struct client *client, enum cut cut_as)
     conn->began_us = load_now_us();
     run->load->totals.connections += client != NULL;
     link_in(conn);
+    run->connecting++;
     if (make_socket(conn) < 0 || (run->load->tls && make_tls(conn) < 0))
         conn_end(conn, ENDED_REFUSED);
 }
@@ -290,6 +291,7 @@ void conn_end(struct conn *conn, enum ending ending)
     count_ending(conn, ending);
     account(conn, ending);
     unlink_from(conn);
+    run->connecting -= state < CONN_WAITING;
     close_socket(conn, ending);
     while (conn->streams) {
         struct stream *stream = conn->streams;
@@ -303,8 +305,8 @@ void conn_end(struct conn *conn, enum ending ending)
         return;
     client->troubled |= ending != ENDED_WELL;
     client->open--;
-    if (state < CONN_WAITING && --client->waiting == 0 && client->conns)
-        run_ready(client->conns);
+    if (state < CONN_WAITING && --client->waiting == 0)
+        run_client_ready(run, client);
     if (client->open == 0)
         run_visited(run, client);
 }
@@ -375,10 +377,13 @@ static void become_ready(struct conn *conn)
         conn->failed = true;
         return;
     }
-    if (!conn->client || --conn->client->waiting == 0)
-        run_ready(conn);
-    else
-        watch(conn, EPOLLIN);
+    conn->run->connecting--;
+    if (!conn->client)
+        run_ask(conn);
+    else if (--conn->client->waiting == 0)
+        run_client_ready(conn->run, conn->client);
+    if (conn->state == CONN_WAITING) /* the preface at least: the server waits for it */
+        conn_send(conn);
 }
 
 static void on_shaking(struct conn *conn)

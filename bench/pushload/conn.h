@@ -60,10 +60,12 @@ struct run {
     struct load *load;
     struct addrinfo *address; /* owned */
     int epoll;
-    struct conn *conns; /* open ones */
-    unsigned visiting;  /* clients */
-    uint64_t cut_span;  /* bytes of pushes among which a cut falls */
-    int *holes;         /* descriptors of black holes, kept open to the end */
+    struct conn *conns;  /* open ones */
+    unsigned visiting;   /* clients */
+    unsigned connecting; /* connections that cannot ask yet */
+    unsigned unready;    /* --at-once: clients of this round that are not ready */
+    uint64_t cut_span;   /* bytes of pushes among which a cut falls */
+    int *holes;          /* descriptors of black holes, kept open to the end */
     size_t holes_count;
 };
 
@@ -94,10 +96,13 @@ bool session_receive(struct conn *conn, const uint8_t *bytes, size_t length);
 /* Whether everything asked and promised is over. */
 bool session_done(const struct conn *conn);
 
-/* ---- run.c ---- */
+/* ---- pushload.c ---- */
 
-/* All of one client's connections of a visit are ready, or `conn` alone is. */
-void run_ready(struct conn *conn);
+/* Lets a connection that waits ask. */
+void run_ask(struct conn *conn);
+
+/* All of the client's connections of this visit are ready, or over. */
+void run_client_ready(struct run *run, struct client *client);
 
 /* The client's last connection of this visit is over. */
 void run_visited(struct run *run, struct client *client);

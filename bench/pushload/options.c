@@ -27,6 +27,8 @@ static const struct option_entry ENTRIES[] = {
      "connections that a client opens at once in a visit (1)"},
     {"--visits", NUMBER, AT(visits), 1, 1000000, "N", "visits of each client (1)"},
     {"--parallel", NUMBER, AT(parallel), 1, 100000, "N", "clients that visit at one time (64)"},
+    {"--at-once", FLAG, AT(at_once), 0, 0, "",
+     "all clients connect, and ask when the last is ready"},
     {"--pause", NUMBER, AT(pause_ms), 0, 3600000, "MS", "wait between two rounds of visits (0)"},
     {"--timeout", NUMBER, AT(timeout_s), 1, 3600, "S", "the longest that a visit may take (10)"},
     {"--duration", NUMBER, AT(duration_s), 1, 86400, "S", "the longest that all may take (60)"},
@@ -181,6 +183,8 @@ static int check(struct options *options, const char *url)
         return wrong("keeps cookies, and --cookies is off", "--jar");
     if (options->conns_per_client > 1 && !options->first)
         options->first = options->path;
+    if (options->at_once)
+        options->parallel = options->clients;
     if (!options->cookies)
         options->first = NULL;
     return 0;

@@ -30,6 +30,7 @@ struct options {
     unsigned seed;
     bool cookies;
     bool resume;
+    bool at_once;
     bool fetch_missing;
     bool verify;
     bool json;

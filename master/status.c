@@ -151,17 +151,18 @@ static json_t *push_json(const struct segment *segment)
     put_number(push, "cancelled", total(segment, COUNTER_pushes_cancelled));
     put_number(push, "refused", total(segment, COUNTER_pushes_refused));
     put_number(push, "lost", total(segment, COUNTER_pushes_lost));
+    put_number(push, "hints", total(segment, COUNTER_hints));
     put_number(push, "bytes", total(segment, COUNTER_pushed_bytes));
     return push;
 }
 
-/* Candidates that were not pushed, by reason; reasons that never occurred are left out. */
+/* Candidates that went neither as a push nor as a hint, by reason; those with a count. */
 static json_t *skips_json(const struct segment *segment)
 {
     json_t *skips = json_object();
     for (unsigned reason = 0; reason < REASONS; reason++) {
         uint64_t count = verdicts(segment, reason);
-        if (count && reason != REASON_PUSHED && reason != REASON_PENDING)
+        if (count && reason != REASON_PUSHED && reason != REASON_HINTED && reason != REASON_PENDING)
             put_number(skips, reason_name((enum reason)reason), count);
     }
     return skips;

@@ -262,6 +262,7 @@ def cookie_of(visit):
     return visit.page.field("set-cookie").split(";")[0]
 
 
+@pytest.mark.asan
 def test_what_a_client_holds_is_known_after_a_restart(herald):
     site = herald(pushes={"/light.html": LIGHT_ASSETS})
     first = visit_once(site, "/light.html")
@@ -410,6 +411,7 @@ def test_a_reopened_error_log_is_used(herald):
 
 # ---- generations ----
 
+@pytest.mark.asan
 def test_reloads_at_the_same_time_are_all_answered(herald):
     site = herald()
     site.workers_may_change = True
@@ -465,6 +467,7 @@ def freeze(pid):
     server.wait_until(stopped, 5, "process %d to stop" % pid)
 
 
+@pytest.mark.asan
 def test_connections_queued_on_a_retired_share_are_served(herald):
     """Frozen workers leave their queues full; the next generation, of fewer shares, empties them."""
     site = herald(workers=4, limits={"drain": "1s"})
@@ -526,6 +529,7 @@ def test_a_retired_share_lacks_the_addresses_that_came_later(herald):
     assert told["counters"]["accept_failures"] == 0
 
 
+@pytest.mark.asan
 def test_a_neighbour_accepts_for_a_share_that_is_down(herald):
     """After five crashes its worker stays away for 1.6 s and more; connects are answered at once."""
     site = herald(workers=2)

@@ -20,7 +20,8 @@ bool include_is_pattern(const char *pattern);
 
 /* The files below `directory` that match `pattern`, sorted by their bytes. Wildcards match no
  * leading dot and no slash; folders are left out; a path without wildcards is returned as it is.
- * Returns 0 and `*count` paths owned by the caller (include_free), or -errno, -E2BIG for too many. */
+ * Returns 0 and `*count` paths owned by the caller (include_free), or -errno, -E2BIG for too many.
+ */
 int include_find(int directory, const char *pattern, char ***paths, size_t *count);
 void include_free(char **paths, size_t count);
 
@@ -30,9 +31,9 @@ struct include_identity {
     unsigned long long inode;
 };
 
-/* Reads an open regular file from its beginning, or opens one below `directory` and reads it. Return
- * 0 and `*text` (NUL-terminated, `*length` bytes, owned by the caller) with its identity, or -errno:
- * -EINVAL for what is no regular file, -EFBIG past INCLUDE_BYTES_MAX. */
+/* Reads an open regular file from its beginning, or opens one below `directory` and reads it.
+ * Return 0 and `*text` (NUL-terminated, `*length` bytes, owned by the caller) with its identity, or
+ * -errno: -EINVAL for what is no regular file, -EFBIG past INCLUDE_BYTES_MAX. */
 int include_read_fd(int fd, char **text, size_t *length, struct include_identity *identity);
 int include_read(int directory, const char *path, char **text, size_t *length,
                  struct include_identity *identity);

@@ -11,7 +11,7 @@
 #define CERTIFICATES_MAX 10000
 #define NAMES_MAX 10000
 #define POLICIES_MAX 32 /* of one list */
-#define HOST_MAX 253 /* RFC 1035 2.3.4, without the root's dot */
+#define HOST_MAX 253    /* RFC 1035 2.3.4, without the root's dot */
 #define LABEL_MAX 63
 #define ARGUMENTS_MAX (64 * 1024) /* bytes of one policy's arguments as JSON */
 
@@ -52,8 +52,9 @@ static int resolve_listen(struct resolver *resolver, const struct value *item,
     if (rc < 0)
         return rc;
     if (item->type == VALUE_TABLE && item->items_count == 0)
-        return resolve_refuse(resolver, item->place, "listen: the address is missing; it stands "
-                                                     "first, as in { \"[::]:443\", tls = true }");
+        return resolve_refuse(resolver, item->place,
+                              "listen: the address is missing; it stands "
+                              "first, as in { \"[::]:443\", tls = true }");
     if (address->type != VALUE_TEXT ||
         config_parse_address(span_of(address->text), &listen->address, &listen->address_length) < 0)
         return resolve_refuse_type(resolver, "listen", EXPECTED, address);
@@ -152,10 +153,9 @@ static int resolve_certificate(struct resolver *resolver, const struct value *it
                               certificate->cert_path ? "key" : "cert");
     for (size_t i = 0; i < index; i++)
         if (strcmp(config->certificates[i].sni, certificate->sni) == 0)
-            return resolve_refuse(resolver, item->place,
-                                  "tls: sni \"%s\" is there twice, first at %s:%d",
-                                  certificate->sni, config->certificates[i].file,
-                                  config->certificates[i].line);
+            return resolve_refuse(
+                resolver, item->place, "tls: sni \"%s\" is there twice, first at %s:%d",
+                certificate->sni, config->certificates[i].file, config->certificates[i].line);
     return 0;
 }
 
@@ -220,10 +220,9 @@ int resolve_names(struct resolver *resolver, const struct config_key *key, const
         const struct value *item = list->items[*count];
         bool everyone = item->type == VALUE_TEXT && !aliases && strcmp(item->text, "*") == 0;
         if (item->type != VALUE_TEXT || (!everyone && !resolve_is_host(item->text)))
-            return resolve_refuse_type(resolver, key->name,
-                                       aliases ? "a host name without port"
-                                               : "a host name without port, or \"*\"",
-                                       item);
+            return resolve_refuse_type(
+                resolver, key->name,
+                aliases ? "a host name without port" : "a host name without port, or \"*\"", item);
         char *name = strdup(item->text);
         if (!name)
             return resolve_no_memory(resolver);

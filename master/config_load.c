@@ -93,8 +93,8 @@ static int open_both(struct config_load *load, const char *path, struct fault *f
     struct stat status;
     load->directory_fd = open(load->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (load->directory_fd >= 0)
-        load->file_fd = openat(load->directory_fd, load->name,
-                               O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        load->file_fd =
+            openat(load->directory_fd, load->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (load->file_fd < 0)
         return fault_set(fault, -errno, path, 0, "the config cannot be opened: %s",
                          strerror(errno));
@@ -304,12 +304,8 @@ static int take_fault(const char *bytes, size_t length, struct fault *fault)
     memcpy(fault, bytes, sizeof(*fault));
     fault->where[sizeof(fault->where) - 1] = 0;
     fault->what[sizeof(fault->what) - 1] = 0;
-    for (char *at = fault->where; *at; at++)
-        if ((unsigned char)*at < 0x20)
-            *at = ' ';
-    for (char *at = fault->what; *at; at++)
-        if ((unsigned char)*at < 0x20)
-            *at = ' ';
+    value_clean(fault->where);
+    value_clean(fault->what);
     return -EINVAL;
 }
 

@@ -29,6 +29,7 @@ int config_lua_raise(lua_State *lua, struct evaluation *evaluation, struct value
     if (!evaluation->fault->what[0])
         fault_set(evaluation->fault, -EINVAL, evaluation->files[place.file].name, place.line, "%s",
                   what);
+    value_clean(evaluation->fault->what);
     lua_pushliteral(lua, "");
     return lua_error(lua);
 }
@@ -104,13 +105,6 @@ static void watch(lua_State *lua, lua_Debug *frame)
 
 /* ---- what went wrong ---- */
 
-void config_lua_clean(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = ' ';
-}
-
 /* Lua's message "0:12: what" as a fault; `here` when it names no place. */
 static void fault_from_message(struct evaluation *evaluation, const char *message,
                                struct value_place here)
@@ -126,7 +120,7 @@ static void fault_from_message(struct evaluation *evaluation, const char *messag
     }
     fault_set(evaluation->fault, -EINVAL, evaluation->files[here.file].name, here.line, "%s",
               message);
-    config_lua_clean(evaluation->fault->what);
+    value_clean(evaluation->fault->what);
 }
 
 /* Runs where an error was raised, with the stack still there to tell the line. */
@@ -152,7 +146,7 @@ static int raise_unknown(lua_State *lua, struct evaluation *evaluation, struct v
     char text[FAULT_WHAT_MAX];
     char shown[80];
     snprintf(shown, sizeof(shown), "%.64s", word);
-    config_lua_clean(shown);
+    value_clean(shown);
     const char *nearest = fault_nearest(shown, words);
     if (nearest)
         snprintf(text, sizeof(text), "%s \"%s\", nearest \"%s\"", what, shown, nearest);
@@ -169,7 +163,7 @@ static int call_site(lua_State *lua)
     struct value_place here = config_lua_here(lua, evaluation);
     if (lua_gettop(lua) != 1 || !lua_istable(lua, 1))
         return config_lua_raise(lua, evaluation, here,
-                           "site: expected one table, as in site { root = \"/srv/www\" }");
+                                "site: expected one table, as in site { root = \"/srv/www\" }");
     struct value *site = config_lua_read(evaluation, 1, here, 1);
     if (!site || value_add(evaluation->sites, site) < 0)
         return config_lua_raise(lua, evaluation, here, "out of memory");
@@ -179,12 +173,33 @@ static int call_site(lua_State *lua)
 /* Whether Lua has a function or library of that name which a config has not. */
 static bool is_withheld(const char *name)
 {
-    static const char *const NAMES[] = {
-        "_G",           "collectgarbage", "coroutine", "debug",        "dofile",  "getfenv",
-        "getmetatable", "io",             "jit",       "load",         "loadfile", "loadstring",
-        "module",       "newproxy",       "os",        "package",      "pcall",   "print",
-        "rawequal",     "rawget",         "rawset",    "require",      "setfenv", "setmetatable",
-        "utf8",         "xpcall",         NULL};
+    static const char *const NAMES[] = {"_G",
+                                        "collectgarbage",
+                                        "coroutine",
+                                        "debug",
+                                        "dofile",
+                                        "getfenv",
+                                        "getmetatable",
+                                        "io",
+                                        "jit",
+                                        "load",
+                                        "loadfile",
+                                        "loadstring",
+                                        "module",
+                                        "newproxy",
+                                        "os",
+                                        "package",
+                                        "pcall",
+                                        "print",
+                                        "rawequal",
+                                        "rawget",
+                                        "rawset",
+                                        "require",
+                                        "setfenv",
+                                        "setmetatable",
+                                        "utf8",
+                                        "xpcall",
+                                        NULL};
     for (size_t i = 0; NAMES[i]; i++)
         if (strcmp(name, NAMES[i]) == 0)
             return true;
@@ -193,10 +208,9 @@ static bool is_withheld(const char *name)
 
 static int raise_undeclared(lua_State *lua, struct evaluation *evaluation, const char *name)
 {
-    static const char *const FUNCTIONS[] = {"include", "site",     "string",   "table", "math",
-                                            "bit",     "ipairs",   "pairs",    "next",  "select",
-                                            "type",    "tonumber", "tostring", "error", "assert",
-                                            "unpack",  NULL};
+    static const char *const FUNCTIONS[] = {
+        "include", "site", "string",   "table",    "math",  "bit",    "ipairs", "pairs", "next",
+        "select",  "type", "tonumber", "tostring", "error", "assert", "unpack", NULL};
     struct value_place here = config_lua_here(lua, evaluation);
     char text[FAULT_WHAT_MAX];
     const char *why = NULL;
@@ -308,7 +322,8 @@ void config_lua_run_file(lua_State *lua, struct evaluation *evaluation, struct f
     int base = lua_gettop(lua);
     snprintf(name, sizeof(name), "=%zu", index);
     compile(lua, evaluation, file->text, file->length, name);
-    int rc = source_scan(span_make(file->text, file->length), config_lua_place_base(index), &file->source);
+    int rc = source_scan(span_make(file->text, file->length), config_lua_place_base(index),
+                         &file->source);
     if (rc == 0 && luaL_loadbufferx(lua, file->source.text, file->source.length, name, "t") == 0)
         lua_replace(lua, -2);
     else
@@ -428,7 +443,8 @@ static int begin(struct evaluation *evaluation)
     if (!evaluation->top || !evaluation->sites || !file->path || !file->name)
         return fault_set(evaluation->fault, -ENOMEM, where->name, 0, "out of memory");
     int rc = include_read_fd(where->file_fd, &file->text, &file->length, &file->identity);
-    return rc < 0 ? fault_set(evaluation->fault, rc, file->name, 0, "%s", config_lua_explain(rc)) : 0;
+    return rc < 0 ? fault_set(evaluation->fault, rc, file->name, 0, "%s", config_lua_explain(rc))
+                  : 0;
 }
 
 /* Moves the files' names to `result`. */

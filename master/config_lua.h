@@ -1,5 +1,5 @@
-/* Runs a config's Lua and brings out what it says. The only part of the master that has a Lua state;
- * to be called in an unprivileged process (master/confined.h).
+/* Runs a config's Lua and brings out what it says. The only part of the master that has a Lua
+ * state; to be called in an unprivileged process (master/confined.h).
  *
  * The config sees the base, string, table, math and bit functions that are harmless, `include` and
  * `site`. Assigning to a global name sets a key of the config. Undeclared names, unknown keys, keys
@@ -13,9 +13,9 @@
 
 #include <stddef.h>
 
-#define CONFIG_LUA_FILES_MAX 256  /* the config and its includes */
-#define CONFIG_LUA_NESTED_MAX 16  /* includes within includes; tables within tables */
-#define CONFIG_LUA_CPU_MS 1000    /* CPU time of the whole config */
+#define CONFIG_LUA_FILES_MAX 256 /* the config and its includes */
+#define CONFIG_LUA_NESTED_MAX 16 /* includes within includes; tables within tables */
+#define CONFIG_LUA_CPU_MS 1000   /* CPU time of the whole config */
 #define CONFIG_LUA_MEMORY (64 * 1024 * 1024)
 
 struct config_lua_source {

@@ -29,7 +29,6 @@ static int raise_include(lua_State *lua, struct evaluation *evaluation, struct v
 {
     char text[FAULT_WHAT_MAX];
     snprintf(text, sizeof(text), "include \"%.256s\": %s", name, config_lua_explain(rc));
-    config_lua_clean(text);
     return config_lua_raise(lua, evaluation, place, text);
 }
 
@@ -57,7 +56,6 @@ static void include_one(lua_State *lua, struct evaluation *evaluation, struct va
         if (!other->running || memcmp(&other->identity, &file->identity, sizeof(file->identity)))
             continue;
         snprintf(text, sizeof(text), "include \"%.256s\": the file includes itself", path);
-        config_lua_clean(text);
         config_lua_raise(lua, evaluation, here, text);
     }
     if (running >= CONFIG_LUA_NESTED_MAX)
@@ -74,7 +72,7 @@ int config_lua_include(lua_State *lua)
     size_t count = 0;
     if (lua_gettop(lua) != 1 || lua_type(lua, 1) != LUA_TSTRING)
         return config_lua_raise(lua, evaluation, here,
-                           "include: expected a path, as in include \"sites.d/*.lua\"");
+                                "include: expected a path, as in include \"sites.d/*.lua\"");
     const char *pattern = config_lua_text(evaluation, 1, here);
     if (!pattern)
         return config_lua_raise(lua, evaluation, here, "");

@@ -36,15 +36,17 @@ static void open_library(lua_State *lua, lua_CFunction open, const char *name,
 
 void config_lua_open_libraries(lua_State *lua, int to)
 {
-    static const char *const BASE[] = {"assert", "error",  "ipairs",   "next",     "pairs",
-                                       "select", "tonumber", "tostring", "type", "unpack", NULL};
-    static const char *const STRING[] = {"byte",  "char",  "find", "format",  "gmatch", "gsub", "len",
-                                         "lower", "match", "rep",  "reverse", "sub",    "upper", NULL};
+    static const char *const BASE[] = {"assert", "error",  "ipairs",   "next",
+                                       "pairs",  "select", "tonumber", "tostring",
+                                       "type",   "unpack", NULL};
+    static const char *const STRING[] = {"byte",    "char", "find",  "format", "gmatch",
+                                         "gsub",    "len",  "lower", "match",  "rep",
+                                         "reverse", "sub",  "upper", NULL};
     static const char *const TABLE[] = {"concat", "insert", "maxn", "remove", "sort", NULL};
-    static const char *const MATH[] = {"abs", "ceil", "floor", "fmod", "huge", "log",
-                                       "max", "min",  "modf", "pi",   "pow",  "sqrt", NULL};
-    static const char *const BIT[] = {"band", "bnot", "bor", "bxor", "lshift", "rshift",
-                                      "tobit", "tohex", NULL};
+    static const char *const MATH[] = {"abs", "ceil", "floor", "fmod", "huge", "log", "max",
+                                       "min", "modf", "pi",    "pow",  "sqrt", NULL};
+    static const char *const BIT[] = {"band",   "bnot",  "bor",   "bxor", "lshift",
+                                      "rshift", "tobit", "tohex", NULL};
     open_library(lua, luaopen_base, "", BASE, to);
     open_library(lua, luaopen_string, "string", STRING, to);
     open_library(lua, luaopen_table, "table", TABLE, to);

@@ -30,7 +30,8 @@ struct evaluation {
     size_t files_count;
     struct value *top;
     struct value *sites;
-    struct value_field set[CONFIG_LUA_KEYS_MAX]; /* key and place of each global that was assigned */
+    struct value_field
+        set[CONFIG_LUA_KEYS_MAX]; /* key and place of each global that was assigned */
     size_t set_count;
     size_t values;
     size_t memory; /* bytes that the state holds */
@@ -42,15 +43,13 @@ struct evaluation {
 /* The evaluation that a C function of ours was made for: its first upvalue. */
 struct evaluation *config_lua_evaluation(lua_State *lua);
 
-/* The line that runs: of the innermost function that is written in Lua; line 0 when there is none. */
+/* The line that runs: of the innermost function that is written in Lua; line 0 when there is none.
+ */
 struct value_place config_lua_here(lua_State *lua, struct evaluation *evaluation);
 
 /* Records the fault and raises a Lua error; only the first fault counts. Never returns. */
 int config_lua_raise(lua_State *lua, struct evaluation *evaluation, struct value_place place,
                      const char *what);
-
-/* Makes one line of printable text of it. */
-void config_lua_clean(char *text);
 
 /* Compiles and runs a file that was read; raises a Lua error when that fails. */
 void config_lua_run_file(lua_State *lua, struct evaluation *evaluation, struct file *file);
@@ -67,14 +66,14 @@ struct value *config_lua_read(struct evaluation *evaluation, int index, struct v
 /* The string at `index`, borrowed from Lua, or NULL with a fault: it is not UTF-8 or has a NUL. */
 const char *config_lua_text(struct evaluation *evaluation, int index, struct value_place place);
 
-/* Makes what __at needs, for the file whose index is `file` and its constructors. Pushing and making
- * may raise a Lua error for want of memory. */
+/* Makes what __at needs, for the file whose index is `file` and its constructors. Pushing and
+ * making may raise a Lua error for want of memory. */
 void config_lua_make_places(lua_State *lua);
 void config_lua_push_at(lua_State *lua);
 size_t config_lua_place_base(size_t file);
 
-/* Puts the functions that a config may use into the table at index `to`, and sees to it that nothing
- * in the state is compiled to machine code. */
+/* Puts the functions that a config may use into the table at index `to`, and sees to it that
+ * nothing in the state is compiled to machine code. */
 void config_lua_open_libraries(lua_State *lua, int to);
 
 #endif

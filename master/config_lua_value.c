@@ -57,6 +57,7 @@ static struct value *fail_value(struct evaluation *evaluation, struct value_plac
     if (!evaluation->fault->what[0])
         fault_set(evaluation->fault, -EINVAL, evaluation->files[place.file].name, place.line, "%s",
                   what);
+    value_clean(evaluation->fault->what);
     return NULL;
 }
 
@@ -123,7 +124,8 @@ static int read_items(struct evaluation *evaluation, const struct table_reading 
         if (reading->source)
             place.line = source_item_line(reading->source, reading->table, i);
         lua_rawgeti(lua, index, (int)i + 1);
-        struct value *item = config_lua_read(evaluation, lua_gettop(lua), place, reading->depth + 1);
+        struct value *item =
+            config_lua_read(evaluation, lua_gettop(lua), place, reading->depth + 1);
         lua_pop(lua, 1);
         if (!item || value_add(reading->value, item) < 0)
             return -EINVAL;

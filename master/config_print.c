@@ -50,7 +50,8 @@ static void print_texts(FILE *out, char *const *texts, size_t count)
 static void print_number(FILE *out, const struct config_key *key, uint64_t number)
 {
     char text[CONFIG_FORMAT_MAX];
-    bool bare = key->type == CONFIG_BOOL || key->type == CONFIG_COUNT || key->type == CONFIG_WORKERS;
+    bool bare =
+        key->type == CONFIG_BOOL || key->type == CONFIG_COUNT || key->type == CONFIG_WORKERS;
     config_key_format(key, number, text);
     fprintf(out, bare ? "%s" : "\"%s\"", text);
 }

@@ -28,6 +28,7 @@ int resolve_refuse(struct resolver *resolver, struct value_place place, const ch
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
+    value_clean(what);
     return fault_set(resolver->fault, -EINVAL, resolve_file(resolver, place), place.line, "%s",
                      what);
 }
@@ -55,9 +56,9 @@ int resolve_warn(struct resolver *resolver, struct value_place place, const char
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
+    value_clean(what);
     fault_set(&warning, 0, resolve_file(resolver, place), place.line, "%s", what);
-    char **warnings =
-        reallocarray(config->warnings, config->warnings_count + 1, sizeof(*warnings));
+    char **warnings = reallocarray(config->warnings, config->warnings_count + 1, sizeof(*warnings));
     if (!warnings)
         return resolve_no_memory(resolver);
     config->warnings = warnings;
@@ -83,8 +84,8 @@ static int refuse_unknown(struct resolver *resolver, const char *what,
     words[used] = NULL;
     const char *nearest = fault_nearest(field->key, words);
     const char *quoted = value_describe(&word, shown) + strlen("string ");
-    const char *home = config_key_find(CONFIG_TOP, field->key) ? "the top"
-                                                              : config_key_home(field->key);
+    const char *home =
+        config_key_find(CONFIG_TOP, field->key) ? "the top" : config_key_home(field->key);
     if (home)
         return resolve_refuse(resolver, field->place, "unknown key %s in %s, it is a key of %s",
                               quoted, what, home);
@@ -169,13 +170,13 @@ int resolve_identify(struct resolver *resolver, const struct config_key *key,
         while (item->type == VALUE_TEXT && words[word] && strcmp(words[word], item->text) != 0)
             word++;
         if (item->type != VALUE_TEXT)
-            return resolve_refuse_type(resolver, name,
-                                       "\"cookie\", \"tls\" or \"connection\"", item);
+            return resolve_refuse_type(resolver, name, "\"cookie\", \"tls\" or \"connection\"",
+                                       item);
         if (!words[word]) {
             const char *nearest = fault_nearest(item->text, words);
-            return resolve_refuse(resolver, item->place, "%s: unknown word \"%.64s\"%s%s%s",
-                                  name, item->text, nearest ? ", nearest \"" : "",
-                                  nearest ? nearest : "", nearest ? "\"" : "");
+            return resolve_refuse(resolver, item->place, "%s: unknown word \"%.64s\"%s%s%s", name,
+                                  item->text, nearest ? ", nearest \"" : "", nearest ? nearest : "",
+                                  nearest ? "\"" : "");
         }
         for (size_t k = 0; k < *used; k++)
             if (order[k] == (enum config_identify)word)
@@ -239,17 +240,15 @@ static int resolve_user(struct resolver *resolver, const struct value *top)
         return 0;
     user = getpwnam(config->user);
     if (user && user->pw_uid == 0)
-        return resolve_refuse(resolver, place,
-                              "user: \"%s\" is root, and workers must not be root", config->user);
+        return resolve_refuse(resolver, place, "user: \"%s\" is root, and workers must not be root",
+                              config->user);
     if (user)
         return 0;
     if (!getpwnam(FALLBACK_USER))
-        return resolve_refuse(resolver, place,
-                              "user: neither \"%s\" nor \"" FALLBACK_USER "\" exists",
-                              config->user);
-    int rc = resolve_warn(resolver, place,
-                          "user \"%s\" does not exist, workers run as " FALLBACK_USER,
-                          config->user);
+        return resolve_refuse(
+            resolver, place, "user: neither \"%s\" nor \"" FALLBACK_USER "\" exists", config->user);
+    int rc = resolve_warn(
+        resolver, place, "user \"%s\" does not exist, workers run as " FALLBACK_USER, config->user);
     return rc < 0 ? rc : resolve_set_text(resolver, &config->user, FALLBACK_USER);
 }
 

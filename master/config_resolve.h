@@ -1,5 +1,5 @@
-/* From what a config says to what it means: checks every key against the table of keys, fills in the
- * defaults, and makes the struct config. */
+/* From what a config says to what it means: checks every key against the table of keys, fills in
+ * the defaults, and makes the struct config. */
 #ifndef HERALD_CONFIG_RESOLVE_H
 #define HERALD_CONFIG_RESOLVE_H
 
@@ -14,9 +14,9 @@ struct config_facts {
     const char *state;     /* the default state directory without privileges, absolute; "": none */
 };
 
-/* Resolves the keys `top` and the list of tables `sites`; places in them index `files`. Opens no file
- * and looks at none but the user database. Returns 0 and a config owned by the caller, or -errno with
- * `fault`. */
+/* Resolves the keys `top` and the list of tables `sites`; places in them index `files`. Opens no
+ * file and looks at none but the user database. Returns 0 and a config owned by the caller, or
+ * -errno with `fault`. */
 int config_resolve(const struct value *top, const struct value *sites, char *const *files,
                    size_t files_count, const struct config_facts *facts, struct config **config,
                    struct fault *fault);

@@ -64,8 +64,8 @@ int resolve_listens(struct resolver *resolver, const struct value *list);
 int resolve_certificates(struct resolver *resolver, const struct value *list);
 int resolve_policies(struct resolver *resolver, const struct value *list,
                      struct config_route *route);
-int resolve_names(struct resolver *resolver, const struct config_key *key,
-                  const struct value *list, struct config_site *site);
+int resolve_names(struct resolver *resolver, const struct config_key *key, const struct value *list,
+                  struct config_site *site);
 int resolve_identify(struct resolver *resolver, const struct config_key *key,
                      const struct value *list, void *object);
 int resolve_site(struct resolver *resolver, const struct value *table, struct config_site *site);

@@ -75,7 +75,8 @@ static int set_path(struct resolver *resolver, char **member, const char *text)
     bool here = strcmp(text, ".") == 0 || !*text;
     if (text[0] == '/')
         return resolve_set_text(resolver, member, text);
-    if (asprintf(&path, "%s%s%s", resolver->facts->directory, here ? "" : "/", here ? "" : text) < 0)
+    if (asprintf(&path, "%s%s%s", resolver->facts->directory, here ? "" : "/", here ? "" : text) <
+        0)
         return resolve_no_memory(resolver);
     free(*member);
     *member = path;
@@ -103,7 +104,14 @@ static bool is_sni(const char *text)
 
 static bool is_user(const char *text)
 {
-    return *text && strlen(text) <= 32 && strcspn(text, ":/ \t\n") == strlen(text);
+    size_t length = strlen(text);
+    if (length == 0 || length > 32 || text[0] == '-')
+        return false;
+    for (; *text; text++)
+        if (!((unsigned char)*text < 0x80 &&
+              (isalnum((unsigned char)*text) || strchr("_.-$", *text))))
+            return false;
+    return true;
 }
 
 static int resolve_text(struct resolver *resolver, const struct config_key *key,
@@ -247,9 +255,8 @@ static int add_place(struct resolver *resolver, const struct config_key *key,
     if (!places)
         return resolve_no_memory(resolver);
     config->places = places;
-    places[config->places_count] =
-        (struct config_place){strdup(config_key_name(key, name)), resolve_file(resolver, place),
-                              place.line};
+    places[config->places_count] = (struct config_place){strdup(config_key_name(key, name)),
+                                                         resolve_file(resolver, place), place.line};
     return places[config->places_count++].key ? 0 : resolve_no_memory(resolver);
 }
 
@@ -265,7 +272,8 @@ int resolve_scalar(struct resolver *resolver, const struct config_key *key,
         rc = resolve_number(resolver, key, value, object);
     } else {
         if (value->type != VALUE_BOOL)
-            return resolve_refuse_type(resolver, config_key_name(key, name), "true or false", value);
+            return resolve_refuse_type(resolver, config_key_name(key, name), "true or false",
+                                       value);
         config_key_set_number(key, object, value->truth);
         rc = 0;
     }

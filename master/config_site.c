@@ -255,10 +255,9 @@ static int check_names(struct resolver *resolver)
     qsort(resolver->names, resolver->names_count, sizeof(*resolver->names), by_name);
     for (size_t i = 1; i < resolver->names_count; i++)
         if (strcmp(names[i - 1].name, names[i].name) == 0)
-            return resolve_refuse(resolver, names[i].place,
-                                  "names: \"%s\" is there twice, first at %s:%d", names[i].name,
-                                  resolve_file(resolver, names[i - 1].place),
-                                  names[i - 1].place.line);
+            return resolve_refuse(
+                resolver, names[i].place, "names: \"%s\" is there twice, first at %s:%d",
+                names[i].name, resolve_file(resolver, names[i - 1].place), names[i - 1].place.line);
     return 0;
 }
 

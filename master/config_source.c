@@ -121,9 +121,9 @@ static size_t skip_blank(struct span lua, size_t at, int *line)
 bool source_is_keyword(struct span word)
 {
     static const char *const KEYWORDS[] = {
-        "and",   "break", "do",  "else", "elseif", "end",    "false", "for",  "function", "goto", "if",
-        "in",    "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until",
-        "while", NULL};
+        "and",      "break",  "do",   "else", "elseif", "end",   "false", "for",
+        "function", "goto",   "if",   "in",   "local",  "nil",   "not",   "or",
+        "repeat",   "return", "then", "true", "until",  "while", NULL};
     for (size_t i = 0; KEYWORDS[i]; i++)
         if (span_equal(word, span_of(KEYWORDS[i])))
             return true;
@@ -158,10 +158,9 @@ static void lex_number(struct span lua, struct token *token)
     size_t at = token->start;
     bool hex = lua.data[at] == '0' && tolower((unsigned char)byte_at(lua, at + 1)) == 'x';
     char exponent = hex ? 'p' : 'e';
-    while (at < lua.length &&
-           (is_word(lua.data[at]) || lua.data[at] == '.' ||
-            ((lua.data[at] == '+' || lua.data[at] == '-') &&
-             tolower((unsigned char)lua.data[at - 1]) == exponent)))
+    while (at < lua.length && (is_word(lua.data[at]) || lua.data[at] == '.' ||
+                               ((lua.data[at] == '+' || lua.data[at] == '-') &&
+                                tolower((unsigned char)lua.data[at - 1]) == exponent)))
         at++;
     token->kind = TOKEN_NUMBER;
     token->end = at;
@@ -190,7 +189,7 @@ static struct token lex(struct span lua, size_t at, int line)
         while (is_word(byte_at(lua, token.end)))
             token.end++;
         token.kind = source_is_keyword(span_make(lua.data + at, token.end - at)) ? TOKEN_KEYWORD
-                                                                          : TOKEN_NAME;
+                                                                                 : TOKEN_NAME;
     } else {
         char second = byte_at(lua, at + 1);
         bool two = second == '=' && (byte == '=' || byte == '~' || byte == '<' || byte == '>');

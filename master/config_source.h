@@ -1,10 +1,12 @@
 /* Where things stand in a config's Lua text.
  *
  * Lua keeps no line for a table's keys, and a fault should name the line of the key that is wrong,
- * also in a table that a loop makes. So the text is rewritten before it runs: each table constructor
- * `{ ... }` becomes `__at(N, { ... })`, on the same lines, and the function __at notes that the table
- * it is given was made by constructor N. The scan tells which lines that constructor's keys are on.
- * The text must be valid Lua (compile it first); what the scan can't follow it leaves alone. */
+ * also in a table that a loop makes. So the text is rewritten before it runs: each table
+ * constructor
+ * `{ ... }` becomes `__at(N, { ... })`, on the same lines, and the function __at notes that the
+ * table it is given was made by constructor N. The scan tells which lines that constructor's keys
+ * are on. The text must be valid Lua (compile it first); what the scan can't follow it leaves
+ * alone. */
 #ifndef HERALD_CONFIG_SOURCE_H
 #define HERALD_CONFIG_SOURCE_H
 
@@ -48,8 +50,8 @@ struct source {
     size_t sets_count;
 };
 
-/* Scans `lua`, which must outlive `source`. `base` is added to each N. Returns 0, -ENOMEM, or -EINVAL
- * when the text can't be followed. `source` is to be finished in any case. */
+/* Scans `lua`, which must outlive `source`. `base` is added to each N. Returns 0, -ENOMEM, or
+ * -EINVAL when the text can't be followed. `source` is to be finished in any case. */
 int source_scan(struct span lua, size_t base, struct source *source);
 void source_finish(struct source *source);
 
@@ -57,12 +59,12 @@ void source_finish(struct source *source);
 bool source_is_keyword(struct span word);
 
 /* The line of a key in the constructor; *again, when it is there twice, else 0. Where it isn't
- * there: the line of an assignment to that name from the constructor's line on, or of a computed key,
- * or the constructor's own. */
+ * there: the line of an assignment to that name from the constructor's line on, or of a computed
+ * key, or the constructor's own. */
 int source_key_line(const struct source *source, size_t table, const char *key, int *again);
 
-/* The line of the constructor's `index`th listed item, from 0; past the last one (`{ f() }` may make
- * many): that of the last. */
+/* The line of the constructor's `index`th listed item, from 0; past the last one (`{ f() }` may
+ * make many): that of the last. */
 int source_item_line(const struct source *source, size_t table, size_t index);
 
 /* The line of the last assignment to `name` on a line from `least` to `most`, or 0. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHOWN_MAX 48                       /* bytes of a text that a fault shows */
+#define SHOWN_MAX 48                        /* bytes of a text that a fault shows */
 #define WHOLE_NUMBER_MAX 9007199254740992.0 /* 2^53: up to here a double counts exactly */
 
 static struct value *make(enum value_type type, struct value_place place)
@@ -143,6 +143,13 @@ void value_sort(struct value *table)
         qsort(table->fields, table->fields_count, sizeof(*table->fields), by_place);
 }
 
+void value_clean(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 static void shorten(const char *text, char shown[SHOWN_MAX + 4])
 {
     size_t length = strlen(text);
@@ -151,9 +158,9 @@ static void shorten(const char *text, char shown[SHOWN_MAX + 4])
         length = SHOWN_MAX;
     while (cut && length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
         length--;
-    for (size_t i = 0; i < length; i++)
-        shown[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+    memcpy(shown, text, length);
     memcpy(shown + length, cut ? "..." : "", cut ? 4 : 1);
+    value_clean(shown);
 }
 
 const char *value_describe(const struct value *value, char text[VALUE_DESCRIPTION_MAX])

@@ -1,5 +1,6 @@
-/* What a config says, before anyone asks whether it makes sense: texts, numbers, booleans and tables,
- * each with the place it came from. Owned as a tree: who owns a table owns what is in it. */
+/* What a config says, before anyone asks whether it makes sense: texts, numbers, booleans and
+ * tables, each with the place it came from. Owned as a tree: who owns a table owns what is in it.
+ */
 #ifndef HERALD_CONFIG_VALUE_H
 #define HERALD_CONFIG_VALUE_H
 
@@ -46,8 +47,8 @@ struct value *value_other(const char *what, struct value_place place);
 struct value *value_table(struct value_place place);
 
 /* Puts `item` at the end of the table, or under a key that the table doesn't have yet. Takes the
- * item, also when it fails. NULL is accepted as an item: it stands for memory that ran out. Returns 0
- * or -ENOMEM. */
+ * item, also when it fails. NULL is accepted as an item: it stands for memory that ran out. Returns
+ * 0 or -ENOMEM. */
 int value_add(struct value *table, struct value *item);
 int value_set(struct value *table, const char *key, struct value_place place, struct value *item);
 
@@ -64,9 +65,12 @@ void value_sort(struct value *table);
 #define VALUE_DESCRIPTION_MAX 96
 const char *value_describe(const struct value *value, char text[VALUE_DESCRIPTION_MAX]);
 
+/* Makes one line of printable text of `text`, for faults: control characters become '?'. */
+void value_clean(char *text);
+
 /* Writes the value as JSON, keys in the order of their bytes, so that equal values are equal texts.
- * Returns 0, -ENOMEM, or -EINVAL for what JSON can't say (a function, an infinite number, a table of
- * both keys and items); *culprit, unless NULL, is that value then. */
+ * Returns 0, -ENOMEM, or -EINVAL for what JSON can't say (a function, an infinite number, a table
+ * of both keys and items); *culprit, unless NULL, is that value then. */
 int value_write_json(const struct value *value, FILE *out, const struct value **culprit);
 
 /* Writes `text` as a JSON string, quotes included; bytes above 127 as they are. */

@@ -21,7 +21,8 @@
 #define END_MS 2000        /* how long a child that has written all may take to end */
 #define NOBODY 65534       /* where the user database has neither name */
 
-/* The last byte of what the child writes: the result is whole, or an errno (an int) is before it. */
+/* The last byte of what the child writes: the result is whole, or an errno (an int) is before it.
+ */
 enum ending { ENDING_WHOLE = 'w', ENDING_CONFINED = 'c' };
 #define ENDING_BYTES (sizeof(int) + 1)
 
@@ -250,8 +251,8 @@ static int judge(const struct confined *confined, int rc, int status, char *outp
 {
     int reason = 0;
     if (rc == -ETIME)
-        return fault_set(fault, rc, confined->where, 0, "%s took more than %u ms",
-                         confined->what, confined->wall_ms);
+        return fault_set(fault, rc, confined->where, 0, "%s took more than %u ms", confined->what,
+                         confined->wall_ms);
     if (rc == -EFBIG)
         return too_much(confined, fault);
     if (rc < 0)
@@ -288,8 +289,8 @@ int confined_run(const struct confined *confined, char **output, size_t *length,
     close(pipe_fds[1]);
     if (rc < 0) {
         close(pipe_fds[0]);
-        return fault_set(fault, rc, confined->where, 0, "%s cannot be started: %s",
-                         confined->what, strerror(-rc));
+        return fault_set(fault, rc, confined->where, 0, "%s cannot be started: %s", confined->what,
+                         strerror(-rc));
     }
     *output = NULL;
     rc = collect(pipe_fds[0], confined->output_max + ENDING_BYTES, deadline_ms, output, length);

@@ -22,9 +22,9 @@
 
 #define CHECK_CPU_S 20
 #define CHECK_WALL_MS 30000
-#define LOST_MAX 0.01   /* the share of beliefs that the summary's table may lose to full buckets */
-#define RESOURCES 50    /* of one client, in the summary */
-#define SHOWN_MAX 8     /* sites that the summary names */
+#define LOST_MAX 0.01 /* the share of beliefs that the summary's table may lose to full buckets */
+#define RESOURCES 50  /* of one client, in the summary */
+#define SHOWN_MAX 8   /* sites that the summary names */
 
 /* ---- certificates and policies, in a child ---- */
 

@@ -13,11 +13,14 @@ struct unit {
 };
 
 /* From the largest to the smallest. */
-static const struct unit DURATIONS[] = {
-    {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
-static const struct unit SIZES[] = {{"TiB", UINT64_C(1) << 40}, {"GiB", UINT64_C(1) << 30},
-                                    {"MiB", UINT64_C(1) << 20}, {"KiB", UINT64_C(1) << 10},
-                                    {"", 1},                    {NULL, 0}};
+static const struct unit DURATIONS[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000},
+                                        {"s", 1000},     {"ms", 1},      {NULL, 0}};
+static const struct unit SIZES[] = {{"TiB", UINT64_C(1) << 40},
+                                    {"GiB", UINT64_C(1) << 30},
+                                    {"MiB", UINT64_C(1) << 20},
+                                    {"KiB", UINT64_C(1) << 10},
+                                    {"", 1},
+                                    {NULL, 0}};
 
 static int parse(struct span text, const struct unit *units, uint64_t *value)
 {
@@ -85,7 +88,8 @@ int config_parse_address(struct span text, struct sockaddr_storage *address, soc
         v6->sin6_port = port;
         *length = sizeof(*v6);
         return host_copy(text, host) == 0 && inet_pton(AF_INET6, host, &v6->sin6_addr) == 1
-                   ? 0 : -EINVAL;
+                   ? 0
+                   : -EINVAL;
     }
     v4->sin_family = AF_INET;
     v4->sin_port = port;

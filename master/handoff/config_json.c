@@ -174,15 +174,14 @@ static int lists_json(const struct config *config, json_t *json)
     for (size_t i = 0; i < config->listens_count; i++)
         rc |= json_array_append_new(listens, listen_json(config, &config->listens[i]));
     for (size_t i = 0; i < config->certificates_count; i++)
-        rc |= json_array_append_new(certificates,
-                                    certificate_json(config, &config->certificates[i]));
+        rc |=
+            json_array_append_new(certificates, certificate_json(config, &config->certificates[i]));
     for (size_t i = 0; i < config->sites_count; i++)
         rc |= json_array_append_new(sites, site_json(config, &config->sites[i]));
     for (size_t i = 0; i < config->places_count; i++)
-        rc |= json_array_append_new(places, json_pack("{ss so}", "key", config->places[i].key,
-                                                      "place",
-                                                      place_json(config, config->places[i].file,
-                                                                 config->places[i].line)));
+        rc |= json_array_append_new(
+            places, json_pack("{ss so}", "key", config->places[i].key, "place",
+                              place_json(config, config->places[i].file, config->places[i].line)));
     rc |= json_object_set_new(json, "listen", listens);
     rc |= json_object_set_new(json, "tls", certificates);
     rc |= json_object_set_new(json, "sites", sites);
@@ -197,8 +196,8 @@ char *config_encode(const struct config *config)
     int rc = lists_json(config, json);
     rc |= json_object_set_new(json, "path", text_json(config->path));
     rc |= json_object_set_new(json, "files", texts_json(config->files, config->files_count));
-    rc |= json_object_set_new(json, "warnings",
-                              texts_json(config->warnings, config->warnings_count));
+    rc |=
+        json_object_set_new(json, "warnings", texts_json(config->warnings, config->warnings_count));
     if (rc == 0)
         text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
@@ -282,10 +281,8 @@ static int identify_decode(struct decoder *decoder, const json_t *array, enum co
     struct config *config = object;
     struct config_site *site = object;
     size_t length = json_array_size(array);
-    enum config_identify *order =
-        scope == CONFIG_SITE ? site->identify : config->clients.identify;
-    size_t *count =
-        scope == CONFIG_SITE ? &site->identify_count : &config->clients.identify_count;
+    enum config_identify *order = scope == CONFIG_SITE ? site->identify : config->clients.identify;
+    size_t *count = scope == CONFIG_SITE ? &site->identify_count : &config->clients.identify_count;
     if (!json_is_array(array) || length > CONFIG_IDENTIFY_MAX)
         return bad(decoder, "identify", "no list");
     for (*count = 0; *count < length; ++*count) {

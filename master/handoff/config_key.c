@@ -33,46 +33,43 @@
 #define INNER_OFFSET_ROUTE 0
 #define INNER_OFFSET_PUSH offsetof(struct config_route, push)
 
-#define CONFIG_SCOPE CONFIG_SUBTABLE
-#define CONFIG_PUSH_SCOPE CONFIG_SUBTABLE
-
 #define MEMBER_SIZE(object, member) sizeof(((object *)0)->member)
 
 static const struct config_key KEYS[] = {
-#define NUMBER(standing_, scope_, key_, type_, member_, default_, least_, most_, prose_)          \
-    {.scope = CONFIG_##scope_,                                                                     \
-     .inner = CONFIG_##scope_,                                                                     \
-     .type = CONFIG_##type_,                                                                       \
-     .standing = CONFIG_##standing_,                                                               \
-     .name = #key_,                                                                                \
-     .offset = offsetof(OBJECT_##scope_, member_),                                                 \
-     .size = MEMBER_SIZE(OBJECT_##scope_, member_),                                                \
-     .number = default_,                                                                           \
-     .least = least_,                                                                              \
-     .most = most_,                                                                                \
+#define NUMBER(standing_, scope_, key_, type_, member_, default_, least_, most_, prose_) \
+    {.scope = CONFIG_##scope_,                                                           \
+     .inner = CONFIG_##scope_,                                                           \
+     .type = CONFIG_##type_,                                                             \
+     .standing = CONFIG_##standing_,                                                     \
+     .name = #key_,                                                                      \
+     .offset = offsetof(OBJECT_##scope_, member_),                                       \
+     .size = MEMBER_SIZE(OBJECT_##scope_, member_),                                      \
+     .number = default_,                                                                 \
+     .least = least_,                                                                    \
+     .most = most_,                                                                      \
      .prose = prose_},
-#define TEXT(standing_, scope_, key_, type_, member_, default_, prose_)                            \
-    {.scope = CONFIG_##scope_,                                                                     \
-     .inner = CONFIG_##scope_,                                                                     \
-     .type = CONFIG_##type_,                                                                       \
-     .standing = CONFIG_##standing_,                                                               \
-     .name = #key_,                                                                                \
-     .offset = offsetof(OBJECT_##scope_, member_),                                                 \
-     .text = default_,                                                                             \
+#define TEXT(standing_, scope_, key_, type_, member_, default_, prose_) \
+    {.scope = CONFIG_##scope_,                                          \
+     .inner = CONFIG_##scope_,                                          \
+     .type = CONFIG_##type_,                                            \
+     .standing = CONFIG_##standing_,                                    \
+     .name = #key_,                                                     \
+     .offset = offsetof(OBJECT_##scope_, member_),                      \
+     .text = default_,                                                  \
      .prose = prose_},
-#define TABLE(scope_, key_, type_, inner_, prose_)                                                 \
-    {.scope = CONFIG_##scope_,                                                                     \
-     .inner = CONFIG_##inner_,                                                                     \
-     .type = CONFIG_##type_,                                                                       \
-     .standing = CONFIG_WORKS,                                                                     \
-     .name = #key_,                                                                                \
-     .offset = INNER_OFFSET_##inner_,                                                              \
+#define TABLE(scope_, key_, type_, inner_, prose_) \
+    {.scope = CONFIG_##scope_,                     \
+     .inner = CONFIG_##inner_,                     \
+     .type = CONFIG_##type_,                       \
+     .standing = CONFIG_WORKS,                     \
+     .name = #key_,                                \
+     .offset = INNER_OFFSET_##inner_,              \
      .prose = prose_},
-#define LATER(scope_, key_, prose_)                                                                \
-    {.scope = CONFIG_##scope_,                                                                     \
-     .inner = CONFIG_##scope_,                                                                     \
-     .standing = CONFIG_REFUSED,                                                                   \
-     .name = #key_,                                                                                \
+#define LATER(scope_, key_, prose_) \
+    {.scope = CONFIG_##scope_,      \
+     .inner = CONFIG_##scope_,      \
+     .standing = CONFIG_REFUSED,    \
+     .name = #key_,                 \
      .prose = prose_},
 #include "master/handoff/config_keys.def"
 #undef NUMBER
@@ -80,17 +77,17 @@ static const struct config_key KEYS[] = {
 #undef TABLE
 #undef LATER
 
-#define LIMIT(key_, type_, default_, least_, most_, prose_)                                        \
-    {.scope = CONFIG_LIMITS,                                                                       \
-     .inner = CONFIG_LIMITS,                                                                       \
-     .type = CONFIG_##type_,                                                                       \
-     .standing = CONFIG_WORKS,                                                                     \
-     .name = #key_,                                                                                \
-     .offset = offsetof(struct config_limits, key_),                                               \
-     .size = sizeof(uint64_t),                                                                     \
-     .number = default_,                                                                           \
-     .least = least_,                                                                              \
-     .most = most_,                                                                                \
+#define LIMIT(key_, type_, default_, least_, most_, prose_) \
+    {.scope = CONFIG_LIMITS,                                \
+     .inner = CONFIG_LIMITS,                                \
+     .type = CONFIG_##type_,                                \
+     .standing = CONFIG_WORKS,                              \
+     .name = #key_,                                         \
+     .offset = offsetof(struct config_limits, key_),        \
+     .size = sizeof(uint64_t),                              \
+     .number = default_,                                    \
+     .least = least_,                                       \
+     .most = most_,                                         \
      .prose = prose_},
 #include "master/handoff/limits.def"
 #undef LIMIT

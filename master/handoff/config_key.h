@@ -9,17 +9,17 @@
 
 /* Where keys stand, in the order of the manual; each has a struct that its members belong to. */
 enum config_scope {
-    CONFIG_TOP,     /* struct config, as the next four */
+    CONFIG_TOP, /* struct config, as the next four */
     CONFIG_CLIENTS,
     CONFIG_POLICY,
     CONFIG_LOG,
     CONFIG_ADMIN,
-    CONFIG_LIMITS,  /* struct config_limits */
-    CONFIG_LISTEN,  /* struct config_listen */
-    CONFIG_TLS,     /* struct config_certificate */
-    CONFIG_SITE,    /* struct config_site; a site's table also takes the keys of CONFIG_ROUTE */
-    CONFIG_ROUTE,   /* struct config_route */
-    CONFIG_PUSH,    /* struct config_push */
+    CONFIG_LIMITS, /* struct config_limits */
+    CONFIG_LISTEN, /* struct config_listen */
+    CONFIG_TLS,    /* struct config_certificate */
+    CONFIG_SITE,   /* struct config_site; a site's table also takes the keys of CONFIG_ROUTE */
+    CONFIG_ROUTE,  /* struct config_route */
+    CONFIG_PUSH,   /* struct config_push */
     CONFIG_SCOPES
 };
 
@@ -53,7 +53,7 @@ enum config_type {
 
 enum config_standing {
     CONFIG_WORKS,
-    CONFIG_IDLE, /* read and checked, without effect in this version */
+    CONFIG_IDLE,    /* read and checked, without effect in this version */
     CONFIG_REFUSED, /* of a later version; `prose` says what it is */
 };
 

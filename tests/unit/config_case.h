@@ -87,4 +87,23 @@ static inline struct config *case_load(const char *lua)
     return config;
 }
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct case_bad {
+    const char *lua;
+    const char *fault;
+};
+
+/* Each of them, put after `before`, must give exactly its fault. */
+static inline void case_check_bad(const char *before, const struct case_bad *bad, size_t count)
+{
+    char lua[2048];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(lua, sizeof(lua), "%s%s", before, bad[i].lua);
+        const char *fault = case_fault(lua);
+        if (strcmp(fault, bad[i].fault) != 0)
+            fail_msg("config '%s'\n  says '%s'\n  not  '%s'", bad[i].lua, fault, bad[i].fault);
+    }
+}
+
 #endif

@@ -32,8 +32,8 @@ static void a_duration_is_a_number_and_a_unit(void **state)
     assert_int_equal(duration("2h"), 7200000);
     assert_int_equal(duration("30d"), UINT64_C(2592000000));
     assert_int_equal(duration("0s"), 0);
-    static const char *const BAD[] = {"", "s", "10", "10 s", "-1s", "+1s", "1.5s", "1S", "1sec", "1s ",
-                                      " 1s", "0x1s", "1e3s"};
+    static const char *const BAD[] = {"",   "s",    "10",  "10 s", "-1s",  "+1s", "1.5s",
+                                      "1S", "1sec", "1s ", " 1s",  "0x1s", "1e3s"};
     for (size_t i = 0; i < COUNT(BAD); i++)
         if (duration(BAD[i]) != UINT64_MAX)
             fail_msg("\"%s\" is no duration", BAD[i]);
@@ -68,9 +68,13 @@ static void a_number_past_64_bits_is_out_of_range(void **state)
 
 static void what_is_formatted_parses_to_the_same_value(void **state)
 {
-    static const uint64_t VALUES[] = {0,     1,       7,        1000,     1024,
-                                      60000, 90000,   86400000, 5 << 20,  UINT64_C(3) << 30,
-                                      12345, 3600000, 1 << 10,  UINT64_C(1) << 42};
+    static const uint64_t VALUES[] = {0,       1,
+                                      7,       1000,
+                                      1024,    60000,
+                                      90000,   86400000,
+                                      5 << 20, UINT64_C(3) << 30,
+                                      12345,   3600000,
+                                      1 << 10, UINT64_C(1) << 42};
     char text[CONFIG_FORMAT_MAX];
     (void)state;
     for (size_t i = 0; i < COUNT(VALUES); i++) {
@@ -107,10 +111,26 @@ static void an_address_is_literal_and_has_a_port(void **state)
 static void names_and_half_addresses_are_refused(void **state)
 {
     static const char *const BAD[] = {
-        "",           ":",          "localhost:80", "127.0.0.1",     "127.0.0.1:",  "127.0.0.1:0",
-        "[::1]",      "::1:80",     "[::1:80",      "127.0.0.1:65536", "1.2.3:80",  "1.2.3.4.5:80",
-        "[1.2.3.4]:80", "[]:80",    "[::1]:80a",    "127.0.0.1: 80", "127.0.0.1:+8", "*:80",
-        "[fe80::1%lo]:80", "[00000000000000000000000000000000000000000000000000000000000]:80"};
+        "",
+        ":",
+        "localhost:80",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:0",
+        "[::1]",
+        "::1:80",
+        "[::1:80",
+        "127.0.0.1:65536",
+        "1.2.3:80",
+        "1.2.3.4.5:80",
+        "[1.2.3.4]:80",
+        "[]:80",
+        "[::1]:80a",
+        "127.0.0.1: 80",
+        "127.0.0.1:+8",
+        "*:80",
+        "[fe80::1%lo]:80",
+        "[00000000000000000000000000000000000000000000000000000000000]:80"};
     struct sockaddr_storage address;
     socklen_t length;
     (void)state;
@@ -136,8 +156,12 @@ static struct config_route routes_a[] = {
 static struct config_route routes_b[] = {{.prefix = (char *)"/", .root_fd = -1}};
 static struct config_site sites[] = {
     {.names = names_b, .names_count = 1, .routes = routes_b, .routes_count = 1},
-    {.names = names_a, .names_count = 2, .aliases = aliases_a, .aliases_count = 1,
-     .routes = routes_a, .routes_count = 5},
+    {.names = names_a,
+     .names_count = 2,
+     .aliases = aliases_a,
+     .aliases_count = 1,
+     .routes = routes_a,
+     .routes_count = 5},
 };
 
 static const struct config_site *find_site(const struct config *config, const char *host)
@@ -234,12 +258,12 @@ static void a_number_is_stored_in_its_member_alone(void **state)
 
 /* ---- encoding; the loader's tests encode whole configs ---- */
 
-#define MINIMAL                                                                                    \
-    "{\"path\":null,\"files\":[\"a.lua\"],\"warnings\":[],\"user\":\"u\",\"workers\":1,"           \
-    "\"state\":\"/s\",\"clients\":{\"table\":1048576,\"identify\":[\"tls\"],\"remember\":0},"      \
-    "\"policy\":{\"dir\":null,\"soft\":0,\"hard\":0,\"memory\":8388608,\"keep\":20},"              \
-    "\"log\":{\"access\":null,\"error\":\"stderr\"},\"admin\":{\"socket\":\"/a\",\"http\":null},"  \
-    "\"limits\":%s,\"listen\":[{\"tls\":true,\"address\":\"%s\",\"place\":[0,4]}],\"tls\":[],"     \
+#define MINIMAL                                                                                   \
+    "{\"path\":null,\"files\":[\"a.lua\"],\"warnings\":[],\"user\":\"u\",\"workers\":1,"          \
+    "\"state\":\"/s\",\"clients\":{\"table\":1048576,\"identify\":[\"tls\"],\"remember\":0},"     \
+    "\"policy\":{\"dir\":null,\"soft\":0,\"hard\":0,\"memory\":8388608,\"keep\":20},"             \
+    "\"log\":{\"access\":null,\"error\":\"stderr\"},\"admin\":{\"socket\":\"/a\",\"http\":null}," \
+    "\"limits\":%s,\"listen\":[{\"tls\":true,\"address\":\"%s\",\"place\":[0,4]}],\"tls\":[],"    \
     "\"sites\":[],\"places\":[]}"
 
 /* The limits as config_encode writes them. */

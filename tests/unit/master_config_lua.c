@@ -138,11 +138,11 @@ static void a_site_is_what_it_was_when_site_was_called(void **state)
 static void only_harmless_names_are_there(void **state)
 {
     static const char *const WITHHELD[] = {
-        "print",        "os",          "io",           "require",    "load",       "loadstring",
-        "loadfile",     "dofile",      "package",      "debug",      "coroutine",  "jit",
-        "setmetatable", "getmetatable", "rawset",      "rawget",     "getfenv",    "setfenv",
-        "newproxy",     "pcall",       "xpcall",       "_G",         "ffi",        "collectgarbage",
-        "module",       "gcinfo",      "arg"};
+        "print",        "os",           "io",      "require", "load",      "loadstring",
+        "loadfile",     "dofile",       "package", "debug",   "coroutine", "jit",
+        "setmetatable", "getmetatable", "rawset",  "rawget",  "getfenv",   "setfenv",
+        "newproxy",     "pcall",        "xpcall",  "_G",      "ffi",       "collectgarbage",
+        "module",       "gcinfo",       "arg"};
     char lua[64];
     char wanted[128];
     (void)state;
@@ -196,19 +196,19 @@ static void an_endless_loop_ends_after_a_second_of_cpu_time(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(LOOPS) / sizeof(LOOPS[0]); i++) {
         int64_t start = cpu_ms();
-        assert_string_equal(refuses(LOOPS[i]),
-                            "herald.lua:2: the config has run for 1s of CPU time: an endless loop?");
+        assert_string_equal(
+            refuses(LOOPS[i]),
+            "herald.lua:2: the config has run for 1s of CPU time: an endless loop?");
         assert_in_range(cpu_ms() - start, 990, 2500);
     }
 }
 
 static void memory_is_bounded(void **state)
 {
-    static const char *const HOGS[] = {
-        "local t = {}\nwhile true do t[#t + 1] = {} end",
-        "local s = 'x'\nwhile true do s = s .. s end",
-        "local s = ''\nlocal r = ('x'):rep(1e8)",
-        "local t = {}\nfor i = 1, 1e9 do t[i] = i end"};
+    static const char *const HOGS[] = {"local t = {}\nwhile true do t[#t + 1] = {} end",
+                                       "local s = 'x'\nwhile true do s = s .. s end",
+                                       "local s = ''\nlocal r = ('x'):rep(1e8)",
+                                       "local t = {}\nfor i = 1, 1e9 do t[i] = i end"};
     (void)state;
     for (size_t i = 0; i < sizeof(HOGS) / sizeof(HOGS[0]); i++)
         assert_string_equal(refuses(HOGS[i]),
@@ -225,14 +225,15 @@ static void recursion_without_end_is_a_fault(void **state)
 static void tables_that_contain_themselves_are_refused(void **state)
 {
     (void)state;
-    assert_non_null(strstr(refuses("local t = {}\nt.routes = t\nsite(t)"),
-                           "tables are nested too deeply"));
+    assert_non_null(
+        strstr(refuses("local t = {}\nt.routes = t\nsite(t)"), "tables are nested too deeply"));
 }
 
 static void a_string_that_is_no_text_is_refused(void **state)
 {
-    static const char *const BAD[] = {"'a\\0b'",          "'\\255'",         "'\\192\\128'",
-                                      "'\\237\\160\\128'", "'\\244\\144\\128\\128'", "'\\226\\130'"};
+    static const char *const BAD[] = {
+        "'a\\0b'",     "'\\255'", "'\\192\\128'", "'\\237\\160\\128'", "'\\244\\144\\128\\128'",
+        "'\\226\\130'"};
     char lua[64];
     (void)state;
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
@@ -290,10 +291,10 @@ static bool leaves_machine_code(void (*work)(void))
     return atomic_load(&seen);
 }
 
-/* Loops that the compiler takes even while a hook is set, as it is for a config; then something that
- * it never takes, so that there is time to look. */
-#define HOT_LOOP                                                                                   \
-    "for i = 1, 1e5 do end local n = 0 repeat n = n + 1 until n > 1e5 "                            \
+/* Loops that the compiler takes even while a hook is set, as it is for a config; then something
+ * that it never takes, so that there is time to look. */
+#define HOT_LOOP                                                        \
+    "for i = 1, 1e5 do end local n = 0 repeat n = n + 1 until n > 1e5 " \
     "for i = 1, 2e5 do local s = ('abc'):gsub('b', 'c') end"
 
 /* Until the watcher sees what it must be able to see. */

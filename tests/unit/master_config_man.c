@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 #define MANUAL HERALD_STOCK_DIR "/../master/herald.conf.5"
-#define BEGIN ".\\\" keys: begin. From here on written by build/tests/unit_master_config_man --write.\n"
+#define BEGIN \
+    ".\\\" keys: begin. From here on written by build/tests/unit_master_config_man --write.\n"
 #define END ".\\\" keys: end\n"
 
 static const char *const HEADINGS[CONFIG_SCOPES] = {
@@ -28,8 +29,8 @@ static const char *const HEADINGS[CONFIG_SCOPES] = {
 };
 
 static const enum config_scope ORDER[CONFIG_SCOPES] = {
-    CONFIG_TOP,   CONFIG_LISTEN, CONFIG_TLS,  CONFIG_CLIENTS, CONFIG_POLICY, CONFIG_LOG,
-    CONFIG_ADMIN, CONFIG_SITE,   CONFIG_ROUTE, CONFIG_PUSH,   CONFIG_LIMITS};
+    CONFIG_TOP,   CONFIG_LISTEN, CONFIG_TLS,   CONFIG_CLIENTS, CONFIG_POLICY, CONFIG_LOG,
+    CONFIG_ADMIN, CONFIG_SITE,   CONFIG_ROUTE, CONFIG_PUSH,    CONFIG_LIMITS};
 
 static void put_text(FILE *out, const char *text)
 {
@@ -57,7 +58,8 @@ static void put_prose(FILE *out, const struct config_key *key)
     fputs(key->prose[length - 1] == '.' ? "\n" : ".\n", out);
 }
 
-/* Numbers below a scope's least stand for what only the running process knows; the prose says it. */
+/* Numbers below a scope's least stand for what only the running process knows; the prose says it.
+ */
 static void put_default(FILE *out, const struct config_key *key)
 {
     bool number = config_key_is_number(key) || key->type == CONFIG_BOOL;

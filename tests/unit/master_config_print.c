@@ -14,10 +14,8 @@ static void strip(json_t *json)
     for (size_t i = 0; i < sizeof(PLACES) / sizeof(PLACES[0]); i++)
         if (json_is_object(json))
             json_object_del(json, PLACES[i]);
-    json_object_foreach (json, key, value)
-        strip(value);
-    json_array_foreach (json, index, value)
-        strip(value);
+    json_object_foreach(json, key, value) strip(value);
+    json_array_foreach(json, index, value) strip(value);
 }
 
 static char *meaning(const struct config *config)
@@ -96,9 +94,9 @@ static void every_key_survives(void **state)
 static void texts_with_any_character_survive(void **state)
 {
     (void)state;
-    check_round_trip(
-        CASE_LISTEN "site { root = 'a\"b\\\\c\\n1\\t\\127\\1212 gr\\195\\188n', routes = {\n"
-        "  ['/\"x\"\\\\y'] = { root = \"'\" } } }");
+    check_round_trip(CASE_LISTEN
+                     "site { root = 'a\"b\\\\c\\n1\\t\\127\\1212 gr\\195\\188n', routes = {\n"
+                     "  ['/\"x\"\\\\y'] = { root = \"'\" } } }");
 }
 
 static void arguments_of_policies_survive(void **state)
@@ -108,7 +106,8 @@ static void arguments_of_policies_survive(void **state)
         CASE_LISTEN
         "site { root = '/x', policies = { 'a', { 'b' }, { 'c', n = 1, f = -0.125, big = 1e300,\n"
         "  on = true, off = false, s = 'q\"\\\\\\n\\0011\\127', ['end'] = 1, ['a b'] = 2,\n"
-        "  ['\"'] = 3, [''] = 4, ['1x'] = 5, l = { 1, { 2, { x = { y = {} } } }, 'z' }, e = {} } },\n"
+        "  ['\"'] = 3, [''] = 4, ['1x'] = 5, l = { 1, { 2, { x = { y = {} } } }, 'z' }, e = {} } "
+        "},\n"
         "  routes = { ['/r'] = { policies = { { 'c', n = 2 }, 'a' } } } }");
 }
 

@@ -67,8 +67,7 @@ static void braces_in_strings_and_comments_are_left_alone(void **state)
 static void a_first_line_for_the_shell_and_a_byte_order_mark_are_dropped(void **state)
 {
     (void)state;
-    assert_string_equal(rewritten("#!/usr/bin/herald\nx = {}"),
-                        "local __at=...;\nx = __at(0,{})");
+    assert_string_equal(rewritten("#!/usr/bin/herald\nx = {}"), "local __at=...;\nx = __at(0,{})");
     assert_string_equal(rewritten("\xef\xbb\xbfx = {}"), "local __at=...;x = __at(0,{})");
     assert_int_equal(source_set_line(&source, "x", 1, INT_MAX), 1);
 }
@@ -182,8 +181,8 @@ static void numbers_with_signs_and_dots_are_one_token(void **state)
 
 static void what_cannot_be_followed_is_said(void **state)
 {
-    static const char *const BAD[] = {"x = {", "x = }", "f(", "end", "x = { ) }", "__at(1, {})",
-                                      "local __at = 1", "if x then"};
+    static const char *const BAD[] = {
+        "x = {", "x = }", "f(", "end", "x = { ) }", "__at(1, {})", "local __at = 1", "if x then"};
     (void)state;
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         source_finish(&source);
@@ -194,7 +193,8 @@ static void what_cannot_be_followed_is_said(void **state)
 
 static void any_bytes_at_all_are_scanned_without_harm(void **state)
 {
-    static const char ALPHABET[] = "{}[]()=,;.'\"-\\\n\r# a0_\xc3\xa9" "end if do ";
+    static const char ALPHABET[] = "{}[]()=,;.'\"-\\\n\r# a0_\xc3\xa9"
+                                   "end if do ";
     unsigned long long seed = 88172645463325252ULL;
     (void)state;
     for (int round = 0; round < 20000; round++) {

@@ -202,11 +202,8 @@ static void wait_for_ever(void *argument, int out)
 
 static void a_child_that_waits_for_ever_is_ended(void **state)
 {
-    struct confined confined = {.run = wait_for_ever,
-                                .cpu_s = 1,
-                                .wall_ms = 300,
-                                .output_max = 100,
-                                .what = "the work"};
+    struct confined confined = {
+        .run = wait_for_ever, .cpu_s = 1, .wall_ms = 300, .output_max = 100, .what = "the work"};
     int64_t start = now_ms();
     (void)state;
     free(output);

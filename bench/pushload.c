@@ -164,14 +164,13 @@ static void go(struct run *run)
     struct load *load = run->load;
     const struct options *options = load->options;
     fetch_references(run);
-    uint64_t connections = load->totals.connections;
     load->connected.count = 0;
     load->began_us = load_now_us();
     if (options->first)
         round_of_visits(run, true);
     for (unsigned i = 0; i < options->visits && !time_is_up(load); i++) {
         load->last_round = i + 1 == options->visits;
-        if (i || (options->first && load->totals.connections > connections))
+        if (i)
             rest(run);
         round_of_visits(run, false);
     }

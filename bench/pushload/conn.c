@@ -359,12 +359,12 @@ static void on_readable(struct conn *conn)
             conn_end(conn, ENDED_WELL);
         return;
     }
+    if (n != MOVED_END && !conn->failed && !session_done(conn))
+        conn_send(conn); /* which ends the streams that it resets */
     if (session_done(conn) && !conn->failed)
         linger_on(conn);
     else if (n == MOVED_END || conn->failed)
         conn_end(conn, ENDED_LOST);
-    else
-        conn_send(conn);
 }
 
 /* The connection can ask as soon as its siblings can. */

@@ -1,0 +1,261 @@
+"""What the server believes of each client is true: seen by many clients that remember themselves.
+
+bench/pushload visits a page as many clients and knows what each of them holds. `redundant` and
+`doubled` are pushes of what a client had or was being sent, `missed` is what it neither had nor got.
+"""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+import server
+from server import SOAK, children, wait_until
+from webroot import ASSETS, LIGHT_ASSETS
+
+PUSHLOAD = os.path.join(server.TOP, "build", "bench", "pushload")
+PAGES = {"/": list(ASSETS), "/light.html": list(LIGHT_ASSETS)}
+CLIENTS = 1000 if SOAK else 60
+WORKERS = 4
+SEEN_S = 1.2                             # a version is served for a second without a look
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pushload_is_built():
+    assert os.access(PUSHLOAD, os.X_OK), "%s is missing: make bench-binaries" % PUSHLOAD
+
+
+class Crowd:
+    """Clients that stay the same from one run of pushload to the next."""
+
+    def __init__(self, site, clients=CLIENTS, name="jar", tls=True, page="/", assets=ASSETS):
+        self.site, self.clients, self.tls, self.page = site, clients, tls, page
+        self.assets = list(assets)
+        self.jar = os.path.join(site.directory, name)
+
+    def run(self, *options, jar=True):
+        seconds = 600 if SOAK else 60
+        argv = [PUSHLOAD, "--json", "--clients", str(self.clients), "--duration", str(seconds),
+                "--timeout", str(min(seconds, 120))]
+        for path in self.assets:
+            argv += ["--asset", path]
+        if jar:
+            argv += ["--jar", self.jar]
+        argv += [str(option) for option in options] + [self.site.url(self.page, self.tls)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60)
+        assert done.returncode == 0, "pushload ended with %d: %s %s" % (
+            done.returncode, done.stderr, done.stdout[:2000])
+        report = json.loads(done.stdout)
+        assert not report["out_of_time"] and report["mismatched"] == 0
+        assert report["verified"] == report["delivered"], report
+        return report
+
+    def promised(self, report):
+        """{path: promises} of what was promised at all."""
+        return {path: r["promises"] for path, r in report["resources"].items() if r["promises"]}
+
+
+def check(report, redundant=0, doubled=0, missed=0, lost=0):
+    """No connection failed, and of each kind of untrue belief there were so many."""
+    found = {name: report[name] for name in ("connect_failures", "timeouts", "lost", "redundant",
+                                             "doubled", "missed", "bad_status")}
+    assert found == {"connect_failures": 0, "timeouts": 0, "lost": lost, "redundant": redundant,
+                     "doubled": doubled, "missed": missed, "bad_status": 0}
+
+
+def serve(herald, **kwargs):
+    kwargs.setdefault("workers", WORKERS)
+    kwargs.setdefault("pushes", PAGES)
+    top = {"clients": {"table": "4MiB"}, **kwargs.pop("top", {})}
+    return herald(top=top, **kwargs)
+
+
+def test_four_connections_at_once_are_promised_each_asset_once(herald):
+    crowd = Crowd(serve(herald))
+    report = crowd.run("--conns-per-client", 4, "--at-once", "--first", "/light.html",
+                       "--visits", 2)
+    check(report)
+    assert crowd.promised(report) == {path: CLIENTS for path in ASSETS + LIGHT_ASSETS}
+    assert report["pages"] == CLIENTS * (1 + 2 * 4)
+    assert report["delivered"] == report["promises"]
+
+
+def test_beliefs_survive_a_killed_worker_a_reload_and_a_restart(herald):
+    site = serve(herald)
+    crowd = Crowd(site)
+    check(crowd.run("--visits", 2))
+    site.workers_may_change = True
+    for end_some in (kill_a_worker, server.Herald.reload, stop_and_start):
+        end_some(site)
+        report = crowd.run("--conns-per-client", 2)
+        check(report)
+        assert report["promises"] == 0 and report["pages"] == 2 * CLIENTS, end_some
+
+
+def kill_a_worker(site):
+    before = site.workers()
+    os.kill(min(before), 9)
+    wait_until(lambda: len(site.workers() - before) == 1 and len(site.workers()) == WORKERS, 10,
+               "another worker in the killed one's place")
+
+
+def stop_and_start(site):
+    done = site.command("stop")
+    assert done.returncode == 0, done.stderr
+    assert site.wait_exit() == 0
+    site.start()
+
+
+def test_a_killed_worker_loses_only_what_was_not_acknowledged(herald):
+    """Killed in mid-push: the next visit is pushed what had not come, and nothing else."""
+    site = serve(herald)
+    crowd = Crowd(site)
+    site.workers_may_change = True
+    check(crowd.run())
+    site.root.asset("/assets/hero.jpg", 900000)
+    time.sleep(SEEN_S)
+    argv = [PUSHLOAD, "--json", "--jar", crowd.jar, "--clients", str(CLIENTS), "--at-once",
+            site.url()]
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: sum(row.remote == site.tls_port and row.receiving > 0
+                           for row in server.tcp_rows()) >= CLIENTS // 8, 20,
+               "bytes on their way to many clients", every=0.001)
+    kill_a_worker(site)
+    report = json.loads(running.communicate(timeout=120)[0])
+    assert report["lost"] > 0, "the worker was killed too late"
+    assert report["mismatched"] == report["redundant"] == report["doubled"] == 0
+    assert set(crowd.promised(report)) == {"/assets/hero.jpg"}, "what was held stayed held"
+    last = crowd.run()
+    check(last)
+    assert report["cut_off"] <= last["promises"] <= report["lost"] + report["connect_failures"]
+
+
+def test_only_what_changed_on_disk_is_pushed_again(herald):
+    site = serve(herald)
+    crowd = Crowd(site)
+    check(crowd.run())
+    site.root.write("/assets/site.css", b"body { color: teal }\n" * 300)
+    time.sleep(SEEN_S)
+    report = crowd.run("--conns-per-client", 2, "--visits", 2)
+    check(report)
+    assert crowd.promised(report) == {"/assets/site.css": CLIENTS}
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
+def test_what_a_cut_connection_left_out_is_pushed_on_the_next_visit(herald, how, tls):
+    site = serve(herald)
+    visits = 10 if SOAK else 3
+    crowd = Crowd(site, tls=tls)
+    report = crowd.run("--first", "/light.html", "--visits", visits, "--%s-mid-push" % how, 100,
+                       "--pause", 100)
+    assert report["cuts"] >= CLIENTS * 0.9 and report["cut_off"] > CLIENTS, "they were cut in time"
+    check(report)
+    again = report["promises"] - report["delivered"] - report["cut_off"]
+    assert again == 0, "each promise came whole or ended with its connection"
+
+
+def test_what_a_black_hole_swallowed_is_pushed_once_its_claim_has_lapsed(herald):
+    """Nothing is acknowledged and nothing ends: a claim that sees no progress lasts 16 s."""
+    crowd = Crowd(serve(herald), clients=CLIENTS if SOAK else 12)
+    report = crowd.run("--first", "/light.html", "--visits", 2, "--black-hole-mid-push", 100,
+                       "--pause", 19000)
+    assert report["cuts"] >= crowd.clients * 0.9 and report["cut_off"] > crowd.clients
+    check(report)
+
+
+def test_a_claim_that_has_not_lapsed_keeps_others_from_pushing(herald):
+    crowd = Crowd(serve(herald), clients=12)
+    report = crowd.run("--first", "/light.html", "--visits", 2, "--black-hole-mid-push", 100,
+                       "--pause", 200)
+    assert report["cut_off"] > 12
+    check(report, missed=report["cut_off"])
+
+
+def test_two_crowds_at_one_address_know_nothing_of_each_other(herald):
+    site = serve(herald)
+    here, there = Crowd(site, name="here"), Crowd(site, name="there")
+    check(here.run())
+    report = there.run()
+    check(report)
+    assert there.promised(report) == {path: CLIENTS for path in ASSETS}
+    for crowd in (here, there):
+        report = crowd.run()
+        check(report)
+        assert report["promises"] == 0
+
+
+FORGERIES = {
+    "truncated": lambda value: value[:-1],
+    "flipped": lambda value: ("B" if value[0] == "A" else "A") + value[1:],
+    "mac": lambda value: value[:-2] + ("B" if value[-2] == "A" else "A") + value[-1],
+    "empty": lambda value: "x",
+}
+
+
+def forge(jar, target, change):
+    """A jar whose clients believe the same but show cookies that were tampered with."""
+    with open(jar) as source, open(target, "w") as forged:
+        for line in source:
+            if line.startswith("client "):
+                name, _, value = line[len("client "):].strip().partition("=")
+                forged.write("client %s=%s\n" % (name, change(value)))
+
+
+@pytest.mark.parametrize("how", FORGERIES)
+def test_a_forged_cookie_shows_nothing_of_its_victim(herald, how):
+    site = serve(herald)
+    victims, forgers = Crowd(site, name="victims"), Crowd(site, name="forgers")
+    check(victims.run())
+    forge(victims.jar, forgers.jar, FORGERIES[how])
+    report = forgers.run("--cancel", 50)
+    assert forgers.promised(report) == {path: CLIENTS for path in ASSETS}, "as if they were new"
+    report = victims.run()
+    check(report)
+    assert report["promises"] == 0
+
+
+def test_the_cookie_of_another_site_is_no_cookie(herald):
+    site_keys = {"names": ["other.test"], "root": "@ROOT@", "policies": ["pages.lua"]}
+    site = serve(herald, site={"names": ["one.test"]}, more="site " + server.to_lua(site_keys))
+    one, other = Crowd(site, name="one", tls=False), Crowd(site, name="other", tls=False)
+    check(one.run("--authority", "one.test"))
+    forge(one.jar, other.jar, lambda value: value)
+    report = other.run("--authority", "other.test")
+    check(report)
+    assert other.promised(report) == {path: CLIENTS for path in ASSETS}
+    report = one.run("--authority", "one.test")
+    check(report)
+    assert report["promises"] == 0
+
+
+def test_crowds_without_cookies_evict_no_known_client(herald):
+    """A table of 131,072 entries: the strangers' would fill it several times over."""
+    site = serve(herald, top={"clients": {"table": "1MiB"}, "log": {"error": "stderr"}})
+    known = Crowd(site, clients=1000, name="known", tls=False)
+    check(known.run("--visits", 2))      # the second shows the cookie, which ends the probation
+    site.root.write("/assets/site.css", b"b { color: red }\n" * 200)
+    time.sleep(SEEN_S)
+    check(known.run())
+    strangers = Crowd(site, clients=1000, tls=False)
+    visits = 1000 if SOAK else 20
+    report = strangers.run("--cookies", "off", "--no-verify", "--visits", visits, jar=False)
+    assert report["pages"] == visits * 1000 and report["bad_status"] == 0
+    report = known.run()
+    check(report)
+    assert report["promises"] == 0, "all that the known clients hold is still known"
+
+
+def test_a_resumed_session_is_the_same_client_without_a_cookie(herald):
+    crowd = Crowd(serve(herald))
+    report = crowd.run("--cookies", "off", "--resume", "on", "--visits", 3, jar=False)
+    check(report)
+    assert crowd.promised(report) == {path: CLIENTS for path in ASSETS}
+
+
+def test_a_cancelled_push_is_not_promised_again(herald):
+    crowd = Crowd(serve(herald))
+    report = crowd.run("--visits", 3, "--first", "/light.html", "--cancel", 100)
+    check(report)
+    assert report["unheeded"] == 0 and report["cancelled"] == report["promises"] > CLIENTS

@@ -110,8 +110,10 @@ def test_no_worker_outlives_its_master(herald, connect):
 
 def test_after_a_killed_master_it_starts_again(herald, connect):
     site = herald(workers=2)
+    pids = server.children(site.pid)
     site.send_signal(signal.SIGKILL)
     site.wait_exit()
+    server.wait_until(lambda: not any(map(server.alive, pids)), 3, "the end of all its children")
     site.start()
     assert connect(site).get("/hello.txt").status == 200
 

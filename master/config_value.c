@@ -98,7 +98,10 @@ int value_set(struct value *table, const char *key, struct value_place place, st
         return -ENOMEM;
     }
     table->fields = fields;
-    table->fields[table->fields_count++] = (struct value_field){copy, place, item};
+    struct value_field *field = &table->fields[table->fields_count++];
+    field->key = copy;
+    field->place = place;
+    field->value = item;
     return 0;
 }
 

@@ -66,7 +66,8 @@ static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
             continue;
         if (!use_key(context, key, iv, cipher, mac, 0))
             return -1;
-        return i == 0 ? 1 : 2;
+        /* A client uses a TLS 1.3 ticket once (RFC 8446 C.4): it is known again only with a new one. */
+        return i == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
     }
     return 0;
 }

@@ -48,7 +48,8 @@ class Crowd:
             done.returncode, done.stderr, done.stdout[:2000])
         report = json.loads(done.stdout)
         assert not report["out_of_time"] and report["mismatched"] == 0
-        assert report["verified"] == report["delivered"], report
+        if "--no-verify" not in options:
+            assert report["verified"] == report["delivered"]
         return report
 
     def promised(self, report):

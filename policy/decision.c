@@ -234,6 +234,9 @@ struct candidate *decision_find(struct decision *decision, struct span path)
     return find(decision, path, false);
 }
 
+static const struct candidate BLANK = {.urgency = CANDIDATE_URGENCY_UNSET,
+                                       .verdict = REASON_PENDING};
+
 enum reason decision_add(struct decision *decision, const struct request *request,
                          enum candidate_kind kind, struct span path, const char *proposer,
                          struct candidate **taken)
@@ -254,13 +257,10 @@ enum reason decision_add(struct decision *decision, const struct request *reques
         return REASON_TOO_MANY;
     }
     item = &decision->items[decision->count];
-    *item = (struct candidate){
-        .path = copy,
-        .kind = kind,
-        .urgency = CANDIDATE_URGENCY_UNSET,
-        .proposer = proposer,
-        .verdict = REASON_PENDING,
-    };
+    *item = BLANK;
+    item->path = copy;
+    item->kind = kind;
+    item->proposer = proposer;
     decision->count++;
     if (taken)
         *taken = item;

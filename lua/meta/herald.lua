@@ -1,0 +1,213 @@
+---@meta herald
+-- Written from policy/api.def by build/tests/policy_api; changes made here are lost.
+
+---@alias herald.result 'delivered' | 'cancelled' | 'refused' | 'lost'
+
+---What a policy file returns. A bare function stands for { on_request = it }.
+---@class herald.module
+---@field api integer The version of this interface: 1.
+---@field args? table The arguments it takes from the config, each with its type: 'string', 'number', 'integer', 'boolean', 'size' (bytes; "64KiB"), 'duration' (milliseconds; "5s"), 'list', 'table'. With '?' it may be left out.
+---@field applies? herald.applies Which requests it is asked about.
+---@field init? fun(args: table) Runs once per worker and version, after the arguments were checked. There is no request.
+---@field on_request? fun(req: herald.req, push: herald.push): false?, string? Knows the request only, so what it proposes can go out first: as push, or in the one 103. Returning false and a word takes back what this call proposed, and says so in explain.
+---@field on_response? fun(req: herald.req, res: herald.res, push: herald.push): false?, string? Runs when the page's response fields are known. What it proposes becomes push or Link. Returns as on_request.
+---@field on_push? fun(req: herald.req, r: herald.r, push: herald.push): false | 'hint' | nil, string? Judges one candidate, resolved. Nothing returned: accepted; false and a word: not sent; 'hint' and a word: named in 103 or Link, not pushed. Any policy's veto wins.
+---@field on_push_result? fun(req: herald.req, r: herald.r, result: herald.result) Tells how a push ended: 'delivered' (acknowledged by the client's kernel), 'cancelled' or 'refused' (by the client), 'lost' (by anything else).
+
+---Tested before any Lua runs: other requests cost nothing. Each is a string or a list of them, of
+---which one has to match.
+---@class herald.applies
+---@field dest string | string[] | nil Destinations (see req.dest), or '*'. Default: 'document'.
+---@field path string | string[] | nil Patterns of the path; '*' stands for any run of bytes. Default: every path.
+---@field method string | string[] | nil Methods, or '*'. Default: 'GET'.
+
+---The request for a page, while one of its hooks runs.
+---@class herald.req
+---@field id string The request's id, as in the log.
+---@field method string "GET".
+---@field scheme string "https" or "http".
+---@field host string The authority without its port, in lower case.
+---@field path string Normalised and decoded, without the query.
+---@field query string What follows "?"; empty when nothing does.
+---@field dest? string What is asked for: document style script font image fetch audio video track worker manifest. From Sec-Fetch-Dest, or else from the path's type.
+---@field mode? string Sec-Fetch-Mode: "navigate" and so on.
+---@field referer_path? string The path of the Referer, when it is of this authority.
+---@field save_data boolean The client asked for less data (Save-Data: on).
+---@field revalidate boolean The user reloads: Cache-Control is no-cache or max-age=0.
+---@field headers table<string, string?> The first field of that name, in any case. Cannot be listed.
+---@field cookies table<string, string?> The first cookie of that name.
+---@field vars table Yours for this request, shared by its hooks and its policies.
+---@field client herald.client Who asks.
+
+---The client of a request.
+---@class herald.client
+---@field id? string Its id as in the log, a hash; nil when it has none.
+---@field identified_by? string "cookie", "tls" or "connection".
+---@field can herald.can What it takes.
+---@field rtt_ms? number Round-trip time.
+---@field cwnd_bytes? number What may be in flight to it.
+---@field bandwidth_bps? number Delivery rate, bits a second.
+---@field ect? string Its own estimate, the ECT field: "4g" and so on.
+local client = {}
+
+---What it holds of a resource; 'stale' is another version of it.
+---@param path string
+---@return 'held' | 'declined' | 'stale' | nil
+function client:has(path) end
+
+---What a client takes.
+---@class herald.can
+---@field push boolean PUSH_PROMISE, now.
+---@field hints boolean 103 Early Hints.
+
+---The page's response, before its content is sent.
+---@class herald.res
+---@field status integer 200.
+---@field mime string Its media type, without parameters.
+---@field size number Bytes of content; 0 when not known.
+---@field headers table<string, string?> As req.headers.
+---@field etag? string With its quotes.
+---@field cacheable boolean The client may store it.
+---@field ttl_s number Seconds that it stays fresh.
+---@field from string "file", "cache" or "origin".
+---@field links herald.link[] The links of its Link fields, of every relation.
+
+---A link of the response (RFC 8288). Absent flags are nil.
+---@class herald.link
+---@field path string The target: an absolute path when it is of this authority.
+---@field rel string Its relation: "preload" and so on.
+---@field as? string A destination, as req.dest.
+---@field nopush? true The response asks that it be hinted and not pushed.
+---@field fetchpriority? string "high" or "low".
+---@field crossorigin? true It is fetched in CORS mode.
+---@field same_origin? true It is of this authority.
+
+---A candidate.
+---@class herald.r
+---@field path string Its path, with its query.
+---@field kind string "push", "hint" or "preconnect".
+---@field as? string Its destination, as req.dest.
+---@field urgency? integer 0 to 7 (RFC 9218); nil: herald chooses.
+---@field size? number Bytes that would be sent. This and the next four once resolved.
+---@field mime? string Its media type.
+---@field etag? string With its quotes.
+---@field cacheable? boolean The client may store it.
+---@field has 'held' | 'declined' | 'stale' | nil What the client holds of it.
+---@field proposer string The policy that proposed it.
+---@field why? string That policy's word for it.
+
+---What is proposed for a page.
+---@class herald.push
+---@field bytes number Sizes of the candidates accepted so far, summed.
+---@field count integer How many they are.
+---@field budget_bytes number What the connection can take beside its page.
+local push = {}
+
+---Proposes a push; herald turns it into a hint where the client takes no push. Returns true, or
+---false and why the name is not taken. The first proposal of a path stands.
+---@param path string
+---@param options? herald.options
+---@return boolean
+---@return string?
+function push:add(path, options) end
+
+---Proposes a hint: 103 or Link with rel=preload.
+---@param path string
+---@param options? herald.options
+---@return boolean
+---@return string?
+function push:hint(path, options) end
+
+---Proposes a hint with rel=preconnect: "https://img.example.com".
+---@param origin string
+---@return boolean
+---@return string?
+function push:preconnect(origin) end
+
+---Refuses a path for this page, whoever proposes it, before or after.
+---@param path string
+---@param why? string
+---@return boolean
+---@return string?
+function push:skip(path, why) end
+
+---Iterates over the candidates: for r in push:each().
+---@return fun(): herald.r?
+function push:each() end
+
+---Of push:add and push:hint, all optional.
+---@class herald.options
+---@field as? string Its destination, as req.dest. Default: from the path's type.
+---@field urgency? integer 0 to 7 (RFC 9218). Default: behind the page.
+---@field incremental? boolean It is of use before it is complete (RFC 9218).
+---@field crossorigin? boolean It is fetched in CORS mode. Default: fonts are.
+---@field why? string A word for the log and for explain.
+
+---The policy that runs.
+---@class herald.policy
+---@field name string As in the config.
+---@field version string The version's name, 16 hexadecimal digits.
+---@field args table Its arguments; known in init and in the hooks.
+policy = {}
+
+---A file of the policy folder, part of the version: a *.json file's value, or else the text. The
+---same value every time.
+---@param file string
+---@return any
+function policy.data(file) end
+
+---The value of a JSON file below the site's root, such as a build manifest; read again when it
+---changes. nil when there is none.
+---@param file string
+---@return any
+function policy.manifest(file) end
+
+---What pages need.
+---@class herald.assets
+assets = {}
+
+---What the HTML of a page of this site references, render-blocking assets first, each part in
+---document order. Empty while the page has not been read yet.
+---@param path string
+---@return herald.asset[]
+function assets.of(path) end
+
+---An asset that a page references. Absent flags are nil.
+---@class herald.asset
+---@field path string Its path, with its query.
+---@field as string Its destination, as req.dest.
+---@field blocking? true Nothing is painted before it is there.
+---@field crossorigin? true It is fetched in CORS mode.
+---@field priority? string Its fetchpriority: "high" or "low".
+
+---Helpers.
+---@class herald.util
+util = {}
+
+---Whether the whole text matches: '*' stands for any run of bytes, '?' for one.
+---@param pattern string
+---@param text string
+---@return boolean
+function util.glob(pattern, text) end
+
+---A number from 0 to n - 1 that stays the same for a client, for experiments. Another salt deals
+---anew. A client without id gets one by its request.
+---@param client herald.client
+---@param n integer
+---@param salt? string
+---@return integer
+function util.bucket(client, n, salt) end
+
+---The error log.
+---@class herald.log
+log = {}
+
+---Writes a line with the request's id. Fields are strings, numbers or booleans.
+---@param message string
+---@param fields? table
+function log.info(message, fields) end
+
+---A file of the policy folder, run once for each policy that requires it.
+---@param name string
+---@return any
+function require(name) end

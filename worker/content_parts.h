@@ -23,7 +23,7 @@
 #define CONTENT_PATH_MAX 4000      /* bytes of a path; the kernel takes 4,095 */
 #define CONTENT_SCANS_MAX 64       /* under way */
 #define CONTENT_SCAN_AUTHORITIES 4 /* results kept of one page, each for another authority */
-#define CONTENT_SCAN_AGAIN_MS 1000 /* between the first scans of a page for two authorities */
+#define CONTENT_SCAN_AGAIN_MS 1000 /* between two scans of a page for further ones */
 
 /* The entry of one path below one root. It is in the table from its first look-up on; in one of the
  * two lists of the least recently used while it has an outcome that may be dropped. */

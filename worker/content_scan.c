@@ -88,22 +88,22 @@ static struct page_scan *find_page(struct resource *resource, const struct conte
     return NULL;
 }
 
-/* Whether there is room for one more scan of the page, made by dropping the oldest result. A client
- * that makes authorities up gets no more than one scan a second out of it. */
+/* Whether there is room for one more scan of the page, made by dropping the oldest result. The first
+ * few are free; a client that makes authorities up gets no more than one scan a second beyond. */
 static bool make_room(struct resource *resource, uint64_t now_ms)
 {
     unsigned count = 0;
+    bool lately = false;
     struct page_scan **last = NULL;
     for (struct page_scan **at = &resource->scans; *at; at = &(*at)->next) {
         count++;
-        if (now_ms - (*at)->began_ms < CONTENT_SCAN_AGAIN_MS)
-            return false;
+        lately = lately || now_ms - (*at)->began_ms < CONTENT_SCAN_AGAIN_MS;
         if (!(*at)->running)
             last = at;
     }
     if (count < CONTENT_SCAN_AUTHORITIES)
         return true;
-    if (!last)
+    if (lately || !last)
         return false;
     struct page_scan *dropped = *last;
     *last = dropped->next;

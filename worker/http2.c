@@ -517,7 +517,6 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_PUSH_PROMISE:
         stream = nghttp2_session_get_stream_user_data(session,
                                                       frame->push_promise.promised_stream_id);
-        http2->open_streams++;
         if (stream)
             events->promised(stream);
         break;
@@ -538,17 +537,21 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* A promise whose stream could not be opened any more: nghttp2 has no stream for it, so that
- * on_stream_close does not come. Its user data travels in the frame's auxiliary data, which is
- * not public, so the events' owner finds the stream by its id. */
+/* A promise that can't be made any more. nghttp2 has its stream since it was submitted, and closes it
+ * after this: the events' owner is told once, here, unless a GOAWAY closed the stream before. */
 static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error,
                              void *user_data)
 {
     struct http2 *http2 = user_data;
-    (void)session, (void)error;
-    if (frame->hd.type == NGHTTP2_PUSH_PROMISE)
-        http2->context->events->not_promised(http2->connection,
-                                             frame->push_promise.promised_stream_id);
+    (void)error;
+    if (frame->hd.type != NGHTTP2_PUSH_PROMISE)
+        return 0;
+    int32_t id = frame->push_promise.promised_stream_id;
+    if (!nghttp2_session_get_stream_user_data(session, id))
+        return 0;
+    nghttp2_session_set_stream_user_data(session, id, NULL);
+    http2->open_streams--;
+    http2->context->events->not_promised(http2->connection, id);
     return 0;
 }
 
@@ -675,7 +678,10 @@ int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
     count = nv_fill(nva, 4, fields, count);
     int32_t id = nghttp2_submit_push_promise(http2->session, NGHTTP2_FLAG_NONE, parent, nva, count,
                                              stream);
-    return id < 0 ? (id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL) : id;
+    if (id < 0)
+        return id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
+    http2->open_streams++;
+    return id;
 }
 
 void http2_prioritize(struct http2 *http2, int32_t id, uint8_t urgency, bool incremental)

@@ -77,7 +77,8 @@ struct http2_events {
     void (*response_end)(void *stream);
 
     /* The promise was written out, so the promised stream can be answered; or it was not sent,
-     * because pushes were switched off meanwhile or its parent is gone: no `close` follows then. */
+     * because pushes were switched off meanwhile or its parent is gone: no `close` follows then.
+     * After the peer's GOAWAY `close` may come with neither before it. */
     void (*promised)(void *stream);
     void (*not_promised)(void *connection, int32_t id);
 
@@ -149,7 +150,7 @@ bool http2_push_enabled(const struct http2 *http2);
 /* The peer's SETTINGS_MAX_CONCURRENT_STREAMS: how many pushed streams may be open. */
 uint32_t http2_streams_max(const struct http2 *http2);
 
-/* Streams that are open or half-closed, the client's and pushed ones. */
+/* Streams that are open or half-closed, the client's and pushed ones, unwritten promises too. */
 unsigned http2_open_streams(const struct http2 *http2);
 
 /* True while a header block has begun and not ended. */

@@ -8,9 +8,9 @@ const struct api_entry API[API_WORDS] = {
 #define API_RECORD(object, prose) {API_IS_RECORD, #object, #object, "", "", prose},
 #define API_GLOBAL(object, prose) {API_IS_GLOBAL, #object, #object, "", "", prose},
 #define API_FIELD(object, name, type, prose) {API_IS_FIELD, #object, #name, type, "", prose},
-#define API_METHOD(object, name, arguments, returns, prose)                                        \
+#define API_METHOD(object, name, arguments, returns, prose) \
     {API_IS_METHOD, #object, #name, arguments, returns, prose},
-#define API_FUNCTION(object, name, arguments, returns, prose)                                      \
+#define API_FUNCTION(object, name, arguments, returns, prose) \
     {API_IS_FUNCTION, #object, #name, arguments, returns, prose},
 #include "policy/api.def"
 };

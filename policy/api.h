@@ -23,8 +23,14 @@ enum api_hook {
     HOOKS
 };
 
-enum api_kind { API_IS_OBJECT, API_IS_RECORD, API_IS_GLOBAL, API_IS_FIELD, API_IS_METHOD,
-                API_IS_FUNCTION };
+enum api_kind {
+    API_IS_OBJECT,
+    API_IS_RECORD,
+    API_IS_GLOBAL,
+    API_IS_FIELD,
+    API_IS_METHOD,
+    API_IS_FUNCTION
+};
 
 struct api_entry {
     enum api_kind kind;

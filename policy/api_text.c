@@ -57,8 +57,8 @@ static void write_function(FILE *out, const struct api_entry *entry)
     while (next_argument(&arguments, name, type))
         fprintf(out, "---@param %s %s\n", name, type);
     for (const char *returns = entry->returns; *returns;) {
-        size_t length = strstr(returns, ", ") ? (size_t)(strstr(returns, ", ") - returns)
-                                              : strlen(returns);
+        size_t length =
+            strstr(returns, ", ") ? (size_t)(strstr(returns, ", ") - returns) : strlen(returns);
         fprintf(out, "---@return %.*s\n", (int)length, returns);
         returns += length;
         returns += strspn(returns, ", ");
@@ -219,8 +219,8 @@ static void write_manual_entry(FILE *out, const struct api_entry *entry)
 {
     const struct api_hook_entry *hook = hook_of(entry);
     bool is_table = API_IS_FIELD == entry->kind &&
-                    (strcmp(entry->object, "options") == 0 || strcmp(entry->object, "module") == 0 ||
-                     strcmp(entry->object, "applies") == 0);
+                    (strcmp(entry->object, "options") == 0 ||
+                     strcmp(entry->object, "module") == 0 || strcmp(entry->object, "applies") == 0);
     if (hook) {
         roff_item(out, "", "", hook->name, hook->arguments);
         roff(out, hook->prose);

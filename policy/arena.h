@@ -2,7 +2,8 @@
  * that a policy can neither grow the process nor leave anything behind. The whole of it can be
  * dropped at any moment, even from a state that was interrupted in mid-allocation.
  *
- * Two-level segregated fit: every operation takes a bounded number of steps. One thread at a time. */
+ * Two-level segregated fit: every operation takes a bounded number of steps. One thread at a time.
+ */
 #ifndef HERALD_ARENA_H
 #define HERALD_ARENA_H
 
@@ -13,7 +14,7 @@
 #define ARENA_BYTES_MIN (256 * 1024)
 #define ARENA_BYTES_MAX (1024 * 1024 * 1024)
 
-#define ARENA_BINS 16   /* small sizes, 16 bytes apart, that are kept for the next of their size */
+#define ARENA_BINS 16 /* small sizes, 16 bytes apart, that are kept for the next of their size */
 #define ARENA_BIN_MAX 256 /* blocks kept of one size */
 
 #define ARENA_ROWS 26    /* powers of two that a free block's size may lie in */
@@ -24,8 +25,8 @@ struct arena_block;
 struct arena {
     char *base; /* NULL: not mapped */
     size_t size;
-    size_t used; /* bytes in live blocks, their headers included */
-    size_t peak; /* the most that `used` has been since the last reset */
+    size_t used;          /* bytes in live blocks, their headers included */
+    size_t peak;          /* the most that `used` has been since the last reset */
     uint64_t allocations; /* asked for since arena_open, refused ones included */
     uint64_t refuse_at;   /* tests: the allocation of this number fails, and all after it do while
                            * `refuse_on` is set; 0: none */

@@ -26,8 +26,7 @@ static int policy_data(lua_State *L)
         return 1;
     lua_settop(L, 0);
     lua_pushlstring(L, name.data, name.length);
-    struct span text =
-        vm->bundle ? bundle_find(vm->bundle, name) : (struct span){NULL, 0};
+    struct span text = vm->bundle ? bundle_find(vm->bundle, name) : (struct span){NULL, 0};
     if (!text.data)
         return luaL_error(L, "policy.data: no file '%s' among the policies", name.data);
     if (span_ends(name, SPAN_LITERAL(".json")))
@@ -268,7 +267,9 @@ static size_t utf8_length(struct span text)
         return 0;
     for (size_t i = 1; i < length; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        unsigned char least = i == 1 && first == 0xe0 ? 0xa0 : i == 1 && first == 0xf0 ? 0x90 : 0x80;
+        unsigned char least = i == 1 && first == 0xe0   ? 0xa0
+                              : i == 1 && first == 0xf0 ? 0x90
+                                                        : 0x80;
         unsigned char most = i == 1 && first == 0xed ? 0x9f : i == 1 && first == 0xf4 ? 0x8f : 0xbf;
         if (c < least || c > most)
             return 0;

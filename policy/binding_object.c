@@ -23,9 +23,8 @@ static const struct {
     enum api_word word;
     lua_CFunction function;
 } METHODS[] = {
-    {API_client_has, client_has}, {API_push_add, push_add},
-    {API_push_hint, push_hint},   {API_push_preconnect, push_preconnect},
-    {API_push_skip, push_skip},   {API_push_each, push_each},
+    {API_client_has, client_has},           {API_push_add, push_add},   {API_push_hint, push_hint},
+    {API_push_preconnect, push_preconnect}, {API_push_skip, push_skip}, {API_push_each, push_each},
 };
 
 static const char *const RESULTS[] = {

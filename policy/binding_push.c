@@ -130,8 +130,7 @@ int push_skip(lua_State *L)
     struct decision *decision = open_decision(L, vm, "skip");
     struct span path = check_span(L, 2);
     struct span why = lua_isnoneornil(L, 3) ? (struct span){NULL, 0} : check_span(L, 3);
-    enum reason reason =
-        decision_skip(decision, vm->now.request, path, vm->now.policy->name, why);
+    enum reason reason = decision_skip(decision, vm->now.request, path, vm->now.policy->name, why);
     return answer(L, reason == REASON_SKIPPED ? REASON_PENDING : reason);
 }
 

@@ -140,8 +140,8 @@ int client_index(lua_State *L)
         push_positive(L, (lua_Number)client->bandwidth_bps);
         break;
     case API_client_ect:
-        push_span_or_nil(L, field_find(request->fields, request->fields_count,
-                                       SPAN_LITERAL("ect")));
+        push_span_or_nil(L,
+                         field_find(request->fields, request->fields_count, SPAN_LITERAL("ect")));
         break;
     default:
         lua_rawgeti(L, LUA_REGISTRYINDEX, SLOT_METHODS + field);

@@ -171,8 +171,8 @@ static int gather_entry(struct gathering *gathering, int root, const char *name,
     if (fstatat(root, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : refuse(gathering, -errno, name, strerror(errno));
     if (S_ISDIR(status.st_mode)) {
-        bool unused = gathering->is_stock &&
-                      (strcmp(name, "meta") == 0 || strcmp(name, "examples") == 0);
+        bool unused =
+            gathering->is_stock && (strcmp(name, "meta") == 0 || strcmp(name, "examples") == 0);
         return unused || depth == DEPTH_MAX ? 0 : gather_folder(gathering, root, name, depth + 1);
     }
     if (!is_policy_file(name))
@@ -204,8 +204,8 @@ static int gather_folder(struct gathering *gathering, int root, const char *pref
     while (rc == 0 && (item = readdir(folder))) {
         if (item->d_name[0] == '.')
             continue;
-        int length = snprintf(name, sizeof(name), "%s%s%s", prefix, prefix[0] ? "/" : "",
-                              item->d_name);
+        int length =
+            snprintf(name, sizeof(name), "%s%s%s", prefix, prefix[0] ? "/" : "", item->d_name);
         if (length >= 0 && (size_t)length < sizeof(name))
             rc = gather_entry(gathering, root, name, depth);
         else if (is_policy_file(item->d_name))
@@ -279,8 +279,8 @@ static int write_out(struct gathering *gathering)
     int rc;
     size_t bytes = sizeof(struct header);
     for (size_t i = 0; i < gathering->count; i++)
-        bytes += sizeof(struct entry) + strlen(gathering->files[i].name) +
-                 gathering->files[i].length;
+        bytes +=
+            sizeof(struct entry) + strlen(gathering->files[i].name) + gathering->files[i].length;
     if (bytes > BUNDLE_BYTES_MAX)
         return fault_set(gathering->fault, -E2BIG, NULL, 0, TOO_LARGE);
     int fd = memfd_create("herald-policies", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -21,9 +21,9 @@ struct bundle;
 /* Reads what lies below config->policy.stock_fd and dir_fd (either may be -1) into a sealed memfd,
  * with the policy lists of the config's sites: regular files called *.lua, *.json, *.txt or *.csv,
  * in folders at most 4 deep. Other files and whatever begins with a dot are left out, and so are
- * the stock folder's `meta` and `examples`. A symbolic link by such a name, a file that is too large
- * or that changes while it is read is an error. Returns the descriptor, owned by the caller, or
- * -errno with `fault`. */
+ * the stock folder's `meta` and `examples`. A symbolic link by such a name, a file that is too
+ * large or that changes while it is read is an error. Returns the descriptor, owned by the caller,
+ * or -errno with `fault`. */
 int bundle_create(const struct config *config, struct fault *fault);
 
 /* Maps a bundle, `fd` staying the caller's, and checks its seals, layout and hash. Returns 0 and a

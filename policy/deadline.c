@@ -118,8 +118,7 @@ int deadline_start(struct fault *fault)
     action.sa_flags = SA_RESTART | SA_NODEFER;
     sigemptyset(&ticks);
     sigaddset(&ticks, SIGVTALRM);
-    if (sigaction(SIGVTALRM, &action, NULL) < 0 ||
-        pthread_sigmask(SIG_UNBLOCK, &ticks, NULL) != 0)
+    if (sigaction(SIGVTALRM, &action, NULL) < 0 || pthread_sigmask(SIG_UNBLOCK, &ticks, NULL) != 0)
         return fault_set(fault, -EINVAL, NULL, 0, "SIGVTALRM cannot be handled");
     int rc = timer_begin();
     if (rc < 0)

@@ -27,10 +27,11 @@ struct deadline_limits {
     unsigned tick_ms; /* of CPU time */
 };
 
-/* What `soft_ms` and `hard_ms` (0: the defaults) come to on this kernel: a call ends after more than
- * (ticks - 1) * tick_ms, and as a rule by ticks * tick_ms; later when other processes keep taking
- * the processor away, for a tick is seen only by who runs when the kernel's own comes. Returns 0, or -ERANGE with `fault` when they
- * are too short to be told apart from a fast call, or from each other. */
+/* What `soft_ms` and `hard_ms` (0: the defaults) come to on this kernel: a call ends after more
+ * than (ticks - 1) * tick_ms, and as a rule by ticks * tick_ms; later when other processes keep
+ * taking the processor away, for a tick is seen only by who runs when the kernel's own comes.
+ * Returns 0, or -ERANGE with `fault` when they are too short to be told apart from a fast call, or
+ * from each other. */
 int deadline_limits(uint32_t soft_ms, uint32_t hard_ms, struct deadline_limits *limits,
                     struct fault *fault);
 

@@ -64,11 +64,12 @@ static int decoded(struct span text)
     return hex(text.data[1]) << 4 | hex(text.data[2]);
 }
 
-/* Bytes that may stand in a path or query unencoded, RFC 3986's and those that browsers leave as they
- * are besides: 1. The ones that mean something there: 2. All others: 0. */
+/* Bytes that may stand in a path or query unencoded, RFC 3986's and those that browsers leave as
+ * they are besides: 1. The ones that mean something there: 2. All others: 0. */
 static const unsigned char CLASSES[256] = {
-    ['!'] = 1, ['$'] = 1, ['&' ... '.'] = 1, ['0' ... ';'] = 1, ['='] = 1,   ['@' ... '['] = 1,
-    [']'] = 1, ['^'] = 1, ['_'] = 1,         ['`' ... '~'] = 1, ['%'] = 2, ['/'] = 2, ['?'] = 2,
+    ['!'] = 1,         ['$'] = 1, ['&' ... '.'] = 1, ['0' ... ';'] = 1, ['='] = 1,
+    ['@' ... '['] = 1, [']'] = 1, ['^'] = 1,         ['_'] = 1,         ['`' ... '~'] = 1,
+    ['%'] = 2,         ['/'] = 2, ['?'] = 2,
 };
 
 static bool is_plain(char c)

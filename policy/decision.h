@@ -1,7 +1,8 @@
 /* What the policies proposed for one page, and the verdict on each candidate, with its reason.
  *
- * The policy VM adds candidates (only the name is judged then), the worker resolves them and carries
- * out what is left. A decision is one block of memory, bounded, reused from page to page. */
+ * The policy VM adds candidates (only the name is judged then), the worker resolves them and
+ * carries out what is left. A decision is one block of memory, bounded, reused from page to page.
+ */
 #ifndef HERALD_DECISION_H
 #define HERALD_DECISION_H
 
@@ -30,16 +31,17 @@ const char *reason_prose(enum reason reason);
 enum candidate_kind { CANDIDATE_PUSH, CANDIDATE_HINT, CANDIDATE_PRECONNECT };
 
 struct candidate {
-    struct span path; /* with its query, if any; for PRECONNECT the origin. In the decision's text */
+    struct span
+        path; /* with its query, if any; for PRECONNECT the origin. In the decision's text */
     enum candidate_kind kind;
     enum asset_as as; /* AS_UNKNOWN until the proposer says */
     bool crossorigin;
-    uint8_t urgency;     /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
-    bool incremental;    /* RFC 9218 4.2 */
-    struct span why;     /* the policy's word for it, or of its veto; may be empty */
+    uint8_t urgency;      /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
+    bool incremental;     /* RFC 9218 4.2 */
+    struct span why;      /* the policy's word for it, or of its veto; may be empty */
     const char *proposer; /* the policy's name; lives as long as the VM */
     enum reason verdict;
-    const char *judge;    /* the policy that vetoed; NULL otherwise */
+    const char *judge; /* the policy that vetoed; NULL otherwise */
 
     /* Known once the worker has resolved it. */
     bool resolved;

@@ -120,8 +120,8 @@ enum policy_event policy_fault(struct policy_vm *vm, const struct policy *policy
     struct fault *fault = &vm->fault;
     const char *name = vm->loading ? "loading" : API_HOOKS[hook].name;
     int line = vm->loading ? 1 : policy->lines[hook];
-    unsigned most_ms = limits->tick_ms *
-                       (outcome == DEADLINE_HARD ? limits->hard_ticks : limits->soft_ticks);
+    unsigned most_ms =
+        limits->tick_ms * (outcome == DEADLINE_HARD ? limits->hard_ticks : limits->soft_ticks);
     if (outcome == DEADLINE_HARD) {
         fault_set(fault, 0, policy->file, line,
                   "hard deadline: %s did not end within %u ms of CPU time, not even when told to; "
@@ -268,9 +268,9 @@ static void take_result(struct policy_vm *vm, const struct policy *policy, enum 
             (struct decision_note){policy->name, decision_text(decision, why_result(L))};
 }
 
-static void run_proposers(struct policy_vm *vm, const struct policy_list *list,
-                          enum api_hook hook, struct request *request,
-                          const struct response_facts *response, struct decision *decision)
+static void run_proposers(struct policy_vm *vm, const struct policy_list *list, enum api_hook hook,
+                          struct request *request, const struct response_facts *response,
+                          struct decision *decision)
 {
     assert(!vm->now.request && !vm->now.policy);
     if (!list || !(list->hooks & 1u << hook) || !policy_vm_revive(vm))

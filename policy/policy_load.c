@@ -11,8 +11,8 @@
 static const char *const METHODS[] = {"GET",    "HEAD",    "POST",  "PUT",
                                       "DELETE", "OPTIONS", "PATCH", NULL};
 
-static const char *const ARGUMENT_TYPES[] = {"string", "number",   "integer", "boolean",
-                                             "size",   "duration", "list",    "table", NULL};
+static const char *const ARGUMENT_TYPES[] = {"string",   "number", "integer", "boolean", "size",
+                                             "duration", "list",   "table",   NULL};
 
 /* Raises an error of its own place, which on_error leaves as it is. */
 static int raise_at(lua_State *L, const char *where, int line, const char *format, ...)
@@ -82,8 +82,7 @@ static int refuse_argument(lua_State *L, const struct policy *policy, const char
 }
 
 /* A name that must be a string, at `index`. */
-static const char *need_name(lua_State *L, const struct policy *policy, int index,
-                             const char *what)
+static const char *need_name(lua_State *L, const struct policy *policy, int index, const char *what)
 {
     if (lua_type(L, index) != LUA_TSTRING)
         raise_at(L, policy->file, line_of(vm_of(L), policy, what), "the names in '%s' are strings",
@@ -355,9 +354,11 @@ static void check_declared(lua_State *L, const struct policy *policy, int module
     int declared = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, declared); lua_pop(L, 1)) {
         const char *name = need_name(L, policy, -2, "args");
-        if (count == VM_ARGUMENTS_MAX)
-            raise_at(L, policy->file, line_of(vm_of(L), policy, "args"),
-                     "more than %d arguments", VM_ARGUMENTS_MAX);
+        if (count == VM_ARGUMENTS_MAX) {
+            raise_at(L, policy->file, line_of(vm_of(L), policy, "args"), "more than %d arguments",
+                     VM_ARGUMENTS_MAX);
+            return;
+        }
         check_argument(L, policy, given, name);
         names[count++] = name;
         names[count] = NULL;

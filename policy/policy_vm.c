@@ -171,9 +171,8 @@ static bool nearest_policy(const struct bundle *bundle, const char *name, char *
     return found[0];
 }
 
-static int name_policy(struct policy_vm *vm, struct policy *policy,
-                       const struct config_site *site, const struct config_policy *entry,
-                       struct fault *fault)
+static int name_policy(struct policy_vm *vm, struct policy *policy, const struct config_site *site,
+                       const struct config_policy *entry, struct fault *fault)
 {
     char nearest[BUNDLE_NAME_MAX + 1];
     const char *where = vm->config->path ? vm->config->path : "config";
@@ -189,13 +188,13 @@ static int name_policy(struct policy_vm *vm, struct policy *policy,
     int length = snprintf(policy->file, sizeof(policy->file), "%s%s", entry->name,
                           has_ending(entry->name) ? "" : ".lua");
     if (length < 0 || (size_t)length >= sizeof(policy->file))
-        return fault_set(fault, -ENAMETOOLONG, where, line,
-                         "the policy name '%s' is too long", entry->name);
+        return fault_set(fault, -ENAMETOOLONG, where, line, "the policy name '%s' is too long",
+                         entry->name);
     if (vm->bundle && bundle_find(vm->bundle, span_of(policy->file)).data)
         return 0;
     if (nearest_policy(vm->bundle, entry->name, nearest))
-        return fault_set(fault, -ENOENT, where, line,
-                         "there is no policy '%s'; did you mean '%s'?", entry->name, nearest);
+        return fault_set(fault, -ENOENT, where, line, "there is no policy '%s'; did you mean '%s'?",
+                         entry->name, nearest);
     return fault_set(fault, -ENOENT, where, line, "there is no policy '%s'", entry->name);
 }
 
@@ -289,8 +288,7 @@ int policy_limits(const struct config *config, struct policy_limits *limits, str
 {
     struct deadline_limits ticks;
     int rc = deadline_limits(config->policy.soft_ms, config->policy.hard_ms, &ticks, fault);
-    limits->memory_bytes =
-        config->policy.memory_bytes ? config->policy.memory_bytes : MEMORY_BYTES;
+    limits->memory_bytes = config->policy.memory_bytes ? config->policy.memory_bytes : MEMORY_BYTES;
     limits->tick_ms = ticks.tick_ms;
     limits->soft_ms = ticks.soft_ticks * ticks.tick_ms;
     limits->hard_ms = ticks.hard_ticks * ticks.tick_ms;

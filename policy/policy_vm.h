@@ -1,7 +1,8 @@
 /* The policies of one version, in one LuaJIT state that never compiles a trace.
  *
- * Used by one thread. No call here fails a request: a hook that errs, or is stopped by a deadline or
- * the memory limit, proposes nothing (a failing on_push vetoes), is counted and told to the host. */
+ * Used by one thread. No call here fails a request: a hook that errs, or is stopped by a deadline
+ * or the memory limit, proposes nothing (a failing on_push vetoes), is counted and told to the
+ * host. */
 #ifndef HERALD_POLICY_VM_H
 #define HERALD_POLICY_VM_H
 
@@ -23,8 +24,12 @@ enum policy_event {
     POLICY_HARD_DEADLINE, /* the whole state was dropped and made anew */
 };
 
-enum push_result { PUSH_RESULT_DELIVERED, PUSH_RESULT_CANCELLED, PUSH_RESULT_REFUSED,
-                   PUSH_RESULT_LOST };
+enum push_result {
+    PUSH_RESULT_DELIVERED,
+    PUSH_RESULT_CANCELLED,
+    PUSH_RESULT_REFUSED,
+    PUSH_RESULT_LOST
+};
 
 /* What the worker does for policies. Every pointer must be set; `context` is handed to each. */
 struct policy_host {
@@ -49,7 +54,8 @@ struct policy_host {
     void (*log)(void *context, const struct request *request, const char *policy,
                 struct span message, struct span json);
 
-    /* A hook failed: `fault` has file and line. The host counts and logs, with its own rate limit. */
+    /* A hook failed: `fault` has file and line. The host counts and logs, with its own rate limit.
+     */
     void (*failed)(void *context, enum policy_event event, const char *policy,
                    const struct fault *fault);
 };
@@ -86,7 +92,8 @@ uint64_t policy_vm_calls(const struct policy_vm *vm);
 size_t policy_vm_memory(const struct policy_vm *vm);
 
 /* True when a policy of the list that can propose something wants this request (its `applies`),
- * tested without Lua: by method, dest and path. Requests for which it is false cost nothing further. */
+ * tested without Lua: by method, dest and path. Requests for which it is false cost nothing
+ * further. */
 bool policy_applies(const struct policy_list *list, const struct request *request);
 
 void policy_on_request(struct policy_vm *vm, const struct policy_list *list,

@@ -1,10 +1,10 @@
 #include "policy/request.h"
 
 static const char *const NAMES[AS_KINDS] = {
-    [AS_UNKNOWN] = "",       [AS_DOCUMENT] = "document", [AS_STYLE] = "style",
-    [AS_SCRIPT] = "script",  [AS_FONT] = "font",         [AS_IMAGE] = "image",
-    [AS_FETCH] = "fetch",    [AS_AUDIO] = "audio",       [AS_VIDEO] = "video",
-    [AS_TRACK] = "track",    [AS_WORKER] = "worker",     [AS_MANIFEST] = "manifest",
+    [AS_UNKNOWN] = "",      [AS_DOCUMENT] = "document", [AS_STYLE] = "style",
+    [AS_SCRIPT] = "script", [AS_FONT] = "font",         [AS_IMAGE] = "image",
+    [AS_FETCH] = "fetch",   [AS_AUDIO] = "audio",       [AS_VIDEO] = "video",
+    [AS_TRACK] = "track",   [AS_WORKER] = "worker",     [AS_MANIFEST] = "manifest",
 };
 
 /* The commonest first. Compared eight bytes at once, in lower case. */
@@ -12,14 +12,14 @@ static const struct {
     char extension[8];
     enum asset_as as;
 } TYPES[] = {
-    {"css", AS_STYLE},    {"js", AS_SCRIPT},    {"woff2", AS_FONT},    {"png", AS_IMAGE},
-    {"svg", AS_IMAGE},    {"jpg", AS_IMAGE},    {"webp", AS_IMAGE},    {"html", AS_DOCUMENT},
-    {"mjs", AS_SCRIPT},   {"avif", AS_IMAGE},   {"gif", AS_IMAGE},     {"ico", AS_IMAGE},
-    {"json", AS_FETCH},   {"jpeg", AS_IMAGE},   {"woff", AS_FONT},     {"htm", AS_DOCUMENT},
-    {"php", AS_DOCUMENT}, {"ttf", AS_FONT},     {"otf", AS_FONT},      {"wasm", AS_FETCH},
-    {"bmp", AS_IMAGE},    {"mp4", AS_VIDEO},    {"webm", AS_VIDEO},    {"mp3", AS_AUDIO},
-    {"ogg", AS_AUDIO},    {"opus", AS_AUDIO},   {"xhtml", AS_DOCUMENT}, {"vtt", AS_TRACK},
-    {"wav", AS_AUDIO},    {"flac", AS_AUDIO},   {"m4a", AS_AUDIO},     {"ogv", AS_VIDEO},
+    {"css", AS_STYLE},    {"js", AS_SCRIPT},  {"woff2", AS_FONT},     {"png", AS_IMAGE},
+    {"svg", AS_IMAGE},    {"jpg", AS_IMAGE},  {"webp", AS_IMAGE},     {"html", AS_DOCUMENT},
+    {"mjs", AS_SCRIPT},   {"avif", AS_IMAGE}, {"gif", AS_IMAGE},      {"ico", AS_IMAGE},
+    {"json", AS_FETCH},   {"jpeg", AS_IMAGE}, {"woff", AS_FONT},      {"htm", AS_DOCUMENT},
+    {"php", AS_DOCUMENT}, {"ttf", AS_FONT},   {"otf", AS_FONT},       {"wasm", AS_FETCH},
+    {"bmp", AS_IMAGE},    {"mp4", AS_VIDEO},  {"webm", AS_VIDEO},     {"mp3", AS_AUDIO},
+    {"ogg", AS_AUDIO},    {"opus", AS_AUDIO}, {"xhtml", AS_DOCUMENT}, {"vtt", AS_TRACK},
+    {"wav", AS_AUDIO},    {"flac", AS_AUDIO}, {"m4a", AS_AUDIO},      {"ogv", AS_VIDEO},
     {"mov", AS_VIDEO},
 };
 

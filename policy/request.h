@@ -33,7 +33,8 @@ const char *asset_as_name(enum asset_as as);
 /* The destination named by `name` (case ignored), or AS_UNKNOWN. */
 enum asset_as asset_as_of(struct span name);
 
-/* What a path's file type is for: "/", "*.html" and no extension are documents, ".css" a style... */
+/* What a path's file type is for: "/", "*.html" and no extension are documents, ".css" a style...
+ */
 enum asset_as asset_as_of_path(struct span path);
 
 /* A header field; names in lower case, as HTTP/2 carries them (RFC 9113 8.2). */
@@ -49,13 +50,13 @@ struct span field_find(const struct field *fields, size_t count, struct span nam
 enum client_has { CLIENT_LACKS, CLIENT_HOLDS, CLIENT_DECLINED, CLIENT_STALE };
 
 struct client_facts {
-    char id[20];                       /* the hash that people see, hex; "" without identity */
+    char id[20]; /* the hash that people see, hex; "" without identity */
     enum config_identify identified_by;
-    bool can_push;                     /* takes PUSH_PROMISE now */
-    bool can_hints;                    /* a navigation over HTTP/2 by a client that takes no push */
-    uint32_t rtt_us;                   /* 0: not known */
-    uint32_t cwnd_bytes;               /* 0: not known */
-    uint64_t bandwidth_bps;            /* delivery rate; 0: not known */
+    bool can_push;          /* takes PUSH_PROMISE now */
+    bool can_hints;         /* a navigation over HTTP/2 by a client that takes no push */
+    uint32_t rtt_us;        /* 0: not known */
+    uint32_t cwnd_bytes;    /* 0: not known */
+    uint64_t bandwidth_bps; /* delivery rate; 0: not known */
 };
 
 struct request {

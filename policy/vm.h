@@ -20,22 +20,22 @@
 #include <lua.h>
 
 #define VM_SETS 32
-#define VM_DEPTH_MAX 32               /* of gsub within gsub */
-#define VM_REP_MAX (256 * 1024)       /* bytes that string.rep may make */
-#define VM_GLOB_STEPS_MAX 200000      /* of util.glob in one hook call; of one `applies` test */
-#define VM_LOG_LINES_MAX 16           /* in one hook call */
-#define VM_LOG_TEXT_MAX 2048          /* bytes of one line's fields */
+#define VM_DEPTH_MAX 32          /* of gsub within gsub */
+#define VM_REP_MAX (256 * 1024)  /* bytes that string.rep may make */
+#define VM_GLOB_STEPS_MAX 200000 /* of util.glob in one hook call; of one `applies` test */
+#define VM_LOG_LINES_MAX 16      /* in one hook call */
+#define VM_LOG_TEXT_MAX 2048     /* bytes of one line's fields */
 #define VM_LOG_FIELDS_MAX 16
 #define VM_MANIFEST_MAX (1024 * 1024) /* bytes of a JSON file below the root */
 #define VM_JSON_DEPTH_MAX 64
-#define VM_VARS_MAX 8192              /* requests that hold `vars` at once */
-#define VM_LIST_MAX 32                /* policies of one list */
-#define VM_ARGUMENTS_MAX 32           /* that one policy declares */
-#define VM_PATTERNS_MAX 16            /* in one `applies.path` */
-#define VM_RECORD_LISTS_MAX 32        /* lists of records kept for one policy */
-#define VM_RECORDS_MAX 1024           /* records in them */
-#define VM_LOAD_TICKS 25              /* soft deadline of loading one file, its init included */
-#define VM_PATIENCE_MIN 1000          /* calls that go unanswered when the state cannot be made */
+#define VM_VARS_MAX 8192       /* requests that hold `vars` at once */
+#define VM_LIST_MAX 32         /* policies of one list */
+#define VM_ARGUMENTS_MAX 32    /* that one policy declares */
+#define VM_PATTERNS_MAX 16     /* in one `applies.path` */
+#define VM_RECORD_LISTS_MAX 32 /* lists of records kept for one policy */
+#define VM_RECORDS_MAX 1024    /* records in them */
+#define VM_LOAD_TICKS 25       /* soft deadline of loading one file, its init included */
+#define VM_PATIENCE_MIN 1000   /* calls that go unanswered when the state cannot be made */
 #define VM_PATIENCE_MAX 1000000
 
 /* Kinds of objects; each has a metatable, and a place in every set. */
@@ -97,8 +97,8 @@ struct policy {
     char file[BUNDLE_NAME_MAX + 1];
     const char *config_file; /* where the config names it */
     int config_line;
-    int slot;       /* of its first hook */
-    unsigned hooks; /* bit `enum api_hook` */
+    int slot;         /* of its first hook */
+    unsigned hooks;   /* bit `enum api_hook` */
     int lines[HOOKS]; /* where each hook is in the file */
     struct applies applies;
     uint64_t lists[VM_RECORD_LISTS_MAX]; /* hashes of the lists of records that are kept */
@@ -140,7 +140,7 @@ struct policy_vm {
     size_t *site_lists; /* where each site's lists begin in `lists` */
     struct policy *policies;
     size_t policies_count;
-    unsigned epoch;       /* of `vars`: grows whenever the state is made anew, from 1 */
+    unsigned epoch; /* of `vars`: grows whenever the state is made anew, from 1 */
     unsigned vars_count;
     size_t collect_above; /* bytes in use that call for garbage collection between calls */
     uint64_t runs;
@@ -151,11 +151,11 @@ struct policy_vm {
     struct {
         char file[BUNDLE_NAME_MAX + 8];
         int line;
-    } exhausted; /* where the call under way was refused memory */
-    struct fault broken; /* why L is NULL */
-    unsigned silent;     /* calls since then */
-    unsigned patience;   /* how many of them until the state is tried again */
-    json_t *json;        /* being turned into Lua values */
+    } exhausted;                  /* where the call under way was refused memory */
+    struct fault broken;          /* why L is NULL */
+    unsigned silent;              /* calls since then */
+    unsigned patience;            /* how many of them until the state is tried again */
+    json_t *json;                 /* being turned into Lua values */
     const void *words[API_WORDS]; /* interned strings: compared by lua_topointer's address */
     enum api_word ends[OBJECTS];  /* behind each object's last field */
     const void *as_words[AS_KINDS];
@@ -207,8 +207,8 @@ struct handle *object_check(lua_State *L, struct policy_vm *vm, int index, enum 
  * there is none. */
 enum api_word object_field(lua_State *L, struct policy_vm *vm, enum object object);
 
-/* Raises `sentence`, followed by "; did you mean 'nearest'?" when one of `words` is near `word`, with
- * the position of the Lua code that called. */
+/* Raises `sentence`, followed by "; did you mean 'nearest'?" when one of `words` is near `word`,
+ * with the position of the Lua code that called. */
 int raise_unknown(lua_State *L, const char *sentence, const char *word, const char *const *words);
 
 /* Pushes the name of `word`; with a value on top of it, lua_rawset(L, -3) is next. */

@@ -4,9 +4,9 @@
  *   build/bench/micro_policy CASE N     one case, N times, for callgrind
  *
  * Each figure is the least of several runs, for whatever else the machine does only adds to it. To
- * compare two machines take the ratios to the first case, a hook that does nothing. Callgrind knows no
- * openat2, so under it give the bundle's folders by other means (a preloaded shim), or count with
- * `perf stat`. */
+ * compare two machines take the ratios to the first case, a hook that does nothing. Callgrind knows
+ * no openat2, so under it give the bundle's folders by other means (a preloaded shim), or count
+ * with `perf stat`. */
 #include "policy/bundle.h"
 #include "policy/policy_vm.h"
 
@@ -84,8 +84,7 @@ static void proposals(struct bench *bench)
 
 static void responses(struct bench *bench)
 {
-    policy_on_response(bench->vm, bench->list, &bench->request, &bench->response,
-                       &bench->decision);
+    policy_on_response(bench->vm, bench->list, &bench->request, &bench->response, &bench->decision);
 }
 
 /* Proposes and judges: what `budget` adds is this less the same policy without on_push. */
@@ -105,8 +104,7 @@ static void judgements(struct bench *bench)
     }
 }
 
-#define TWELVE(statement)                                                                          \
-    "return function(req, push) for i = 1, 12 do " statement " end end"
+#define TWELVE(statement) "return function(req, push) for i = 1, 12 do " statement " end end"
 
 static const struct {
     const char *name;
@@ -147,8 +145,8 @@ static void fill(struct bench *bench)
         bench->assets->items[i] = (struct asset){.path = path, .as = AS_STYLE, .blocking = i < 4};
         bench->links[i] = (struct response_link){
             .path = path, .rel = SPAN_LITERAL("preload"), .as = AS_STYLE, .same_origin = true};
-        used += (size_t)snprintf(manifest + used, sizeof(manifest) - used, "%s\"%s\"",
-                                 i ? "," : "", bench->paths[i]);
+        used += (size_t)snprintf(manifest + used, sizeof(manifest) - used, "%s\"%s\"", i ? "," : "",
+                                 bench->paths[i]);
     }
     snprintf(manifest + used, sizeof(manifest) - used, "]}");
     bench->manifest = span_of(manifest);
@@ -164,8 +162,8 @@ static void fill(struct bench *bench)
                                       .path = SPAN_LITERAL("/"),
                                       .dest = AS_DOCUMENT,
                                       .client = {.id = "c11e17", .can_push = true}};
-    bench->host = (struct policy_host){bench,     host_has, host_assets,
-                                       host_read, host_log, host_failed};
+    bench->host =
+        (struct policy_host){bench, host_has, host_assets, host_read, host_log, host_failed};
 }
 
 static void open_case(struct bench *bench, size_t number)
@@ -187,8 +185,8 @@ static void open_case(struct bench *bench, size_t number)
     bench->config.policy.dir_fd = open(bench->dir, O_PATH | O_DIRECTORY);
     bench->config.policy.stock_fd = open(HERALD_STOCK_DIR, O_PATH | O_DIRECTORY);
     bench->bundle = bundle_create(&bench->config, &fault);
-    if (bench->bundle < 0 || policy_vm_create(&bench->config, bench->bundle, &bench->host,
-                                              &bench->vm, &fault) < 0) {
+    if (bench->bundle < 0 ||
+        policy_vm_create(&bench->config, bench->bundle, &bench->host, &bench->vm, &fault) < 0) {
         fprintf(stderr, "%s:%d: %s\n", fault.where, fault.line, fault.what);
         exit(1);
     }

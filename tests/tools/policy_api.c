@@ -1,7 +1,9 @@
-/* Writes what is made from policy/api.def. Run it from the top of the tree after changing that table:
+/* Writes what is made from policy/api.def. Run it from the top of the tree after changing that
+ * table:
  *
- *   build/tests/policy_api             rewrites lua/meta/herald.lua, .luacheckrc, lua/herald-policy.7
- *   build/tests/policy_api --check     says which of them are out of date; the status is then 1
+ *   build/tests/policy_api             rewrites lua/meta/herald.lua, .luacheckrc,
+ * lua/herald-policy.7 build/tests/policy_api --check     says which of them are out of date; the
+ * status is then 1
  *
  * The manual is written by hand but for what is between its BEGIN and END lines. */
 #include "policy/api.h"

@@ -58,8 +58,8 @@ static void the_globals_of_luacheck_are_up_to_date(void **state)
 static void the_manual_is_up_to_date(void **state)
 {
     (void)state;
-    is_up_to_date(HERALD_STOCK_DIR "/herald-policy.7", api_write_manual,
-                  ".\\\" BEGIN REFERENCE\n", ".\\\" END REFERENCE\n");
+    is_up_to_date(HERALD_STOCK_DIR "/herald-policy.7", api_write_manual, ".\\\" BEGIN REFERENCE\n",
+                  ".\\\" END REFERENCE\n");
 }
 
 static void every_entry_has_its_prose(void **state)
@@ -99,10 +99,9 @@ static void every_field_of_the_table_can_be_read(void **state)
     size_t entries = 0;
     for (size_t i = 0; i < sizeof(OBJECTS_OF_HOOKS) / sizeof(OBJECTS_OF_HOOKS[0]); i++) {
         enum api_word object = OBJECTS_OF_HOOKS[i].object;
-        int used = snprintf(text, sizeof(text),
-                            "return { api = 1, %s = function(%s) local o = %s local _\n",
-                            OBJECTS_OF_HOOKS[i].hook, OBJECTS_OF_HOOKS[i].arguments,
-                            OBJECTS_OF_HOOKS[i].reach);
+        int used = snprintf(
+            text, sizeof(text), "return { api = 1, %s = function(%s) local o = %s local _\n",
+            OBJECTS_OF_HOOKS[i].hook, OBJECTS_OF_HOOKS[i].arguments, OBJECTS_OF_HOOKS[i].reach);
         for (unsigned word = object + 1; word < (unsigned)api_end(object); word++, entries++) {
             bool called = API[word].kind != API_IS_FIELD;
             used += snprintf(text + used, sizeof(text) - (size_t)used,
@@ -150,13 +149,14 @@ static void the_records_have_the_fields_of_the_table(void **state)
         used += snprintf(text + used, sizeof(text) - (size_t)used, "l_%s=1,", API[word].name);
     for (unsigned word = API_asset + 1; word < (unsigned)api_end(API_asset); word++)
         used += snprintf(text + used, sizeof(text) - (size_t)used, "a_%s=1,", API[word].name);
-    snprintf(text + used, sizeof(text) - (size_t)used,
-             "}\nreturn { api = 1, on_response = function(req, res)\n"
-             "  for k in pairs(res.links[1]) do assert(known['l_' .. k], k) known['l_' .. k] = nil end\n"
-             "  for k in pairs(assets.of(req.path)[1]) do\n"
-             "    assert(known['a_' .. k], k) known['a_' .. k] = nil end\n"
-             "  assert(next(known) == nil, next(known))\n"
-             "end }");
+    snprintf(
+        text + used, sizeof(text) - (size_t)used,
+        "}\nreturn { api = 1, on_response = function(req, res)\n"
+        "  for k in pairs(res.links[1]) do assert(known['l_' .. k], k) known['l_' .. k] = nil end\n"
+        "  for k in pairs(assets.of(req.path)[1]) do\n"
+        "    assert(known['a_' .. k], k) known['a_' .. k] = nil end\n"
+        "  assert(next(known) == nil, next(known))\n"
+        "end }");
     only_policy(f, text);
     must_open(f);
     page(f);

@@ -37,10 +37,10 @@ static void policies_and_data_are_found_by_name(void **state)
     policy_file(f, "lib/prices.json", "[1]");
     policy_file(f, "empty.txt", "");
     struct bundle *bundle = open_bundle(f);
-    assert_true(span_equal(bundle_find(bundle, SPAN_LITERAL("shop.lua")),
-                           SPAN_LITERAL("return {}")));
-    assert_true(span_equal(bundle_find(bundle, SPAN_LITERAL("lib/prices.json")),
-                           SPAN_LITERAL("[1]")));
+    assert_true(
+        span_equal(bundle_find(bundle, SPAN_LITERAL("shop.lua")), SPAN_LITERAL("return {}")));
+    assert_true(
+        span_equal(bundle_find(bundle, SPAN_LITERAL("lib/prices.json")), SPAN_LITERAL("[1]")));
     assert_non_null(bundle_find(bundle, SPAN_LITERAL("empty.txt")).data);
     assert_true(bundle_find(bundle, SPAN_LITERAL("preload.lua")).length > 100);
     assert_null(bundle_find(bundle, SPAN_LITERAL("shop")).data);
@@ -56,8 +56,7 @@ static void the_folder_wins_over_the_stock(void **state)
     struct fixture *f = *state;
     policy_file(f, "preload.lua", "mine");
     struct bundle *bundle = open_bundle(f);
-    assert_true(span_equal(bundle_find(bundle, SPAN_LITERAL("preload.lua")),
-                           SPAN_LITERAL("mine")));
+    assert_true(span_equal(bundle_find(bundle, SPAN_LITERAL("preload.lua")), SPAN_LITERAL("mine")));
     done(f, bundle);
 }
 
@@ -211,9 +210,8 @@ static int open_text(const unsigned char *text, size_t bytes, struct fault *faul
     struct bundle *bundle = NULL;
     int fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     assert_int_equal(write(fd, text, bytes), (ssize_t)bytes);
-    assert_int_equal(fcntl(fd, F_ADD_SEALS,
-                           F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE),
-                     0);
+    assert_int_equal(
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
     int rc = bundle_open(fd, &bundle, fault);
     close(fd);
     if (rc == 0)
@@ -249,8 +247,8 @@ static void entries_are_checked_even_when_the_hash_is_right(void **state)
         size_t offset;
         uint32_t value;
     } WRONG[] = {
-        {32, 0x10000000}, {40, 0xffffffff}, {44, 0xffffffff}, {44, 0}, {44, 60},
-        {48, 0xffffffff}, {52, 0xffffffff}, {56, 0},
+        {32, 0x10000000}, {40, 0xffffffff}, {44, 0xffffffff}, {44, 0},
+        {44, 60},         {48, 0xffffffff}, {52, 0xffffffff}, {56, 0},
     };
     struct fixture *f = *state;
     unsigned char *text = calloc(1, 65536);

@@ -123,9 +123,9 @@ static void catching_the_error_does_not_help(void **state)
     int status = -1;
     assert_int_equal(run(L, "while true do pcall(function() while true do end end) end", &status),
                      DEADLINE_SOFT);
-    assert_int_equal(run(L, "while true do pcall(pcall, function() while true do end end) end",
-                         &status),
-                     DEADLINE_SOFT);
+    assert_int_equal(
+        run(L, "while true do pcall(pcall, function() while true do end end) end", &status),
+        DEADLINE_SOFT);
 }
 
 static void a_library_function_that_does_not_end_is_left(void **state)

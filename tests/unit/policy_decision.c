@@ -48,9 +48,8 @@ static void a_path_is_taken_and_copied(void **state)
     char path[] = "/a.css?v=1";
     struct candidate *taken;
     (void)state;
-    assert_int_equal(
-        decision_add(&decision, &page, CANDIDATE_HINT, span_of(path), "test", &taken),
-        REASON_PENDING);
+    assert_int_equal(decision_add(&decision, &page, CANDIDATE_HINT, span_of(path), "test", &taken),
+                     REASON_PENDING);
     path[1] = 'x';
     assert_int_equal(decision.count, 1);
     assert_ptr_equal(taken, &decision.items[0]);
@@ -67,10 +66,23 @@ static void a_path_is_taken_and_copied(void **state)
 static void what_is_no_path_is_refused(void **state)
 {
     static const char *const BAD[] = {
-        "", "a.css", "./a.css", "../a.css", "?q", "#top", "/a.css#top", "/a b", "/a\tb", "/a\nb",
-        "/a\x7f", "/caf\xc3\xa9", "/a\\b", "/a\"b", "/<a>", "/..", "/.", "/../a", "/a/..", "/a/../b",
-        "/a/./b", "/%2e%2e/a", "/.%2E", "/a/%2e", "/a%00b", "/a%2fb", "/a%2Fb", "/%", "/%4", "/%zz",
-        "mailto:a@b", "javascript:1", "https:/a", "data:text/css,a",
+        "",           "a.css",
+        "./a.css",    "../a.css",
+        "?q",         "#top",
+        "/a.css#top", "/a b",
+        "/a\tb",      "/a\nb",
+        "/a\x7f",     "/caf\xc3\xa9",
+        "/a\\b",      "/a\"b",
+        "/<a>",       "/..",
+        "/.",         "/../a",
+        "/a/..",      "/a/../b",
+        "/a/./b",     "/%2e%2e/a",
+        "/.%2E",      "/a/%2e",
+        "/a%00b",     "/a%2fb",
+        "/a%2Fb",     "/%",
+        "/%4",        "/%zz",
+        "mailto:a@b", "javascript:1",
+        "https:/a",   "data:text/css,a",
     };
     char longer[DECISION_PATH_MAX + 2];
     (void)state;
@@ -90,8 +102,8 @@ static void what_is_no_path_is_refused(void **state)
 static void unusual_paths_are_paths(void **state)
 {
     static const char *const GOOD[] = {
-        "/a..b", "/..a", "/...", "/.well-known/x", "/a%20b", "/caf%C3%A9", "/a?x=../..", "/a?x=%2f",
-        "/a//b", "/a:b@c", "/~user/[x]{y}|z^`", "/?", "/a?b?c",
+        "/a..b",    "/..a",  "/...",   "/.well-known/x",    "/a%20b", "/caf%C3%A9", "/a?x=../..",
+        "/a?x=%2f", "/a//b", "/a:b@c", "/~user/[x]{y}|z^`", "/?",     "/a?b?c",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
@@ -117,9 +129,14 @@ static void a_url_of_the_same_authority_is_cut_to_its_path(void **state)
 static void another_authority_is_refused(void **state)
 {
     static const char *const OTHERS[] = {
-        "https://example.com/a", "http://www.example.com/a", "//cdn.example.com/a",
-        "https://www.example.com:8443/a", "https://user@www.example.com/a", "https:///a",
-        "https://www.example.com.evil.org/a", "ftp://www.example.com/a",
+        "https://example.com/a",
+        "http://www.example.com/a",
+        "//cdn.example.com/a",
+        "https://www.example.com:8443/a",
+        "https://user@www.example.com/a",
+        "https:///a",
+        "https://www.example.com.evil.org/a",
+        "ftp://www.example.com/a",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(OTHERS) / sizeof(OTHERS[0]); i++) {
@@ -157,8 +174,9 @@ static void the_first_proposal_of_a_path_stands(void **state)
 
 static void an_origin_can_be_preconnected_to(void **state)
 {
-    static const char *const BAD[] = {"/a", "//a.example", "https://", "https://a/b", "ftp://a",
-                                      "https://u@a", "https://a;b", "https://a b", "a.example"};
+    static const char *const BAD[] = {"/a",          "//a.example", "https://",
+                                      "https://a/b", "ftp://a",     "https://u@a",
+                                      "https://a;b", "https://a b", "a.example"};
     (void)state;
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         if (decision_add(&decision, &page, CANDIDATE_PRECONNECT, span_of(BAD[i]), "t", NULL) !=
@@ -184,8 +202,7 @@ static void candidates_beyond_the_limit_are_counted_and_not_kept(void **state)
     (void)state;
     for (unsigned i = 0; i < DECISION_CANDIDATES_MAX + 7; i++) {
         snprintf(path, sizeof(path), "/%u", i);
-        assert_int_equal(add(path), i < DECISION_CANDIDATES_MAX ? REASON_PENDING
-                                                                : REASON_TOO_MANY);
+        assert_int_equal(add(path), i < DECISION_CANDIDATES_MAX ? REASON_PENDING : REASON_TOO_MANY);
     }
     assert_int_equal(decision.count, DECISION_CANDIDATES_MAX);
     assert_int_equal(decision.overflowed, 7);

@@ -187,9 +187,8 @@ static inline int setup(void **state)
     assert_non_null(mkdtemp(f->dir));
     assert_non_null(mkdtemp(f->root));
     f->bundle = -1;
-    f->route = (struct config_route){.prefix = (char *)(uintptr_t) "/",
-                                     .root_fd = -1,
-                                     .policies = f->policies};
+    f->route = (struct config_route){
+        .prefix = (char *)(uintptr_t) "/", .root_fd = -1, .policies = f->policies};
     f->site = (struct config_site){
         .names = names, .names_count = 1, .routes = &f->route, .routes_count = 1, .line = 7};
     f->config.path = (char *)(uintptr_t) "herald.lua";

@@ -34,8 +34,8 @@ static void applies_is_tested_before_any_lua_runs(void **state)
         const char *path, *method;
         bool applies;
     } CASES[] = {
-        {AS_STYLE, "/shop/a", "GET", true},   {AS_SCRIPT, "/b.css", "POST", true},
-        {AS_STYLE, "/b.js", "GET", false},    {AS_DOCUMENT, "/shop/a", "GET", false},
+        {AS_STYLE, "/shop/a", "GET", true},    {AS_SCRIPT, "/b.css", "POST", true},
+        {AS_STYLE, "/b.js", "GET", false},     {AS_DOCUMENT, "/shop/a", "GET", false},
         {AS_UNKNOWN, "/shop/a", "GET", false}, {AS_STYLE, "/shop/", "BREW", true},
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
@@ -63,7 +63,7 @@ static void any_destination_is_a_star(void **state)
     }
 }
 
-#define EQUALS(what, value)                                                                        \
+#define EQUALS(what, value) \
     "  if " what " ~= " value " then error('" what " is ' .. tostring(" what ")) end\n"
 
 static void a_request_shows_all_its_fields(void **state)
@@ -81,29 +81,33 @@ static void a_request_shows_all_its_fields(void **state)
     f->request.client.cwnd_bytes = 14600;
     f->request.client.bandwidth_bps = 5000000000;
     f->has = CLIENT_STALE;
-    only_policy(f, "return function(req, push)\n"
-                   EQUALS("req.id", "\"00112233aabbccdd\"") EQUALS("req.method", "\"GET\"")
-                   EQUALS("req.scheme", "\"https\"") EQUALS("req.host", "\"www.example.com\"")
-                   EQUALS("req.path", "\"/shop/\"") EQUALS("req.query", "\"q=1\"")
-                   EQUALS("req.dest", "\"document\"") EQUALS("req.mode", "\"navigate\"")
-                   EQUALS("req.referer_path", "nil") EQUALS("req.save_data", "true")
-                   EQUALS("req.revalidate", "false") EQUALS("req.headers.accept", "\"text/html\"")
-                   EQUALS("req.headers[\"Accept\"]", "\"text/html\"")
-                   EQUALS("req.headers[\"x-empty\"]", "\"\"") EQUALS("req.headers.none", "nil")
-                   EQUALS("req.headers[(\"x\"):rep(500)]", "nil")
-                   EQUALS("req.cookies.a", "\"1\"") EQUALS("req.cookies.b", "\"\\\"x=y\\\"\"")
-                   EQUALS("req.cookies.c", "\"3\"") EQUALS("req.cookies.d", "nil")
-                   EQUALS("req.client.id", "\"c11e17\"")
-                   EQUALS("req.client.identified_by", "\"tls\"")
-                   EQUALS("req.client.can.push", "true") EQUALS("req.client.can.hints", "false")
-                   EQUALS("req.client.rtt_ms", "1.5") EQUALS("req.client.cwnd_bytes", "14600")
-                   EQUALS("req.client.bandwidth_bps", "5e9") EQUALS("req.client.ect", "\"3g\"")
-                   EQUALS("req.client:has(\"/a.css\")", "\"stale\"")
-                   EQUALS("req.client:has(\"/none.css\")", "nil")
-                   EQUALS("tostring(req)", "\"req\"") EQUALS("tostring(req.client)",
-                                                             "\"req.client\"")
-                   "  push:add('/done')\n"
-                   "end");
+    only_policy(
+        f, "return function(req, push)\n" EQUALS("req.id", "\"00112233aabbccdd\"") EQUALS(
+               "req.method", "\"GET\"") EQUALS("req.scheme", "\"https\"")
+               EQUALS("req.host", "\"www.example.com\"") EQUALS("req.path", "\"/shop/\"") EQUALS(
+                   "req.query", "\"q=1\"") EQUALS("req.dest", "\"document\"") EQUALS("req.mode",
+                                                                                     "\"navigate\"")
+                   EQUALS("req.referer_path", "nil") EQUALS("req.save_data", "true") EQUALS(
+                       "req.revalidate", "false") EQUALS("req.headers.accept", "\"text/html\"")
+                       EQUALS("req.headers[\"Accept\"]", "\"text/html\"") EQUALS(
+                           "req.headers[\"x-empty\"]", "\"\"") EQUALS("req.headers.none", "nil")
+                           EQUALS("req.headers[(\"x\"):rep(500)]", "nil") EQUALS(
+                               "req.cookies.a", "\"1\"") EQUALS("req.cookies.b", "\"\\\"x=y\\\"\"")
+                               EQUALS("req.cookies.c", "\"3\"") EQUALS("req.cookies.d", "nil")
+                                   EQUALS("req.client.id", "\"c11e17\"") EQUALS(
+                                       "req.client.identified_by",
+                                       "\"tls\"") EQUALS("req.client.can.push", "true")
+                                       EQUALS("req.client.can.hints",
+                                              "false") EQUALS("req.client.rtt_ms", "1.5")
+                                           EQUALS("req.client.cwnd_bytes",
+                                                  "14600") EQUALS("req.client.bandwidth_bps", "5e9")
+                                               EQUALS("req.client.ect", "\"3g\"") EQUALS(
+                                                   "req.client:has(\"/a.css\")", "\"stale\"")
+                                                   EQUALS("req.client:has(\"/none.css\")", "nil")
+                                                       EQUALS("tostring(req)", "\"req\"") EQUALS(
+                                                           "tostring(req.client)",
+                                                           "\"req.client\"") "  push:add('/done')\n"
+                                                                             "end");
     must_open(f);
     page(f);
     no_failure(f);
@@ -118,15 +122,15 @@ static void what_is_not_known_of_a_client_is_nil(void **state)
     f->request.dest = AS_UNKNOWN;
     f->request.referer_path = SPAN_LITERAL("/from");
     f->has = CLIENT_DECLINED;
-    only_policy(f, "return { api = 1, applies = { dest = '*' }, on_request = function(req, push)\n"
-                   EQUALS("req.client.id", "nil") EQUALS("req.client.identified_by", "nil")
-                   EQUALS("req.client.rtt_ms", "nil") EQUALS("req.client.cwnd_bytes", "nil")
-                   EQUALS("req.client.bandwidth_bps", "nil") EQUALS("req.client.ect", "nil")
-                   EQUALS("req.mode", "nil") EQUALS("req.dest", "nil")
-                   EQUALS("req.referer_path", "\"/from\"")
-                   EQUALS("req.client:has(\"/a\")", "\"declined\"")
-                   "  push:add('/done')\n"
-                   "end }");
+    only_policy(
+        f, "return { api = 1, applies = { dest = '*' }, on_request = function(req, push)\n" EQUALS(
+               "req.client.id", "nil") EQUALS("req.client.identified_by", "nil")
+               EQUALS("req.client.rtt_ms", "nil") EQUALS("req.client.cwnd_bytes", "nil")
+                   EQUALS("req.client.bandwidth_bps", "nil") EQUALS("req.client.ect",
+                                                                    "nil") EQUALS("req.mode", "nil")
+                       EQUALS("req.dest", "nil") EQUALS("req.referer_path", "\"/from\"")
+                           EQUALS("req.client:has(\"/a\")", "\"declined\"") "  push:add('/done')\n"
+                                                                            "end }");
     must_open(f);
     page(f);
     no_failure(f);
@@ -152,7 +156,8 @@ static void a_misspelt_field_is_named_with_the_nearest_one(void **state)
         {"log.inf('x')", "log has no member 'inf'; did you mean 'info'?"},
         {"push:add('/a', { urgent = 1 })", "there is no option 'urgent'; did you mean 'urgency'?"},
         {"push:add('/a', { 1 })", "there is no option '?'"},
-        {"push:add('/a', { as = 'styl' })", "there is no destination 'styl'; did you mean 'style'?"},
+        {"push:add('/a', { as = 'styl' })",
+         "there is no destination 'styl'; did you mean 'style'?"},
         {"push:add('/a', { as = 1 })", "there is no destination 'number'"},
         {"push:add('/a', { urgency = 8 })", "urgency is an integer from 0 to 7"},
         {"push:add('/a', { urgency = 1.5 })", "urgency is an integer from 0 to 7"},
@@ -175,7 +180,8 @@ static void a_misspelt_field_is_named_with_the_nearest_one(void **state)
         {"policy.data('none.json')", "no file 'none.json'"},
         {"policy.manifest('bad.json')", "bad.json:2: "},
         {"policy.manifest('deep.json')", "deep.json: nested deeper than 64"},
-        {"require('hepler')", "no file 'hepler.lua' among the policies; did you mean 'helper.lua'?"},
+        {"require('hepler')",
+         "no file 'hepler.lua' among the policies; did you mean 'helper.lua'?"},
         {"require('')", "no file can be called ''"},
         {"assert(false, 'my words')", "my words"},
     };
@@ -188,7 +194,8 @@ static void a_misspelt_field_is_named_with_the_nearest_one(void **state)
     memset(deep + 100, ']', 100);
     write_file(f->root, "deep.json", deep, 200);
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        snprintf(text, sizeof(text), "return function(req, push)\n\n  local v = %s\n  return v\nend",
+        snprintf(text, sizeof(text),
+                 "return function(req, push)\n\n  local v = %s\n  return v\nend",
                  CASES[i].expression);
         f->route.policies_count = 0;
         memset(f->failures, 0, sizeof(f->failures));
@@ -255,21 +262,22 @@ static void a_response_shows_all_its_fields(void **state)
     f->links[1] = (struct response_link){.path = SPAN_LITERAL("https://a.example/"),
                                          .rel = SPAN_LITERAL("preconnect")};
     f->response.links_count = 2;
-    only_policy(f, "return { api = 1, on_response = function(req, res, push)\n"
-                   EQUALS("res.status", "200") EQUALS("res.mime", "\"text/html\"")
-                   EQUALS("res.size", "1234") EQUALS("res.etag", "'\"e\"'")
-                   EQUALS("res.cacheable", "true") EQUALS("res.ttl_s", "60")
+    only_policy(
+        f, "return { api = 1, on_response = function(req, res, push)\n" EQUALS("res.status", "200")
+               EQUALS("res.mime", "\"text/html\"") EQUALS("res.size", "1234") EQUALS(
+                   "res.etag", "'\"e\"'") EQUALS("res.cacheable", "true") EQUALS("res.ttl_s", "60")
                    EQUALS("res.from", "\"file\"") EQUALS("res.headers.Server", "\"x\"")
-                   EQUALS("#res.links", "2") EQUALS("res.links[1].path", "\"/l.css\"")
-                   EQUALS("res.links[1].rel", "\"preload\"") EQUALS("res.links[1].as", "\"style\"")
-                   EQUALS("res.links[1].fetchpriority", "\"high\"")
-                   EQUALS("res.links[1].nopush", "true")
-                   EQUALS("res.links[1].crossorigin", "true")
-                   EQUALS("res.links[1].same_origin", "true")
-                   EQUALS("res.links[2].path", "\"https://a.example/\"")
-                   EQUALS("res.links[2].as", "nil") EQUALS("res.links[2].same_origin", "nil")
-                   "  push:add('/done')\n"
-                   "end }");
+                       EQUALS("#res.links", "2") EQUALS("res.links[1].path", "\"/l.css\"") EQUALS(
+                           "res.links[1].rel", "\"preload\"") EQUALS("res.links[1].as", "\"style\"")
+                           EQUALS("res.links[1].fetchpriority", "\"high\"")
+                               EQUALS("res.links[1].nopush", "true")
+                                   EQUALS("res.links[1].crossorigin", "true")
+                                       EQUALS("res.links[1].same_origin", "true")
+                                           EQUALS("res.links[2].path", "\"https://a.example/\"")
+                                               EQUALS("res.links[2].as", "nil")
+                                                   EQUALS("res.links[2].same_origin",
+                                                          "nil") "  push:add('/done')\n"
+                                                                 "end }");
     must_open(f);
     page(f);
     respond(f);
@@ -286,22 +294,24 @@ static void a_list_is_the_callers_own_and_its_records_are_not(void **state)
                                          .as = AS_STYLE,
                                          .blocking = true,
                                          .priority = ASSETS_PRIORITY_HIGH};
-    f->assets->items[1] = (struct asset){
-        .path = SPAN_LITERAL("/2.woff2"), .as = AS_FONT, .crossorigin = true};
-    only_policy(f, "return function(req, push)\n"
-                   "  local list = assets.of(req.path)\n"
-                   EQUALS("#list", "2") EQUALS("list[1].path", "\"/1.css\"")
-                   EQUALS("list[1].as", "\"style\"") EQUALS("list[1].blocking", "true")
-                   EQUALS("list[1].priority", "\"high\"") EQUALS("list[1].crossorigin", "nil")
-                   EQUALS("list[2].blocking", "nil") EQUALS("list[2].crossorigin", "true")
-                   EQUALS("#assets.of(\"/elsewhere\")", "0")
-                   "  table.remove(list, 1)\n"
-                   EQUALS("#list", "1") EQUALS("#assets.of(req.path)", "2")
-                   "  assert(not pcall(function() list[1].note = 'x' end))\n"
-                   "  assert(not pcall(rawset, list[1], 'note', 'x'))\n"
-                   "  assert(getmetatable(list[1]) == false)\n"
-                   "  push:add('/done')\n"
-                   "end");
+    f->assets->items[1] =
+        (struct asset){.path = SPAN_LITERAL("/2.woff2"), .as = AS_FONT, .crossorigin = true};
+    only_policy(
+        f,
+        "return function(req, push)\n"
+        "  local list = assets.of(req.path)\n" EQUALS("#list", "2") EQUALS("list[1].path",
+                                                                           "\"/1.css\"")
+            EQUALS("list[1].as", "\"style\"") EQUALS("list[1].blocking", "true")
+                EQUALS("list[1].priority", "\"high\"") EQUALS("list[1].crossorigin", "nil")
+                    EQUALS("list[2].blocking", "nil") EQUALS("list[2].crossorigin", "true")
+                        EQUALS("#assets.of(\"/elsewhere\")",
+                               "0") "  table.remove(list, 1)\n" EQUALS("#list", "1")
+                            EQUALS("#assets.of(req.path)",
+                                   "2") "  assert(not pcall(function() list[1].note = 'x' end))\n"
+                                        "  assert(not pcall(rawset, list[1], 'note', 'x'))\n"
+                                        "  assert(getmetatable(list[1]) == false)\n"
+                                        "  push:add('/done')\n"
+                                        "end");
     must_open(f);
     for (unsigned i = 0; i < 3; i++) {
         page(f);
@@ -338,24 +348,27 @@ static void a_changed_page_has_other_assets_at_once(void **state)
 static void any_veto_wins_and_says_why(void **state)
 {
     struct fixture *f = *state;
-    policy_file(f, "a.lua", "return function(_, push)\n"
-                            "  for _, p in ipairs({ 'a', 'b', 'c', 'd' }) do push:add('/' .. p) end\n"
-                            "end");
-    policy_file(f, "b.lua",
+    policy_file(f, "a.lua",
+                "return function(_, push)\n"
+                "  for _, p in ipairs({ 'a', 'b', 'c', 'd' }) do push:add('/' .. p) end\n"
+                "end");
+    policy_file(
+        f, "b.lua",
+        "return { api = 1, on_push = function(req, r, push)\n"
+        "  assert(r.size == 100 and r.mime == 'text/css' and r.etag == '\"v1\"')\n"
+        "  assert(r.cacheable and r.has == nil and r.proposer == 'a' and r.urgency == nil)\n"
+        "  if r.path == '/a' then return false, 'not today' end\n"
+        "  if r.path == '/b' then return 'hint', 'rather' end\n"
+        "end }");
+    policy_file(f, "c.lua",
                 "return { api = 1, on_push = function(req, r, push)\n"
-                "  assert(r.size == 100 and r.mime == 'text/css' and r.etag == '\"v1\"')\n"
-                "  assert(r.cacheable and r.has == nil and r.proposer == 'a' and r.urgency == nil)\n"
-                "  if r.path == '/a' then return false, 'not today' end\n"
-                "  if r.path == '/b' then return 'hint', 'rather' end\n"
+                "  assert(r.path ~= '/a' and push.budget_bytes == 1000)\n"
+                "  assert(r.path ~= '/b' or r.kind == 'hint')\n"
+                "  if r.path == '/d' then\n"
+                "    assert(push.bytes == 100 and push.count == 1)\n"
+                "    return false\n"
+                "  end\n"
                 "end }");
-    policy_file(f, "c.lua", "return { api = 1, on_push = function(req, r, push)\n"
-                            "  assert(r.path ~= '/a' and push.budget_bytes == 1000)\n"
-                            "  assert(r.path ~= '/b' or r.kind == 'hint')\n"
-                            "  if r.path == '/d' then\n"
-                            "    assert(push.bytes == 100 and push.count == 1)\n"
-                            "    return false\n"
-                            "  end\n"
-                            "end }");
     use_policy(f, "a", "{}");
     use_policy(f, "b", "{}");
     use_policy(f, "c", "{}");
@@ -446,8 +459,9 @@ static void returning_false_takes_back_and_says_why(void **state)
 static void an_error_in_a_helper_names_the_caller_too(void **state)
 {
     struct fixture *f = *state;
-    policy_file(f, "lib/helper.lua", "local M = {}\n\nfunction M.go(x) local y = x.y return y end\n"
-                                     "return M");
+    policy_file(f, "lib/helper.lua",
+                "local M = {}\n\nfunction M.go(x) local y = x.y return y end\n"
+                "return M");
     only_policy(f, "local helper = require('lib.helper')\n"
                    "return function(req)\n"
                    "  local v = helper.go(nil)\n"
@@ -461,10 +475,10 @@ static void an_error_in_a_helper_names_the_caller_too(void **state)
 
 static void objects_die_with_their_hook(void **state)
 {
-    static const char *const KEPT[] = {
-        "req", "push", "req.client", "req.headers", "req.cookies", "req.client.can"};
-    static const char *const USES[] = {
-        "old.path", "old.bytes", "old.id", "old.accept", "old.a", "old.push"};
+    static const char *const KEPT[] = {"req",         "push",        "req.client",
+                                       "req.headers", "req.cookies", "req.client.can"};
+    static const char *const USES[] = {"old.path",   "old.bytes", "old.id",
+                                       "old.accept", "old.a",     "old.push"};
     struct fixture *f = *state;
     char text[512], what[64];
     for (size_t i = 0; i < sizeof(KEPT) / sizeof(KEPT[0]); i++) {
@@ -516,17 +530,19 @@ static void proposals_end_with_the_proposing_hooks(void **state)
 static void vars_last_for_the_request_and_are_shared(void **state)
 {
     struct fixture *f = *state;
-    policy_file(f, "a.lua", "return { api = 1,\n"
-                            "  on_request = function(req, push)\n"
-                            "    assert(next(req.vars) == nil)\n"
-                            "    req.vars.n = 1 push:add('/a')\n"
-                            "  end,\n"
-                            "  on_push_result = function(req, r, result)\n"
-                            "    log.info(result, { n = req.vars.n, path = r.path })\n"
-                            "  end }");
-    policy_file(f, "b.lua", "return { api = 1,\n"
-                            "  on_response = function(req) req.vars.n = req.vars.n + 1 end,\n"
-                            "  on_push = function(req) req.vars.n = req.vars.n * 10 end }");
+    policy_file(f, "a.lua",
+                "return { api = 1,\n"
+                "  on_request = function(req, push)\n"
+                "    assert(next(req.vars) == nil)\n"
+                "    req.vars.n = 1 push:add('/a')\n"
+                "  end,\n"
+                "  on_push_result = function(req, r, result)\n"
+                "    log.info(result, { n = req.vars.n, path = r.path })\n"
+                "  end }");
+    policy_file(f, "b.lua",
+                "return { api = 1,\n"
+                "  on_response = function(req) req.vars.n = req.vars.n + 1 end,\n"
+                "  on_push = function(req) req.vars.n = req.vars.n * 10 end }");
     use_policy(f, "a", "{}");
     use_policy(f, "b", "{}");
     must_open(f);
@@ -583,15 +599,16 @@ static void only_lists_with_the_hook_want_results(void **state)
 static void each_policy_of_each_list_has_a_state_of_its_own(void **state)
 {
     struct fixture *f = *state;
-    struct config_policy other[] = {{.name = (char *)(uintptr_t) "p.lua",
-                                     .arguments = (char *)(uintptr_t) "{\"n\":3}"}};
+    struct config_policy other[] = {
+        {.name = (char *)(uintptr_t) "p.lua", .arguments = (char *)(uintptr_t) "{\"n\":3}"}};
     struct config_route routes[] = {f->route, f->route, f->route};
     policy_file(f, "counter.lua", "local n = 0\nreturn { up = function() n = n + 1 return n end }");
-    policy_file(f, "p.lua", "local counter = require('counter')\n"
-                            "return { api = 1, args = { n = 'number' },\n"
-                            "  on_request = function(_, push)\n"
-                            "    push:add('/' .. policy.args.n .. '/' .. counter.up())\n"
-                            "  end }");
+    policy_file(f, "p.lua",
+                "local counter = require('counter')\n"
+                "return { api = 1, args = { n = 'number' },\n"
+                "  on_request = function(_, push)\n"
+                "    push:add('/' .. policy.args.n .. '/' .. counter.up())\n"
+                "  end }");
     use_policy(f, "p.lua", "{\"n\":1}");
     use_policy(f, "p.lua", "{\"n\":2}");
     routes[0].policies_count = 2;
@@ -684,8 +701,7 @@ static void mistakes_in_a_policy_file_are_named_with_their_line(void **state)
          "there is no key of applies 'dst'; did you mean 'dest'?"},
         {"return {\n  api = 1,\n  applies = {\n    dest = { 'documents' } },\n}", 4,
          "there is no destination 'documents'; did you mean 'document'?"},
-        {"return {\n  api = 1,\n  applies = { method = 'get' },\n}", 3,
-         "there is no method 'get'"},
+        {"return {\n  api = 1,\n  applies = { method = 'get' },\n}", 3, "there is no method 'get'"},
         {"return {\n  api = 1,\n  applies = { path = 'shop/*' },\n}", 3,
          "'shop/*' matches no path"},
         {"return {\n  api = 1,\n  applies = { path = {} },\n}", 3, "a string or a list"},
@@ -799,10 +815,9 @@ static void log_lines_carry_their_fields_as_json(void **state)
     assert_int_equal(f->logged, 2);
     assert_true(f->log_had_request);
     assert_string_equal(f->message, "hello");
-    assert_string_equal(f->json,
-                        "{\"a\":\"q\\\"\\\\\\u000a\\u0001\","
-                        "\"bad\":\"x\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd\","
-                        "\"big\":1e+15,\"m\":true,\"z\":1.5}");
+    assert_string_equal(f->json, "{\"a\":\"q\\\"\\\\\\u000a\\u0001\","
+                                 "\"bad\":\"x\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd\","
+                                 "\"big\":1e+15,\"m\":true,\"z\":1.5}");
 }
 
 static void buckets_are_even_and_stay(void **state)

@@ -108,11 +108,35 @@ static void every_hostile_script_ends_as_expected_and_harms_no_other(void **stat
 static void the_globals_are_those_of_the_table_and_no_others(void **state)
 {
     struct fixture *f = *state;
-    static const char *const GONE[] = {
-        "load", "loadstring", "loadfile", "dofile", "xpcall", "coroutine", "collectgarbage",
-        "debug", "io", "os", "ffi", "jit", "package", "getfenv", "setfenv", "newproxy", "print",
-        "module", "gcinfo", "_G", "_VERSION", "math.random", "math.randomseed", "string.dump",
-        "table.new", "table.foreach", "stats", "learn", "shared"};
+    static const char *const GONE[] = {"load",
+                                       "loadstring",
+                                       "loadfile",
+                                       "dofile",
+                                       "xpcall",
+                                       "coroutine",
+                                       "collectgarbage",
+                                       "debug",
+                                       "io",
+                                       "os",
+                                       "ffi",
+                                       "jit",
+                                       "package",
+                                       "getfenv",
+                                       "setfenv",
+                                       "newproxy",
+                                       "print",
+                                       "module",
+                                       "gcinfo",
+                                       "_G",
+                                       "_VERSION",
+                                       "math.random",
+                                       "math.randomseed",
+                                       "string.dump",
+                                       "table.new",
+                                       "table.foreach",
+                                       "stats",
+                                       "learn",
+                                       "shared"};
     char text[8192];
     int used = snprintf(text, sizeof(text), "local all = {");
     for (size_t i = 0; i < API_LUA_COUNT; i++) {
@@ -151,8 +175,7 @@ static void a_misspelt_library_function_is_named_with_the_nearest_one(void **sta
     only_policy(f, "return function()\n  return nil, ('x'):uper()\nend");
     must_open(f);
     page(f);
-    failed_with(f, POLICY_ERROR, "p.lua", 2,
-                "there is no 'string.uper'; did you mean 'upper'?");
+    failed_with(f, POLICY_ERROR, "p.lua", 2, "there is no 'string.uper'; did you mean 'upper'?");
 }
 
 static void strings_keep_their_methods(void **state)
@@ -177,10 +200,11 @@ static void strings_keep_their_methods(void **state)
 static void an_error_in_a_gsub_does_not_use_up_the_depth(void **state)
 {
     struct fixture *f = *state;
-    only_policy(f, "return function(req, push)\n"
-                   "  for _ = 1, 100 do pcall(string.gsub, 'x', 'x', function() error('no') end) end\n"
-                   "  assert(('x'):gsub('x', function() return 'y' end) == 'y')\n"
-                   "end");
+    only_policy(f,
+                "return function(req, push)\n"
+                "  for _ = 1, 100 do pcall(string.gsub, 'x', 'x', function() error('no') end) end\n"
+                "  assert(('x'):gsub('x', function() return 'y' end) == 'y')\n"
+                "end");
     must_open(f);
     page(f);
     no_failure(f);
@@ -378,7 +402,8 @@ static void *count_allocations(void *context, void *block, size_t old_size, size
     return realloc(block, size);
 }
 
-/* lua_newstate of this LuaJIT crashes when it is refused memory, which an empty arena never does. */
+/* lua_newstate of this LuaJIT crashes when it is refused memory, which an empty arena never does.
+ */
 static uint64_t allocations_of_newstate(void)
 {
     uint64_t count = 0;
@@ -493,8 +518,8 @@ static void nothing_of_an_escape_stays_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            every_hostile_script_ends_as_expected_and_harms_no_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_hostile_script_ends_as_expected_and_harms_no_other,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(the_globals_are_those_of_the_table_and_no_others, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_unknown_global_is_named_with_the_nearest_one, setup,
@@ -510,8 +535,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_policy_that_keeps_too_much_is_started_anew, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(
-            garbage_of_many_calls_never_runs_the_state_out_of_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(garbage_of_many_calls_never_runs_the_state_out_of_memory,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(opening_survives_the_failure_of_any_allocation, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(hooks_survive_the_failure_of_any_allocation, setup,

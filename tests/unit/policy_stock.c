@@ -91,8 +91,7 @@ static void find_assets(struct fixture *f)
     struct asset *items = f->assets->items;
     items[0] = (struct asset){.path = SPAN_LITERAL("/a.css"), .as = AS_STYLE, .blocking = true};
     items[1] = (struct asset){.path = SPAN_LITERAL("/b.js"), .as = AS_SCRIPT, .blocking = true};
-    items[2] = (struct asset){
-        .path = SPAN_LITERAL("/c.woff2"), .as = AS_FONT, .crossorigin = true};
+    items[2] = (struct asset){.path = SPAN_LITERAL("/c.woff2"), .as = AS_FONT, .crossorigin = true};
     items[3] = (struct asset){.path = SPAN_LITERAL("/d"), .as = AS_IMAGE};
     items[4] = (struct asset){
         .path = SPAN_LITERAL("/e.png"), .as = AS_IMAGE, .priority = ASSETS_PRIORITY_LOW};
@@ -153,9 +152,10 @@ static void visit(struct fixture *f, const char *path)
 static void manifest_lists_the_assets_of_a_page(void **state)
 {
     struct fixture *f = *state;
-    put_manifest(f, "{ \"/\": [\"/app.css\", { \"path\": \"/app\", \"as\": \"script\",\n"
-                    "  \"urgency\": 2 }], \"/shop/*\": [\"/shop.css\"],\n"
-                    "  \"/shop/cart*\": [\"/cart.css\"], \"/shop/cart\": [], \"*\": [\"/all.css\"] }");
+    put_manifest(f,
+                 "{ \"/\": [\"/app.css\", { \"path\": \"/app\", \"as\": \"script\",\n"
+                 "  \"urgency\": 2 }], \"/shop/*\": [\"/shop.css\"],\n"
+                 "  \"/shop/cart*\": [\"/cart.css\"], \"/shop/cart\": [], \"*\": [\"/all.css\"] }");
     stock(f, "manifest", "{\"file\":\"build/assets.json\"}");
     visit(f, "/");
     assert_int_equal(f->decision.count, 2);

@@ -24,13 +24,14 @@ BENCH_BINARIES := $(BENCH_NAMES:%=$(BUILD)/bench/%)
 
 STOCK_DIR ?= $(CURDIR)/lua
 SITE_DIR ?= $(CURDIR)/bench/site
+BUILD_DIR ?= $(CURDIR)/build
 # Commands are shown in short; `make V=1` shows them whole.
 QUIET = $(if $(V),,@echo '  $(1) $@';)
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. $(CFLAGS) $(WARNINGS) -Werror $(HARDENING) $(SANITIZE) \
              $(LIB_CFLAGS) -MMD -MP
 ALL_LDFLAGS = $(CFLAGS) $(LDFLAGS) $(SANITIZE)
 PATHS = -DHERALD_VERSION='"$(VERSION)"' -DHERALD_STOCK_DIR='"$(STOCK_DIR)"' \
-        -DHERALD_SITE_DIR='"$(SITE_DIR)"' -DHERALD_BUILD_DIR='"$(CURDIR)/build"' \
+        -DHERALD_SITE_DIR='"$(SITE_DIR)"' -DHERALD_BUILD_DIR='"$(BUILD_DIR)"' \
         -DHERALD_PREFIX='"$(PREFIX)"'
 
 all: $(HERALD)
@@ -42,6 +43,7 @@ help:
 	@echo 'make check-fast   the inner loop: under a minute'
 	@echo 'make soak         the long forms of the tests'
 	@echo 'make asan         build-asan/herald with AddressSanitizer and UBSan'
+	@echo 'make fuzz         the fuzz targets for FUZZ_SECONDS each (see tests/fuzz/README.md)'
 	@echo 'make bench        measure (see bench/README.md)'
 	@echo 'make lint format  static checks; clang-format'
 	@echo 'make install      DESTDIR and PREFIX are honoured'
@@ -141,6 +143,21 @@ $(TSAN_TEST): $(TSAN_SOURCES) tests/model/race.h $(wildcard policy/push_*.h)
 	    -o $@ $(TSAN_SOURCES) -lcmocka -lm -lpthread
 
 # The suppressed ones are what cppcheck cannot read: names that C++ reserves, jansson's loops.
+FUZZ = BUILD=build-fuzz CC=clang CFLAGS='-O1 -g' WARNINGS='-Wall -Wextra' \
+       SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
+
+# FUZZ_SECONDS of each target of tests/fuzz, one after another.
+fuzz:
+	@tests/fuzz/run --check
+	@$(MAKE) $(FUZZ) fuzz-binaries
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' T='$(T)' tests/fuzz/run
+
+fuzz-binaries: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(PATHS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIB_LIBS)
+
 lint:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=internalAstError --suppress=unknownMacro --suppress=memleak:master/config_value.c \
@@ -165,8 +182,9 @@ MANDIR = $(DESTDIR)$(PREFIX)/share/man
 
 # The installed binary looks for the stock policies and the demo page below PREFIX.
 install:
-	@$(MAKE) BUILD=build/install HERALD=build/install/herald \
-	    STOCK_DIR='$(PREFIX)/share/herald/lua' SITE_DIR='$(PREFIX)/share/herald/site' all
+	@$(MAKE) $(PARALLEL) BUILD=build/install HERALD=build/install/herald \
+	    STOCK_DIR='$(PREFIX)/share/herald/lua' SITE_DIR='$(PREFIX)/share/herald/site' \
+	    BUILD_DIR=/var/lib/herald all
 	install -d $(BINDIR) $(SHAREDIR) $(MANDIR)/man5 $(MANDIR)/man7 $(MANDIR)/man8
 	install -m 755 build/install/herald $(BINDIR)/herald
 	cp -R lua $(SHAREDIR)/
@@ -176,6 +194,6 @@ install:
 	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
 
 .PHONY: all help bench test-binaries bench-binaries deps-build deps-test demo check check-fast soak \
-        asan asan-tests tsan-tests lint format clean install
+        asan asan-tests tsan-tests fuzz fuzz-binaries lint format clean install
 
 -include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BENCH_BINARIES:=.d)

@@ -2,23 +2,27 @@
 import functools
 import http.server
 import os
+import shutil
 import subprocess
 import threading
-import urllib.parse
 
 import pytest
 
 import chromium
+import random_pages
 from server import ASAN, TOP
 
 PAGES = os.path.join(TOP, "tests", "pages")
 SCANNER = os.path.join(TOP, "build-asan" if ASAN else "build", "tests", "assets_scan")
 NAMES = ["classic", "app", "news", "docs", "soup"]
 BLOCKING_FOUND = 0.9
+RANDOM_PAGES = 300
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map,
+                      ".woff": "font/woff", ".woff2": "font/woff2"}
 
     def log_message(self, *_):
         pass
@@ -32,10 +36,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Site:
-    """The pages on a port of the kernel's choice, with a record of what was asked for."""
+    """A folder's pages on a port of the kernel's choice, with a record of what was asked for."""
 
-    def __init__(self):
-        handler = functools.partial(Handler, directory=PAGES)
+    def __init__(self, folder):
+        self.folder = folder
+        handler = functools.partial(Handler, directory=folder)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.seen = self.seen = []
         self.authority = "127.0.0.1:%d" % self.server.server_port
@@ -56,21 +61,17 @@ class Visit:
 
     def __init__(self, site, browser, page):
         del site.seen[:]
-        entries = [(self._path(url), status)
-                   for url, status, _ in browser.load("http://%s%s" % (site.authority, page))
-                   if urllib.parse.urlsplit(url).netloc == site.authority]
+        origin = "http://" + site.authority
+        entries = [(url[len(origin):].split("#")[0], status)
+                   for url, status, _ in browser.load(origin + page)
+                   if url.startswith(origin + "/")]
         self.requested = (set(site.seen) | {path for path, _ in entries}) - {page}
         self.blocking = {path for path, status in entries if status == "blocking"}
-
-    @staticmethod
-    def _path(url):
-        parts = urllib.parse.urlsplit(url)
-        return parts.path + ("?" + parts.query if parts.query else "")
 
 
 def scan(site, page, slice_bytes=16384):
     """The scanner's lines for a page: path, as, blocking, crossorigin, module, fetchpriority."""
-    answer = subprocess.run([SCANNER, "http", site.authority, page, PAGES, str(slice_bytes)],
+    answer = subprocess.run([SCANNER, "http", site.authority, page, site.folder, str(slice_bytes)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     assert answer.returncode == 0, answer.stderr.decode()
     assert answer.stderr == b"", "libxml2 must not write to stderr"
@@ -81,7 +82,7 @@ def scan(site, page, slice_bytes=16384):
 def site():
     if not chromium.PROGRAM:
         pytest.skip("chromium is not installed (Debian package: chromium)")
-    pages = Site()
+    pages = Site(PAGES)
     yield pages
     pages.close()
 
@@ -131,3 +132,22 @@ def test_the_result_does_not_depend_on_how_the_page_is_cut(site, name):
     whole = scan(site, "/%s/" % name, 1 << 20)
     for slice_bytes in (1, 7, 1000):
         assert scan(site, "/%s/" % name, slice_bytes) == whole
+
+
+@pytest.mark.soak
+def test_nothing_false_is_proposed_for_random_pages(site, tmp_path):
+    """`site` is here for its check that there is a browser."""
+    pages = [random_pages.write(str(tmp_path), seed) for seed in range(RANDOM_PAGES)]
+    random_site = Site(str(tmp_path))
+    proposed = []
+    try:
+        with chromium.Chromium() as browser:
+            for page in pages:
+                visit = Visit(random_site, browser, page)
+                found = [line[0] for line in scan(random_site, page)]
+                assert set(found) <= visit.requested, page
+                proposed += found
+                shutil.rmtree(str(tmp_path / page.strip("/")))
+    finally:
+        random_site.close()
+    assert len(proposed) > 3 * RANDOM_PAGES, "the pages have references"

@@ -235,7 +235,7 @@ static int copy_to(struct scanner *scanner, size_t end)
 {
     size_t from = scanner->copied;
     scanner->copied = end;
-    return put(scanner, scanner->lua.data + from, end - from);
+    return end == from ? 0 : put(scanner, scanner->lua.data + from, end - from);
 }
 
 static void *grow(void *array, size_t count, size_t size)

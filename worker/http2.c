@@ -31,7 +31,9 @@ struct http2 {
 
     struct header_list *building; /* of the request whose header block is under way */
     int32_t building_id;
-    bool in_header_block;
+    bool in_header_block;   /* its last frame has not begun */
+    bool in_header_frame;   /* the last frame that began is of a header block */
+    uint64_t header_blocks; /* that have begun */
     struct frames frames;
     int32_t overflowed_id;  /* the stream whose window a WINDOW_UPDATE overflowed last */
     bool settings_overflow; /* SETTINGS overflowed one */
@@ -43,6 +45,7 @@ struct http2 {
     struct span pending; /* what mem_send returned and didn't fit: nghttp2's, until its next call */
 
     int32_t last_id; /* the highest stream id that the client used */
+    int32_t last_taken; /* above this a GOAWAY has refused them: their frames are read over */
     struct {
         int32_t first, last;
     } gaps[GAPS_MAX];
@@ -228,7 +231,7 @@ static bool check_stream_id(struct http2 *http2, const struct frame_header *head
         return true;
     }
     if (nghttp2_session_get_stream_user_data(http2->session, id) || reset_by_us(http2, id) ||
-        http2->in_header_block)
+        http2->in_header_block || id > http2->last_taken)
         return true;
     if (header->type == FRAME_HEADERS && in_gap(http2, id))
         terminate(http2, HTTP2_PROTOCOL_ERROR, "HEADERS on a stream id that was passed over");
@@ -289,7 +292,9 @@ static bool check_frame(struct http2 *http2, const struct frame_header *header)
     if ((header->type == FRAME_HEADERS || header->type == FRAME_DATA) &&
         !check_stream_id(http2, header))
         return false;
-    if (header->type == FRAME_HEADERS || header->type == FRAME_CONTINUATION)
+    http2->header_blocks += header->type == FRAME_HEADERS;
+    http2->in_header_frame = header->type == FRAME_HEADERS || header->type == FRAME_CONTINUATION;
+    if (http2->in_header_frame)
         http2->in_header_block = !(header->flags & FRAME_END_HEADERS);
     return true;
 }
@@ -312,6 +317,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     int32_t id = frame->hd.stream_id;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers are read over */
+    header_list_release(http2->context, http2->building); /* of a block that was malformed */
     http2->building = header_list_take(http2->context);
     http2->building_id = id;
     void *stream = http2->building ? http2->context->events->begin(http2->connection, id) : NULL;
@@ -508,6 +514,19 @@ static void count_reset_sent(struct http2 *http2, int32_t id, uint32_t error)
         guard_count(http2->guard, GUARD_SERVER_RESET);
 }
 
+/* The last stream counts once it is said; nghttp2 ends the session by itself for what it finds
+ * wrong. */
+static void note_goaway(struct http2 *http2, const nghttp2_goaway *goaway)
+{
+    http2->last_taken = goaway->last_stream_id;
+    if (goaway->error_code == HTTP2_NO_ERROR)
+        return;
+    http2->terminated = true;
+    if (!http2->failure[0])
+        snprintf(http2->failure, sizeof(http2->failure), "%s",
+                 nghttp2_http2_strerror(goaway->error_code));
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct http2 *http2 = user_data;
@@ -519,6 +538,9 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
                                                       frame->push_promise.promised_stream_id);
         if (stream)
             events->promised(stream);
+        break;
+    case NGHTTP2_GOAWAY:
+        note_goaway(http2, &frame->goaway);
         break;
     case NGHTTP2_RST_STREAM:
         count_reset_sent(http2, frame->hd.stream_id, frame->rst_stream.error_code);
@@ -588,6 +610,11 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
         terminate(http2, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE overflows a "
                                                    "stream's window");
     return (ptrdiff_t)http2->used;
+}
+
+bool http2_failed(const struct http2 *http2)
+{
+    return http2->terminated;
 }
 
 bool http2_wants_write(const struct http2 *http2)
@@ -724,9 +751,11 @@ unsigned http2_open_streams(const struct http2 *http2)
     return http2->open_streams;
 }
 
-bool http2_in_header_block(const struct http2 *http2)
+uint64_t http2_header_block(const struct http2 *http2)
 {
-    return http2->in_header_block;
+    bool under_way =
+        http2->in_header_block || (http2->in_header_frame && http2->frames.skip > 0);
+    return under_way ? http2->header_blocks : 0;
 }
 
 const char *http2_failure(const struct http2 *http2)
@@ -741,7 +770,10 @@ struct http2 *http2_create(struct http2_context *context, struct guard *guard, v
     struct http2 *http2 = calloc(1, sizeof(*http2));
     if (!http2)
         return NULL;
-    *http2 = (struct http2){.context = context, .guard = guard, .connection = connection};
+    *http2 = (struct http2){.context = context,
+                            .guard = guard,
+                            .connection = connection,
+                            .last_taken = INT32_MAX};
     frames_init(&http2->frames, HTTP2_PREFACE_LENGTH);
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)context->limits->streams},

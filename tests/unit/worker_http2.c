@@ -11,7 +11,8 @@
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define SETTINGS "\0\0\0\x04\0\0\0\0\0"
 #define SETTINGS_NO_PUSH "\0\0\x06\x04\0\0\0\0\0\0\x02\0\0\0\0"
-#define REQUEST "\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01\x61" /* GET https://a/ on stream 1 */
+/* GET https://a/ on stream 1 */
+#define REQUEST "\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01\x61"
 #define RESET "\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08"
 #define GOAWAY "\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0"
 

@@ -3,6 +3,7 @@
 #include "bench/pushload/conn.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,6 +277,7 @@ int main(int argc, char **argv)
     if (rc)
         return rc - 1;
     raise_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     run.load = &load;
     load.options = &options;
     if (load_init(&load, &options) == 0 && run_init(&run, &load) == 0) {

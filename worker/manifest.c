@@ -118,9 +118,9 @@ int manifest_read(void *context, const struct request *request, struct span path
 {
     struct worker *worker = context;
     const struct page *page = request->context;
-    const struct stream *stream = page->stream;
-    const struct config_route *route = &stream->site->routes[stream->site->routes_count - 1];
-    struct manifest *manifest = find(worker, stream->site, path);
+    const struct config_site *site = page->site; /* its stream may have ended */
+    const struct config_route *route = &site->routes[site->routes_count - 1];
+    struct manifest *manifest = find(worker, site, path);
     if (!manifest)
         return -ENOMEM;
     uint64_t now = worker->timers.now_ms;

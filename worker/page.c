@@ -34,6 +34,7 @@ static struct page *page_create(struct stream *stream, const struct policy_list 
     memset(page, 0, offsetof(struct page, decision));
     page->worker = worker;
     page->stream = stream;
+    page->site = stream->site;
     page->policies = policies;
     page->request = stream->request;
     page->request.context = page;

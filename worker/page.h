@@ -30,6 +30,7 @@ struct page {
     struct page *next_free;
     struct worker *worker;
     struct stream *stream; /* NULL once it has ended */
+    const struct config_site *site;
     const struct policy_list *policies;
     struct request request; /* the stream's; its texts are kept while the page lives */
     struct header_list *headers; /* taken over from a stream that ended first, as is the text */

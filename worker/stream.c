@@ -230,7 +230,8 @@ static void remember(struct stream *stream)
     identify(stream);
     uint32_t life_s =
         response->cacheable ? client_life(&stream->client, stream->site, response->ttl_s) : 0;
-    struct push_key key = client_key(&stream->client, conn, stream->site, stream->request.path);
+    /* By the URL as it is written, query and encodings included, as candidates are. */
+    struct push_key key = client_key(&stream->client, conn, stream->site, stream->target);
     uint16_t validator = resource_validator(stream->resource);
     bool believed = push_table_peek(table, key, validator) == PUSH_HELD;
     if (response->status == 304) {

@@ -315,12 +315,10 @@ static void received(struct conn *conn, const void *data, size_t length)
         receive_tls(conn, data, length);
     else
         receive_plaintext(conn, data, length);
-    if (conn->http2 && http2_in_header_block(conn->http2)) {
-        if (!conn->header_ms)
-            conn->header_ms = now_ms(conn);
-    } else {
-        conn->header_ms = 0;
-    }
+    uint64_t block = conn->http2 ? http2_header_block(conn->http2) : 0;
+    if (block != conn->header_block)
+        conn->header_ms = block ? now_ms(conn) : 0;
+    conn->header_block = block;
     conn_dirty(conn);
 }
 
@@ -447,8 +445,12 @@ static void set_deadline(struct conn *conn);
 static void rest(struct conn *conn)
 {
     if (conn->state < CONN_ENDING) {
-        if (conn->http2 && http2_done(conn->http2))
-            conn_finish(conn);
+        if (conn->http2 && http2_done(conn->http2)) {
+            if (http2_failed(conn->http2))
+                end_for_protocol(conn);
+            else
+                conn_finish(conn);
+        }
         return;
     }
     if (conn->tls) /* after the GOAWAY: nothing can be encrypted behind a close_notify */

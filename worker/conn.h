@@ -45,7 +45,8 @@ struct conn {
     uint64_t opened_ms;
     uint64_t active_ms;   /* the last time a stream was open or a frame came */
     uint64_t progress_ms; /* the last time the peer took output */
-    uint64_t header_ms;   /* when the header block under way began; 0: none */
+    uint64_t header_block; /* the header block under way; 0: none */
+    uint64_t header_ms;   /* when it began; 0: there is none */
     uint64_t ended_ms;    /* when lingering began */
     uint64_t notice_ms;   /* when the GOAWAY notice went out; 0: not draining */
     uint64_t acked_bytes; /* last read from TCP_INFO */

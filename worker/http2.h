@@ -111,6 +111,10 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room);
 /* True when the session needs nothing more: it can be closed once its output is sent. */
 bool http2_done(const struct http2 *http2);
 
+/* True when it ended for an error of the peer's, whether http2_receive told so or not: some errors
+ * are found while output is produced. */
+bool http2_failed(const struct http2 *http2);
+
 /* True while http2_produce would write something. */
 bool http2_wants_write(const struct http2 *http2);
 
@@ -153,8 +157,8 @@ uint32_t http2_streams_max(const struct http2 *http2);
 /* Streams that are open or half-closed, the client's and pushed ones, unwritten promises too. */
 unsigned http2_open_streams(const struct http2 *http2);
 
-/* True while a header block has begun and not ended. */
-bool http2_in_header_block(const struct http2 *http2);
+/* The number (from 1) of the header block that has begun and not ended; 0: there is none. */
+uint64_t http2_header_block(const struct http2 *http2);
 
 /* Why the session failed, for the log; "" when it didn't. */
 const char *http2_failure(const struct http2 *http2);

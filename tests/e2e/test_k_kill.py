@@ -1,6 +1,7 @@
 """Processes that die: a worker harms its own connections only, and nothing outlives the master."""
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -43,18 +44,30 @@ def wait_served_by(site, known, when, seconds=10):
     raise AssertionError("no new worker served")
 
 
+def test_the_slot_of_a_killed_worker_serves_again_within_a_second(herald):
+    """Measured without a load of ours, which would slow the one who looks."""
+    times = []
+    for _ in range(3):
+        site = herald(workers=2)
+        site.workers_may_change = True
+        known = site.workers()
+        when, _ = kill(min(known))
+        times.append(wait_served_by(site, known, when))
+    assert min(times) < AGAIN_S, "the slot served again after %s" % times
+
+
 @pytest.mark.asan
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
 def test_a_killed_worker_fails_no_request_of_another(herald, tls):
     site = herald(workers=2)
     site.workers_may_change = True
-    victims, times = {}, []
+    victims = {}
     with Load(site, threads=6, tls=tls) as load:
         load.wait_done(300)
         for _ in range(3 if not server.SOAK else 8):
             known = site.workers()
             victim, victims[victim] = kill_one(site, load)
-            times.append(wait_served_by(site, known, victims[victim][0]))
+            wait_served_by(site, known, victims[victim][0])
             server.wait_until(lambda: len(site.workers()) == 2, 10, "both slots")
             load.wait_done(300)
     assert load.refused == [], "a connect was refused"
@@ -67,7 +80,6 @@ def test_a_killed_worker_fails_no_request_of_another(herald, tls):
             assert mine, "opened when no worker was dying, and yet: %s" % why
         else:
             assert connection.worker in victims, why
-    assert min(times) < AGAIN_S, "the slot served again after %s" % times
 
 
 def test_a_connect_to_a_dead_slot_is_answered(herald):
@@ -108,12 +120,23 @@ def test_no_worker_outlives_its_master(herald, connect):
     server.wait_until(lambda: not any(map(server.alive, pids)), 3, "the end of all its children")
 
 
+def port_is_free(port):
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((server.ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
 def test_after_a_killed_master_it_starts_again(herald, connect):
     site = herald(workers=2)
-    pids = server.children(site.pid)
     site.send_signal(signal.SIGKILL)
     site.wait_exit()
-    server.wait_until(lambda: not any(map(server.alive, pids)), 3, "the end of all its children")
+    # The kernel takes a dead ring down behind its process, and with it the last of its listeners.
+    server.wait_until(lambda: port_is_free(site.tls_port) and port_is_free(site.h2c_port), 5,
+                      "the ports to be free")
     site.start()
     assert connect(site).get("/hello.txt").status == 200
 

@@ -142,7 +142,6 @@ $(TSAN_TEST): $(TSAN_SOURCES) tests/model/race.h $(wildcard policy/push_*.h)
 	$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -Werror -fsanitize=thread \
 	    -o $@ $(TSAN_SOURCES) -lcmocka -lm -lpthread
 
-# The suppressed ones are what cppcheck cannot read: names that C++ reserves, jansson's loops.
 FUZZ = BUILD=build-fuzz CC=clang CFLAGS='-O1 -g' WARNINGS='-Wall -Wextra' \
        SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
 
@@ -158,6 +157,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(PATHS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
+# The suppressed ones are what cppcheck cannot read: names that C++ reserves, jansson's loops.
 lint:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=internalAstError --suppress=unknownMacro --suppress=memleak:master/config_value.c \

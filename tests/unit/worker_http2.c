@@ -13,6 +13,8 @@
 #define SETTINGS_NO_PUSH "\0\0\x06\x04\0\0\0\0\0\0\x02\0\0\0\0"
 /* GET https://a/ on stream 1 */
 #define REQUEST "\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01\x61"
+/* Requests without a path, on streams 1 and 3. */
+#define MALFORMED "\0\0\x01\x01\x05\0\0\0\x01\x82" "\0\0\x01\x01\x05\0\0\0\x03\x82"
 #define RESET "\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08"
 #define GOAWAY "\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0"
 
@@ -178,6 +180,18 @@ static void a_promise_overtaken_by_goaway_ends_once(void **state)
     assert_int_equal(http2_open_streams(peer->http2), 1);
 }
 
+/* The sanitizers' build would find a list that is left over. */
+static void malformed_requests_in_a_row_leave_nothing_behind(void **state)
+{
+    (void)state;
+    FEED(PREFACE SETTINGS MALFORMED);
+    produce();
+    assert_int_equal(peer->page.begun, 2);
+    assert_int_equal(peer->page.closed, 2);
+    assert_int_equal(peer->pushed.id, 0);
+    assert_int_equal(http2_open_streams(peer->http2), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +202,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_promise_overtaken_by_settings_without_push_ends_once,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_promise_overtaken_by_goaway_ends_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(malformed_requests_in_a_row_leave_nothing_behind, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests_name("worker_http2", tests, NULL, NULL);
 }

@@ -250,6 +250,8 @@ ptrdiff_t tls_seal(struct tls *tls, const void *data, size_t length, uint8_t *ou
 
 struct span tls_output(const struct tls *tls)
 {
+    if (!tls->out)
+        return (struct span){NULL, 0};
     return span_make(tls->out + tls->out_start, tls->out_used - tls->out_start);
 }
 

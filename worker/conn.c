@@ -363,6 +363,20 @@ void conn_dirty(struct conn *conn)
     conn->worker->dirty = conn;
 }
 
+static void progressed(struct conn *conn)
+{
+    conn->progress_ms = now_ms(conn);
+    conn->progress_acked = conn->acked_bytes;
+}
+
+/* What is sent besides content, answers to PINGs say, is no progress while a window is shut. */
+static bool moves_on(struct conn *conn)
+{
+    bool content = conn->guard.bytes_sent != conn->progress_content;
+    conn->progress_content = conn->guard.bytes_sent;
+    return content || streams_need_no_window(conn);
+}
+
 static void on_send(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = conn_of_send(op);
@@ -374,7 +388,8 @@ static void on_send(struct ring_op *op, const struct ring_event *event)
         conn_abort(conn);
     else if (event->result > 0)
         stats_add(conn->worker->stats, COUNTER_bytes_sent, (uint64_t)event->result);
-    conn->progress_ms = now_ms(conn);
+    if (moves_on(conn))
+        progressed(conn);
     conn_dirty(conn);
 }
 
@@ -417,6 +432,8 @@ static bool has_output(const struct conn *conn)
            (conn->http2 && conn->state != CONN_HANDSHAKE && http2_wants_write(conn->http2));
 }
 
+static bool waits_for_peer(const struct conn *conn);
+
 /* Starts a send if there is something. Returns false when there was nothing. */
 static bool send_ready(struct conn *conn)
 {
@@ -431,6 +448,8 @@ static bool send_ready(struct conn *conn)
             conn_abort(conn);
         return false;
     }
+    if (!waits_for_peer(conn))
+        progressed(conn); /* the peer's time begins now */
     conn->outbox = outbox;
     conn->sending = (size_t)length;
     conn->queued_bytes += (uint64_t)length;
@@ -559,11 +578,10 @@ static void give_up(struct conn *conn, enum counter counter)
 static void check_progress(struct conn *conn)
 {
     struct tcp_info info;
-    uint64_t acked = conn->acked_bytes;
-    if (conn->send.armed && read_tcp_info(conn, &info) && conn->acked_bytes > acked)
-        conn->progress_ms = now_ms(conn);
+    if (conn->send.armed && read_tcp_info(conn, &info) && conn->acked_bytes > conn->progress_acked)
+        progressed(conn);
     else if (!conn->send.armed && streams_need_no_window(conn))
-        conn->progress_ms = now_ms(conn); /* it is this side that has nothing to send yet */
+        progressed(conn); /* it is this side that has nothing to send yet */
     else
         give_up(conn, COUNTER_limit_send);
 }

@@ -45,6 +45,8 @@ struct conn {
     uint64_t opened_ms;
     uint64_t active_ms;   /* the last time a stream was open or a frame came */
     uint64_t progress_ms; /* the last time the peer took output */
+    uint64_t progress_acked;   /* acked_bytes then: conn_look reads more meanwhile */
+    uint64_t progress_content; /* guard.bytes_sent when a send last ended */
     uint64_t header_block; /* the header block under way; 0: none */
     uint64_t header_ms;   /* when it began; 0: there is none */
     uint64_t ended_ms;    /* when lingering began */

@@ -393,7 +393,8 @@ static void on_request(void *context, struct header_list *list, bool end)
     stream->request_ended = end;
     if (!end)
         conn->receiving++;
-    conn->progress_ms = conn->worker->timers.now_ms;
+    if (http2_open_streams(conn->http2) <= 1) /* else what is waited for came before */
+        conn->progress_ms = conn->worker->timers.now_ms;
     stats_add(conn->worker->stats, COUNTER_requests, 1);
     uint64_t most = conn->worker->config->limits.requests;
     if (most && conn->guard.requests == most) {

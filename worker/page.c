@@ -19,6 +19,12 @@ static void on_deadline(struct timer *timer);
 
 /* ---- life ---- */
 
+/* Connections whose deadlines have just passed set theirs again at the end of the wake-up. */
+static bool make_room_for_timer(struct worker *worker)
+{
+    return timers_reserve(&worker->timers, worker->timers.count + worker->conns_count + 8) == 0;
+}
+
 static struct page *page_create(struct stream *stream, const struct policy_list *policies)
 {
     struct worker *worker = stream->conn->worker;
@@ -27,7 +33,7 @@ static struct page *page_create(struct stream *stream, const struct policy_list 
         worker->free_pages = page->next_free;
     else
         page = malloc(sizeof(*page));
-    if (!page || timers_reserve(&worker->timers, worker->timers.count + 8) < 0) {
+    if (!page || !make_room_for_timer(worker)) {
         free(page);
         return NULL;
     }

@@ -515,7 +515,7 @@ void conn_look(struct conn *conn)
     ledger_acknowledged(&conn->ledger, conn->acked_bytes, &sink);
     /* Only while bytes progress: what a peer that is gone was promised is to lapse, so that another
      * connection of its client can be sent it. */
-    if (conn->ledger.pushes_open && now - conn->renewed_ms >= RENEW_MS &&
+    if (conn->ledger.open && now - conn->renewed_ms >= RENEW_MS &&
         conn->acked_bytes > conn->renewed_acked_bytes) {
         conn->renewed_ms = now;
         conn->renewed_acked_bytes = conn->acked_bytes;

@@ -68,8 +68,11 @@ struct ledger_entry *ledger_find(struct ledger *ledger, int32_t id)
 void ledger_sent(struct ledger *ledger, int32_t id)
 {
     struct ledger_entry *entry = ledger_find(ledger, id);
-    if (entry && entry->state == LEDGER_SENDING)
-        entry->state = LEDGER_SENT;
+    if (!entry || entry->state != LEDGER_SENDING)
+        return;
+    entry->state = LEDGER_SENT;
+    if (entry->pushed)
+        ledger->pushes_open--; /* its stream closes: the client's limit counts it no more */
 }
 
 void ledger_flushed(struct ledger *ledger, uint64_t offset)
@@ -90,10 +93,11 @@ static void settled(struct ledger *ledger, struct ledger_entry *entry, enum push
                     const struct ledger_sink *sink)
 {
     assert(entry->state == LEDGER_SENDING || entry->state == LEDGER_SENT);
+    if (entry->pushed && entry->state == LEDGER_SENDING)
+        ledger->pushes_open--;
     entry->state = LEDGER_SETTLED;
     ledger->open--;
     if (entry->pushed) {
-        ledger->pushes_open--;
         sink->result(sink->context, entry, result);
     }
 }
@@ -180,7 +184,7 @@ void ledger_abandon(struct ledger *ledger, const struct ledger_sink *sink)
 
 void ledger_renew(struct ledger *ledger, struct push_table *table)
 {
-    for (unsigned i = 0; ledger->pushes_open && i < ledger->count; i++) {
+    for (unsigned i = 0; ledger->open && i < ledger->count; i++) {
         struct ledger_entry *entry = entry_at(ledger, i);
         if (entry->pushed && (entry->state == LEDGER_SENDING || entry->state == LEDGER_SENT))
             push_table_renew(table, &entry->token);

@@ -39,7 +39,7 @@ struct ledger {
     unsigned room;
     unsigned first, count;
     unsigned open; /* SENDING or SENT */
-    unsigned pushes_open; /* those of them that are pushed: "promised and unfinished" */
+    unsigned pushes_open; /* pushes whose last byte is not in the output: "promised and unfinished" */
     uint64_t looked_ms; /* when TCP_INFO was last read */
 };
 

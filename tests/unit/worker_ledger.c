@@ -84,6 +84,20 @@ static void a_push_is_held_once_its_last_byte_was_acknowledged_and_not_before(vo
     assert_int_equal(ledger.pushes_open, 0);
 }
 
+static void a_push_is_unfinished_until_its_last_byte_is_in_the_output(void **state)
+{
+    (void)state;
+    push(2);
+    push(4);
+    assert_int_equal(ledger.pushes_open, 2);
+    ledger_sent(&ledger, 2);
+    assert_int_equal(ledger.pushes_open, 1);
+    ledger_flushed(&ledger, 10);
+    ledger_acknowledged(&ledger, 10, &sink);
+    ledger_lose(&ledger, 4, &sink);
+    assert_int_equal(ledger.pushes_open, 0);
+}
+
 static void a_push_still_being_sent_is_not_held_whatever_is_acknowledged(void **state)
 {
     (void)state;
@@ -202,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_push_is_held_once_its_last_byte_was_acknowledged_and_not_before),
+        TEST(a_push_is_unfinished_until_its_last_byte_is_in_the_output),
         TEST(a_push_still_being_sent_is_not_held_whatever_is_acknowledged),
         TEST(a_last_byte_not_handed_to_the_kernel_yet_is_not_acknowledged),
         TEST(a_cancelled_push_is_declined),

@@ -71,7 +71,7 @@ static int policy_manifest(lua_State *L)
         return 1;
     }
     if (rc < 0)
-        return luaL_error(L, "policy.manifest: %s: %s", file.data, strerror(-rc));
+        return luaL_error(L, "policy.manifest: %s: %s", file.data, strerrordesc_np(-rc));
     if (content.length > VM_MANIFEST_MAX)
         return luaL_error(L, "policy.manifest: %s is longer than %d bytes", file.data,
                           VM_MANIFEST_MAX);

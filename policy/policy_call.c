@@ -155,7 +155,7 @@ static void fail(struct policy_vm *vm, const struct policy *policy, enum policy_
 {
     vm->host->failed(vm->host->context, event, policy->name, &vm->fault);
     bool renew = event == POLICY_HARD_DEADLINE;
-    if (event == POLICY_MEMORY) {
+    if (!renew && (event == POLICY_MEMORY || vm->arena.used > vm->collect_above)) {
         /* What the call left behind goes now; what stays is held by module-level variables. */
         lua_settop(vm->L, 1);
         lua_rawgeti(vm->L, LUA_REGISTRYINDEX, SLOT_COLLECT);

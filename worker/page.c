@@ -29,10 +29,12 @@ static struct page *page_create(struct stream *stream, const struct policy_list 
 {
     struct worker *worker = stream->conn->worker;
     struct page *page = worker->free_pages;
-    if (page)
+    if (page) {
         worker->free_pages = page->next_free;
-    else
+        worker->free_pages_count--;
+    } else {
         page = malloc(sizeof(*page));
+    }
     if (!page || !make_room_for_timer(worker)) {
         free(page);
         return NULL;
@@ -61,8 +63,13 @@ static void page_destroy(struct page *page)
         resource_release(page->decision.items[i].resource);
     header_list_release(worker->http2, page->headers);
     free(page->long_text);
+    if (worker->free_pages_count >= PAGES_KEPT) {
+        free(page);
+        return;
+    }
     page->next_free = worker->free_pages;
     worker->free_pages = page;
+    worker->free_pages_count++;
 }
 
 void pages_finish(struct worker *worker)

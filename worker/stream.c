@@ -36,10 +36,12 @@ static struct stream *stream_create(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     struct stream *stream = worker->free_streams;
-    if (stream)
+    if (stream) {
         worker->free_streams = stream->next;
-    else
+        worker->free_streams_count--;
+    } else {
         stream = malloc(sizeof(*stream));
+    }
     if (!stream)
         return NULL;
     *stream = (struct stream){.conn = conn, .lookup.found = on_found};
@@ -48,6 +50,17 @@ static struct stream *stream_create(struct conn *conn)
         conn->streams->previous = stream;
     conn->streams = stream;
     return stream;
+}
+
+static void give_back(struct worker *worker, struct stream *stream)
+{
+    if (worker->free_streams_count >= STREAMS_KEPT) {
+        free(stream);
+        return;
+    }
+    stream->next = worker->free_streams;
+    worker->free_streams = stream;
+    worker->free_streams_count++;
 }
 
 static void stream_destroy(struct stream *stream)
@@ -67,8 +80,7 @@ static void stream_destroy(struct stream *stream)
     resource_release(stream->resource);
     free(stream->long_text);
     free(stream->long_location);
-    stream->next = conn->worker->free_streams;
-    conn->worker->free_streams = stream;
+    give_back(conn->worker, stream);
 }
 
 static void stop_receiving(struct stream *stream)
@@ -197,6 +209,8 @@ static void add_page_fields(struct stream *stream)
             continue;
         int length = snprintf(page->cache_control, sizeof(page->cache_control), "private, %.*s",
                               SPAN_PRINT(field->value));
+        if (length >= (int)sizeof(page->cache_control))
+            break; /* a line of its own means the same (RFC 9110 5.3) */
         field->value = span_make(page->cache_control, (size_t)length);
         return;
     }

@@ -64,7 +64,9 @@ struct worker {
     unsigned outboxes_free;
     uint8_t *plaintext; /* scratch that TLS encrypts from, OUTBOX_BYTES */
     struct stream *free_streams;
+    unsigned free_streams_count;
     struct page *free_pages;
+    unsigned free_pages_count;
     struct manifest *manifests;
 
     struct worker_log access;

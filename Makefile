@@ -148,7 +148,7 @@ FUZZ = BUILD=build-fuzz CC=clang CFLAGS='-O1 -g' WARNINGS='-Wall -Wextra' \
 # FUZZ_SECONDS of each target of tests/fuzz, one after another.
 fuzz:
 	@tests/fuzz/run --check
-	@$(MAKE) $(FUZZ) fuzz-binaries
+	@$(MAKE) $(PARALLEL) $(FUZZ) fuzz-binaries
 	@FUZZ_SECONDS='$(FUZZ_SECONDS)' T='$(T)' tests/fuzz/run
 
 fuzz-binaries: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))

@@ -108,6 +108,10 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
 
 void conn_open(struct worker *worker, int fd, bool tls)
 {
+    if (worker->stopping) { /* accepted before the cancel took effect: nobody would end it */
+        close(fd);
+        return;
+    }
     if (worker->conns_count >= worker->config->limits.connections) {
         stats_add(worker->stats, COUNTER_limit_connections, 1);
         close(fd);

@@ -343,19 +343,32 @@ static bool policy_is_wanted(struct stream *stream)
     return heard && list && policy_applies(list, request);
 }
 
-/* An alias redirects to the site's own name. */
+/* ":" and digits, when the authority ends so. */
+static struct span port_of(const struct stream *stream)
+{
+    struct span port = span_after(stream->authority, stream->request.host.length);
+    if (!span_starts(port, SPAN_LITERAL(":")))
+        return (struct span){0};
+    for (size_t i = 1; i < port.length; i++)
+        if (port.data[i] < '0' || port.data[i] > '9')
+            return (struct span){0};
+    return port;
+}
+
+/* An alias redirects to the site's own name, at the port that was asked. */
 static void redirect_to_name(struct stream *stream)
 {
     const char *name = stream->site->names[0];
     struct span target = stream->target;
-    size_t size = strlen(name) + target.length + 16;
+    struct span port = port_of(stream);
+    size_t size = strlen(name) + port.length + target.length + 16;
     char *text = malloc(size);
     if (!text) {
         answer_status(stream, 500, (struct span){0});
         return;
     }
-    int length = snprintf(text, size, "%s://%s%.*s", stream->conn->tls ? "https" : "http", name,
-                          SPAN_PRINT(target));
+    int length = snprintf(text, size, "%s://%s%.*s%.*s", stream->conn->tls ? "https" : "http",
+                          name, SPAN_PRINT(port), SPAN_PRINT(target));
     stream->long_location = text;
     answer_status(stream, 308, span_make(text, (size_t)length));
 }

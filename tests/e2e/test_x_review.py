@@ -151,3 +151,11 @@ def test_a_long_cache_control_is_not_read_past_its_end(herald, connect):
     page = connect(site).visit(PAGE).page
     assert page.field("set-cookie")
     assert sorted(page.all("cache-control")) == [value, "private"]
+
+
+@pytest.mark.parametrize("port, kept", [(":8443", ":8443"), ("", ""), (":x", "")])
+def test_an_alias_redirects_to_the_port_that_was_asked(herald, connect, port, kept):
+    site = herald(site={"names": ["www.herald.test"], "aliases": ["localhost"]})
+    answer = connect(site).get("/x?y", authority="localhost" + port)
+    assert (answer.status, answer.field("location")) == \
+        (308, "https://www.herald.test%s/x?y" % kept)

@@ -161,8 +161,10 @@ void conn_abort(struct conn *conn)
     struct worker *worker = conn->worker;
     if (conn->state == CONN_CLOSING)
         return;
-    if (conn->ledger.open)
+    if (conn->ledger.open) {
+        conn->ledger.looked_ms = 0; /* the last look, however lately there was one */
         conn_look(conn);
+    }
     set_state(conn, CONN_CLOSING);
     timer_stop(&worker->timers, &conn->timer);
     while (conn->streams)
@@ -235,6 +237,8 @@ static int refuse_protocol(struct conn *conn)
         conn->sending = sizeof(NOT_HTTP2) - 1;
         ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
     }
+    http2_destroy(conn->http2); /* its SETTINGS are no part of that answer */
+    conn->http2 = NULL;
     stats_add(conn->worker->stats, COUNTER_protocol_errors, 1);
     set_state(conn, CONN_ENDING);
     conn_dirty(conn);

@@ -75,6 +75,9 @@ bool guard_count(struct guard *guard, enum guard_event event)
         return true;
     case GUARD_CLIENT_RESET:
         return count_client_reset(guard) || trip(guard, COUNTER_limit_reset);
+    case GUARD_PUSH_RESET:
+        return ++guard->push_resets <= limits->reset_burst + guard->promises ||
+               trip(guard, COUNTER_limit_reset);
     case GUARD_SERVER_RESET:
         /* The whole allowance comes back over the window. */
         return take(&guard->server_resets, limits->server_resets,
@@ -86,6 +89,9 @@ bool guard_count(struct guard *guard, enum guard_event event)
     case GUARD_CONTINUATION:
         return ++guard->continuations <= limits->continuations ||
                trip(guard, COUNTER_limit_continuation);
+    case GUARD_PROMISE:
+        guard->promises++;
+        return true;
     case GUARD_REQUEST:
         guard->requests++;
         return true;

@@ -16,7 +16,9 @@ enum guard_event {
     GUARD_EMPTY_DATA,
     GUARD_DATA,         /* with content: ends a run of empty ones */
     GUARD_CLIENT_RESET,
+    GUARD_PUSH_RESET,   /* of a promised stream: one for each promise, and a few */
     GUARD_SERVER_RESET, /* an error of the peer's made the server reset a stream */
+    GUARD_PROMISE,      /* one was sent */
     GUARD_REQUEST,
     GUARD_HEADERS,      /* a header block begins */
     GUARD_CONTINUATION, /* and goes on */
@@ -34,6 +36,7 @@ struct guard {
     const uint64_t *now_ms;  /* the loop's clock */
     struct guard_bucket ping, settings, resets, server_resets;
     uint64_t priorities, window_updates, requests;
+    uint64_t promises, push_resets;
     uint64_t resets_total;   /* streams that the client reset before their response ended */
     uint64_t bytes_sent;     /* response content: earns WINDOW_UPDATEs */
     unsigned empty_data;     /* in a row */

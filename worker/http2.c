@@ -254,7 +254,7 @@ static enum guard_event guard_event_of(const struct frame_header *header)
     case FRAME_WINDOW_UPDATE:
         return GUARD_WINDOW_UPDATE;
     case FRAME_RST_STREAM:
-        return header->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_EVENTS;
+        return header->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_PUSH_RESET;
     case FRAME_HEADERS:
         return GUARD_HEADERS;
     case FRAME_CONTINUATION:
@@ -707,7 +707,8 @@ int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
                                              stream);
     if (id < 0)
         return id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
-    http2->open_streams++;
+    guard_count(http2->guard, GUARD_PROMISE);
+        http2->open_streams++;
     return id;
 }
 

@@ -21,7 +21,6 @@ struct ledger_entry {
     int32_t id;
     uint8_t state;    /* enum ledger_state */
     bool pushed;      /* a promise with a claim; else the client's own request */
-    bool believed;    /* the client was believed to hold it when it asked */
     bool flushed;     /* `offset` is known */
     uint16_t validator;
     uint8_t standing; /* enum push_standing */

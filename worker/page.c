@@ -363,6 +363,22 @@ static void host_log(void *context, const struct request *request, const char *p
                      request ? request->id : "init", SPAN_PRINT(message), SPAN_PRINT(json));
 }
 
+/* Whether a failure at this line is to be logged: each line once a second. */
+static bool is_news(struct worker *worker, const struct fault *fault)
+{
+    uint64_t line = 14695981039346656037u ^ (uint64_t)fault->line;
+    for (const char *at = fault->where; *at; at++)
+        line = (line ^ (uint64_t)(unsigned char)*at) * 1099511628211u;
+    unsigned slot = (unsigned)(line >> 32) % WORKER_FAILURES;
+    uint64_t now_ms = worker->timers.now_ms;
+    if (worker->policy_failures[slot].line == line &&
+        now_ms - worker->policy_failures[slot].logged_ms < 1000)
+        return false;
+    worker->policy_failures[slot].line = line;
+    worker->policy_failures[slot].logged_ms = now_ms;
+    return true;
+}
+
 static void host_failed(void *context, enum policy_event event, const char *policy,
                         const struct fault *fault)
 {
@@ -375,9 +391,8 @@ static void host_failed(void *context, enum policy_event event, const char *poli
     struct worker *worker = context;
     char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
     stats_add(worker->stats, COUNTERS_OF[event], 1);
-    if (worker->timers.now_ms - worker->policy_logged_ms < 1000 && worker->policy_logged_ms)
+    if (!is_news(worker, fault))
         return;
-    worker->policy_logged_ms = worker->timers.now_ms;
     worker_log_error(worker, "warn", "policy %s failed: %s", policy,
                      fault_text(fault, text, sizeof(text)));
 }

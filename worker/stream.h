@@ -51,8 +51,6 @@ struct stream {
     struct response response;
     struct body body;
     struct page *page;       /* the decision under way or carried out; owned */
-    struct page *parent;     /* a pushed stream's page, while that lives */
-    unsigned candidate;      /* a pushed stream's place in the parent's decision */
     uint8_t urgency;         /* of a pushed stream */
     bool incremental;
 

@@ -41,8 +41,13 @@ static int bio_read(BIO *bio, char *out, int length)
     return (int)n;
 }
 
+/* A peer that asks for answers and reads none gets no more than this to wait for it. */
+#define OUTPUT_MAX (256 * 1024)
+
 static bool out_reserve(struct tls *tls, size_t length)
 {
+    if (tls->out_used + length > OUTPUT_MAX)
+        return false;
     if (tls->out_room - tls->out_used >= length)
         return true;
     size_t room = tls->out_room ? tls->out_room : 4096;

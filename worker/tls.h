@@ -18,9 +18,9 @@ struct tls;
 
 enum tls_protocol { TLS_PROTOCOL_NONE, TLS_PROTOCOL_H2, TLS_PROTOCOL_HTTP1 };
 
-/* Certificates and keys are loaded from config's PEM spans; an entry without any gets a self-signed
- * ECDSA P-256 certificate for "localhost", 127.0.0.1, ::1 and the configured site names. Returns 0 or
- * -errno with `fault` (the entry's path or config line, and OpenSSL's reason). */
+/* Certificates and keys are loaded from the config's PEM spans, which every entry has by now (the
+ * master makes those that no file was named for). Returns 0 or -errno with `fault`: the entry's path
+ * or config line, and OpenSSL's reason. */
 int tls_context_create(const struct config *config, const struct segment *segment,
                        struct tls_context **context, struct fault *fault);
 void tls_context_destroy(struct tls_context *context);

@@ -39,6 +39,8 @@ struct outbox {
     uint8_t bytes[OUTBOX_BYTES];
 };
 
+#define WORKER_FAILURES 16 /* lines of policies whose failures are told apart */
+
 struct worker {
     const struct handoff *handoff;
     const struct config *config;
@@ -74,7 +76,10 @@ struct worker {
     struct ring_op control; /* poll of the control socket */
     struct timer drain;     /* the deadline of draining */
     struct timer logs_due;
-    uint64_t policy_logged_ms; /* when a policy's failure was last logged: once a second */
+    struct {
+        uint64_t line;      /* a hash of where it was */
+        uint64_t logged_ms; /* a failure there is logged once a second */
+    } policy_failures[WORKER_FAILURES];
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool draining;

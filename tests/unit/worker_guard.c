@@ -115,6 +115,17 @@ static void resets_beyond_the_burst_end_the_connection(void **state)
     assert_int_equal(guard.tripped, COUNTER_limit_reset);
 }
 
+static void each_promise_may_be_reset_and_few_streams_more(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 500; i++) {
+        guard_count(&guard, GUARD_PROMISE);
+        assert_true(guard_count(&guard, GUARD_PUSH_RESET));
+    }
+    assert_int_equal(passes(GUARD_PUSH_RESET, 10000), limits.reset_burst);
+    assert_int_equal(guard.tripped, COUNTER_limit_reset);
+}
+
 static void slow_resets_of_a_busy_connection_pass(void **state)
 {
     (void)state;
@@ -160,6 +171,7 @@ int main(void)
         TEST(empty_data_is_limited_only_in_a_row),
         TEST(continuations_are_limited_in_each_header_block),
         TEST(resets_beyond_the_burst_end_the_connection),
+        TEST(each_promise_may_be_reset_and_few_streams_more),
         TEST(slow_resets_of_a_busy_connection_pass),
         TEST(half_of_many_requests_reset_ends_the_connection_however_slowly),
         TEST(a_peer_that_makes_the_server_reset_streams_is_cut_off),

@@ -1,11 +1,11 @@
--- Accepts candidates, in the order they were proposed, while their sizes fit into what the
--- connection can carry beside its page. Put it last in the list.
+-- Accepts candidates, in the order they were proposed, while their sizes fit into the page's budget
+-- (push.max_bytes of its site, unless max_bytes says less). Put it last in the list.
 local max_bytes, max_count
 
 return {
   api = 1,
   args = {
-    max_bytes = "size?", -- instead of what the connection can carry
+    max_bytes = "size?", -- instead of the site's push.max_bytes
     max_count = "integer?", -- default: any number
   },
   applies = { dest = "*" },
@@ -14,7 +14,7 @@ return {
   end,
   on_push = function(_, r, push)
     if push.bytes + (r.size or 0) > (max_bytes or push.budget_bytes) then
-      return false, "over_budget" -- kept as the verdict, so that explain can say why
+      return false, "over_budget" -- kept beside the verdict, so that the log says why
     end
     if push.count >= max_count then
       return false, "max_count"

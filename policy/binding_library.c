@@ -159,15 +159,6 @@ static void set_text(lua_State *L, enum api_word word, struct span text)
     lua_rawset(L, -3);
 }
 
-static void set_flag(lua_State *L, enum api_word word, bool flag)
-{
-    if (!flag)
-        return;
-    push_word(L, word);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, -3);
-}
-
 static void push_asset(lua_State *L, const void *context, size_t i)
 {
     const struct asset *asset = &((const struct assets *)context)->items[i];
@@ -176,8 +167,8 @@ static void push_asset(lua_State *L, const void *context, size_t i)
     push_word(L, API_asset_as);
     push_as(L, asset->as);
     lua_rawset(L, -3);
-    set_flag(L, API_asset_blocking, asset->blocking);
-    set_flag(L, API_asset_crossorigin, asset->crossorigin);
+    record_flag(L, API_asset_blocking, asset->blocking);
+    record_flag(L, API_asset_crossorigin, asset->crossorigin);
     if (asset->priority != ASSETS_PRIORITY_AUTO)
         set_text(L, API_asset_priority,
                  asset->priority == ASSETS_PRIORITY_HIGH ? SPAN_LITERAL("high")

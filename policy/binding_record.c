@@ -9,6 +9,15 @@ uint64_t record_hash(uint64_t hash, struct span text)
     return XXH3_64bits_withSeed(text.data, text.length, hash);
 }
 
+void record_flag(lua_State *L, enum api_word word, bool flag)
+{
+    if (!flag)
+        return;
+    push_word(L, word);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+}
+
 static int refuse_write(lua_State *L)
 {
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);

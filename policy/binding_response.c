@@ -10,15 +10,6 @@ static void set_span(lua_State *L, enum api_word word, struct span text)
     lua_rawset(L, -3);
 }
 
-static void set_flag(lua_State *L, enum api_word word, bool flag)
-{
-    if (!flag)
-        return;
-    push_word(L, word);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, -3);
-}
-
 static void push_link(lua_State *L, const void *context, size_t i)
 {
     const struct response_link *link = &((const struct response_facts *)context)->links[i];
@@ -30,9 +21,9 @@ static void push_link(lua_State *L, const void *context, size_t i)
         push_as(L, link->as);
         lua_rawset(L, -3);
     }
-    set_flag(L, API_link_same_origin, link->same_origin);
-    set_flag(L, API_link_nopush, link->nopush);
-    set_flag(L, API_link_crossorigin, link->crossorigin);
+    record_flag(L, API_link_same_origin, link->same_origin);
+    record_flag(L, API_link_nopush, link->nopush);
+    record_flag(L, API_link_crossorigin, link->crossorigin);
     set_span(L, API_link_fetchpriority, link->fetchpriority);
 }
 

@@ -69,7 +69,7 @@ struct decision {
     unsigned overflowed;   /* proposals beyond the limit: counted, not kept */
     unsigned accepted;     /* candidates that are still to be pushed: `push.count` */
     uint64_t bytes;        /* their sizes: `push.bytes` */
-    uint64_t budget_bytes; /* what the connection can take: `push.budget_bytes` */
+    uint64_t budget_bytes; /* what may be pushed with the page: `push.budget_bytes` */
     size_t text_used;
     char text[DECISION_TEXT_MAX];
 };

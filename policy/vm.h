@@ -245,7 +245,8 @@ int push_each(lua_State *L);
 void vars_release(struct policy_vm *vm, int vars);
 
 /* binding_record.c: */
-
+/* Sets a field of the record on the top of the stack to true, or leaves it out. */
+void record_flag(lua_State *L, enum api_word word, bool flag);
 void binding_records(lua_State *L);
 
 /* A list of records, each a small table that is read-only. */

@@ -35,16 +35,20 @@ static bool grow(struct ledger *ledger)
     return true;
 }
 
-bool ledger_has_room(const struct ledger *ledger)
+static bool has_room(const struct ledger *ledger)
 {
     return ledger->count < LEDGER_MAX || entry_at(ledger, 0)->state == LEDGER_SETTLED;
 }
 
+bool ledger_reserve(struct ledger *ledger)
+{
+    return has_room(ledger) &&
+           (ledger->count < ledger->room || ledger->room == LEDGER_MAX || grow(ledger));
+}
+
 struct ledger_entry *ledger_open(struct ledger *ledger, int32_t id)
 {
-    if (!ledger_has_room(ledger))
-        return NULL;
-    if (ledger->count == ledger->room && ledger->room < LEDGER_MAX && !grow(ledger))
+    if (!ledger_reserve(ledger))
         return NULL;
     if (ledger->count == ledger->room) { /* the oldest was settled: it is forgotten */
         ledger->first = (ledger->first + 1) & (ledger->room - 1);

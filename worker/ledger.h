@@ -58,8 +58,9 @@ void ledger_finish(struct ledger *ledger); /* nothing may be open */
  * LEDGER_MAX entries are open or memory runs out. Valid until the next open. */
 struct ledger_entry *ledger_open(struct ledger *ledger, int32_t id);
 
-/* Whether another entry can be opened. */
-bool ledger_has_room(const struct ledger *ledger);
+/* Makes room for another entry, so that the next ledger_open cannot fail. Returns false when
+ * LEDGER_MAX are open or memory runs out. */
+bool ledger_reserve(struct ledger *ledger);
 
 struct ledger_entry *ledger_find(struct ledger *ledger, int32_t id);
 

@@ -166,11 +166,13 @@ static void describe(struct page *page, struct candidate *candidate, struct reso
         candidate->as = resource->as;
 }
 
-static void found(struct page *page, struct candidate *candidate, struct resource *resource)
+static void found(struct page *page, unsigned i, struct resource *resource)
 {
     struct stream *stream = page->stream;
+    struct candidate *candidate = &page->decision.items[i];
     struct push_key key =
         client_key(&stream->client, stream->conn, stream->site, candidate->path);
+    page->lookups[i].key = key;
     candidate->resolved = true;
     candidate->resource = resource_hold(resource);
     switch (push_table_peek(&page->worker->pushes, key, resource_validator(resource))) {
@@ -201,7 +203,7 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
     struct page *page = own->page;
     struct candidate *candidate = &page->decision.items[own->candidate];
     if (outcome == CONTENT_FOUND)
-        found(page, candidate, resource);
+        found(page, own->candidate, resource);
     else
         candidate->verdict = outcome == CONTENT_FAILED ? REASON_UNREADABLE : REASON_NOT_FOUND;
     if (--page->resolving == 0)

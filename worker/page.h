@@ -24,6 +24,7 @@ struct page_lookup {
     struct content_lookup lookup;
     struct page *page;
     unsigned candidate;
+    struct push_key key; /* where the push table keeps it; once it was found */
 };
 
 struct page {

@@ -25,13 +25,13 @@ enum reason push_refusal(const struct stream *stream)
 static enum reason check_limits(const struct page *page, const struct candidate *candidate)
 {
     const struct stream *stream = page->stream;
-    const struct conn *conn = stream->conn;
+    struct conn *conn = stream->conn;
     const struct config_push *push = &stream->route->push;
     if (candidate->size > push->max_bytes)
         return REASON_TOO_LARGE;
     if (page->decision.bytes + candidate->size > push->max_bytes)
         return REASON_MAX_BYTES;
-    if (conn->ledger.pushes_open >= push->max_streams || !ledger_has_room(&conn->ledger))
+    if (conn->ledger.pushes_open >= push->max_streams || !ledger_reserve(&conn->ledger))
         return REASON_MAX_STREAMS;
     if (conn->ledger.pushes_open >= http2_streams_max(conn->http2))
         return REASON_CLIENT_LIMIT;
@@ -117,8 +117,7 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
     struct stream *stream = page->stream;
     struct push_table *table = &page->worker->pushes;
     struct push_token token;
-    struct push_key key =
-        client_key(&stream->client, stream->conn, stream->site, candidate->path);
+    struct push_key key = page->lookups[i].key;
     enum push_answer answer = push_table_claim(
         table, key, resource_validator(candidate->resource), stream->client.standing, &token);
     if (answer != PUSH_CLAIMED)

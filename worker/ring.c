@@ -246,13 +246,6 @@ void ring_send(struct ring *ring, struct ring_op *op, int fd, const void *data, 
     io_uring_sqe_set_data(sqe, op);
 }
 
-void ring_sendmsg(struct ring *ring, struct ring_op *op, int fd, const struct msghdr *message)
-{
-    struct io_uring_sqe *sqe = arm(ring, op);
-    io_uring_prep_sendmsg(sqe, fd, message, MSG_WAITALL | MSG_NOSIGNAL);
-    io_uring_sqe_set_data(sqe, op);
-}
-
 void ring_poll(struct ring *ring, struct ring_op *op, int fd, unsigned events)
 {
     struct io_uring_sqe *sqe = arm(ring, op);
@@ -288,13 +281,6 @@ void ring_write(struct ring *ring, struct ring_op *op, int fd, const void *data,
 {
     struct io_uring_sqe *sqe = arm(ring, op);
     io_uring_prep_write(sqe, fd, data, (unsigned)length, (uint64_t)-1);
-    io_uring_sqe_set_data(sqe, op);
-}
-
-void ring_close(struct ring *ring, struct ring_op *op, int fd)
-{
-    struct io_uring_sqe *sqe = arm(ring, op);
-    io_uring_prep_close(sqe, fd);
     io_uring_sqe_set_data(sqe, op);
 }
 

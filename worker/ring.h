@@ -74,7 +74,6 @@ void ring_recv(struct ring *ring, struct ring_op *op, int fd);
 /* Sends `length` bytes; the kernel retries until all are taken (MSG_WAITALL), so the result is
  * `length` or a failure, or less when the peer went away. The bytes must live until then. */
 void ring_send(struct ring *ring, struct ring_op *op, int fd, const void *data, size_t length);
-void ring_sendmsg(struct ring *ring, struct ring_op *op, int fd, const struct msghdr *message);
 
 /* Readiness once: result is the poll mask. */
 void ring_poll(struct ring *ring, struct ring_op *op, int fd, unsigned events);
@@ -87,7 +86,6 @@ void ring_statx(struct ring *ring, struct ring_op *op, int fd, const char *path,
 void ring_read(struct ring *ring, struct ring_op *op, int fd, void *data, size_t length,
                uint64_t offset);
 void ring_write(struct ring *ring, struct ring_op *op, int fd, const void *data, size_t length);
-void ring_close(struct ring *ring, struct ring_op *op, int fd);
 
 /* Asks that `target` complete soon; it still completes through its own callback (-ECANCELED, or
  * whatever it had reached). Nothing happens when it isn't armed. */

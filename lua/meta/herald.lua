@@ -100,7 +100,7 @@ function client:has(path) end
 ---@class herald.push
 ---@field bytes number Sizes of the candidates accepted so far, summed.
 ---@field count integer How many they are.
----@field budget_bytes number What the connection can take beside its page.
+---@field budget_bytes number Bytes that may be pushed with the page.
 local push = {}
 
 ---Proposes a push; herald turns it into a hint where the client takes no push. Returns true, or

@@ -50,12 +50,12 @@ static void the_most_frequent_reason_comes_first(void **state)
     char text[ECHO_TEXT_MAX];
     (void)state;
     assert_string_equal(echo("{\"method\":\"GET\",\"path\":\"/p\",\"status\":200,\"push\":["
-                             "{\"verdict\":\"over_budget\"},{\"verdict\":\"held\"},"
+                             "{\"verdict\":\"max_bytes\"},{\"verdict\":\"held\"},"
                              "{\"verdict\":\"held\"},{\"verdict\":\"pushed\",\"size\":0},"
                              "{\"verdict\":\"hinted\"}]}",
                              text),
                         "GET /p 200: 1 pushed, 0.0 KiB; 1 hinted; 2 not: the client holds it; "
-                        "1 not: more than the connection can carry now");
+                        "1 not: push.max_bytes would be passed before the page is done");
 }
 
 static void a_page_without_candidates_is_said_and_an_asset_is_not(void **state)

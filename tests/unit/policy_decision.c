@@ -40,7 +40,7 @@ static void every_reason_has_a_word_and_a_sentence(void **state)
         for (const char *c = word; *c; c++)
             assert_true(islower((unsigned char)*c) || *c == '_');
     }
-    assert_string_equal(reason_name(REASON_OVER_BUDGET), "over_budget");
+    assert_string_equal(reason_name(REASON_MAX_BYTES), "max_bytes");
 }
 
 static void a_path_is_taken_and_copied(void **state)

@@ -202,10 +202,10 @@ static void the_last_256_are_kept_and_open_ones_are_never_forgotten(void **state
     (void)state;
     for (int32_t id = 2; id <= 2 * LEDGER_MAX; id += 2)
         assert_non_null(ledger_open(&ledger, id));
-    assert_false(ledger_has_room(&ledger));
+    assert_false(ledger_reserve(&ledger));
     assert_null(ledger_open(&ledger, 2 * LEDGER_MAX + 2));
     ledger_lose(&ledger, 2, &sink);
-    assert_true(ledger_has_room(&ledger));
+    assert_true(ledger_reserve(&ledger));
     assert_non_null(ledger_open(&ledger, 2 * LEDGER_MAX + 2));
     assert_null(ledger_find(&ledger, 2));
     assert_non_null(ledger_find(&ledger, 4));

@@ -9,8 +9,10 @@ SANITIZE ?=
 HERALD ?= $(if $(SANITIZE),$(BUILD)/herald,herald)
 
 VERSION := 0.1.0
-ROOMS := master/handoff policy worker master master/cmd
+ROOMS := master/handoff policy worker master master/config master/cmd
 SOURCES := $(wildcard $(ROOMS:%=%/*.c))
+# The sources that name the places herald was built for or installed at.
+WITH_PATHS := $(shell grep -ls 'HERALD_[A-Z]*_DIR\|HERALD_VERSION\|HERALD_PREFIX' $(SOURCES))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libherald.a
 
@@ -65,7 +67,7 @@ $(LIBRARY): $(filter-out $(BUILD)/master/main.o,$(OBJECTS))
 
 $(BUILD)/%.o: %.c Makefile $(wildcard config.mk)
 	@mkdir -p $(@D)
-	$(call QUIET,CC)$(CC) $(ALL_CFLAGS) $(PATHS) -c -o $@ $<
+	$(call QUIET,CC)$(CC) $(ALL_CFLAGS) $(if $(filter $<,$(WITH_PATHS)),$(PATHS)) -c -o $@ $<
 
 $(BUILD)/tests/unit_%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
@@ -160,7 +162,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(LIBRARY)
 # The suppressed ones are what cppcheck cannot read: names that C++ reserves, jansson's loops.
 lint:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	    --suppress=internalAstError --suppress=unknownMacro --suppress=memleak:master/config_value.c \
+	    --suppress=internalAstError --suppress=unknownMacro --suppress=memleak:master/config/config_value.c \
 	    --suppress=arrayIndexOutOfBoundsCond:policy/policy_load.c \
 	    --error-exitcode=1 -D_GNU_SOURCE -I. $(SOURCES)
 	luacheck --quiet lua

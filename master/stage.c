@@ -1,6 +1,6 @@
 #include "master/stage.h"
 
-#include "master/config_load.h"
+#include "master/config/config_load.h"
 #include "master/handoff/log.h"
 #include "master/report.h"
 #include "master/resources.h"

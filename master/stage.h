@@ -5,7 +5,7 @@
 #ifndef HERALD_STAGE_H
 #define HERALD_STAGE_H
 
-#include "master/config_load.h"
+#include "master/config/config_load.h"
 #include "master/generation.h"
 #include "master/helper.h"
 

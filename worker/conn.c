@@ -1,20 +1,15 @@
-#include "worker/conn.h"
+#include "worker/conn_internal.h"
 
 #include "worker/stream.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LINGER_MS 1000      /* how long a closed connection waits for the peer's own close */
-#define LOOK_MS 1000        /* TCP_INFO is read this often while claims wait, whatever happens */
-#define NOTICE_MS 1000      /* the second GOAWAY follows the notice at the latest */
-#define RENEW_MS 2000       /* claims are given more time this often */
 #define PLAINTEXT_MAX (4 * (16384 + 9) + 512) /* four full DATA frames a send */
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -25,7 +20,6 @@ static_assert(sizeof(PREFACE) - 1 == HTTP2_PREFACE_LENGTH, "RFC 9113 3.4");
 
 static void on_recv(struct ring_op *op, const struct ring_event *event);
 static void on_send(struct ring_op *op, const struct ring_event *event);
-static void on_timer(struct timer *timer);
 
 static struct conn *conn_of_recv(struct ring_op *op)
 {
@@ -37,11 +31,6 @@ static struct conn *conn_of_send(struct ring_op *op)
     return (struct conn *)((char *)op - offsetof(struct conn, send));
 }
 
-static uint64_t now_ms(const struct conn *conn)
-{
-    return conn->worker->timers.now_ms;
-}
-
 static void set_state(struct conn *conn, enum conn_state state)
 {
     assert(state > conn->state);
@@ -50,7 +39,7 @@ static void set_state(struct conn *conn, enum conn_state state)
 
 /* ---- opening ---- */
 
-static void name_peer(struct conn *conn)
+void conn_name_peer(struct conn *conn)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof(address);
@@ -91,7 +80,7 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     conn->state = tls ? CONN_HANDSHAKE : CONN_PREFACE;
     conn->recv.done = on_recv;
     conn->send.done = on_send;
-    conn->timer.fired = on_timer;
+    conn->timer.fired = conn_on_timer;
     conn->opened_ms = conn->active_ms = conn->progress_ms = worker->timers.now_ms;
     guard_init(&conn->guard, &worker->config->limits, &worker->timers.now_ms);
     if (tls)
@@ -203,15 +192,15 @@ void conn_finish(struct conn *conn)
 static void linger(struct conn *conn)
 {
     set_state(conn, CONN_LINGERING);
-    conn->ended_ms = now_ms(conn);
+    conn->ended_ms = conn_now_ms(conn);
     shutdown(conn->fd, SHUT_WR);
     timer_set(&conn->worker->timers, &conn->timer,
-              conn->ended_ms + (conn->ledger.open ? LINGER_MS / 4 : LINGER_MS));
+              conn->ended_ms + (conn->ledger.open ? CONN_LINGER_MS / 4 : CONN_LINGER_MS));
 }
 
 /* ---- receiving ---- */
 
-static void log_failure(struct conn *conn, const char *why)
+void conn_log_failure(struct conn *conn, const char *why)
 {
     worker_log_error(conn->worker, "info", "%s: connection ended: %s", conn->peer, why);
 }
@@ -222,8 +211,8 @@ static void end_for_protocol(struct conn *conn)
     stats_add(stats, COUNTER_protocol_errors, 1);
     if (conn->guard.failed)
         stats_add(stats, conn->guard.tripped, 1);
-    name_peer(conn);
-    log_failure(conn, http2_failure(conn->http2));
+    conn_name_peer(conn);
+    conn_log_failure(conn, http2_failure(conn->http2));
     conn_finish(conn);
 }
 
@@ -316,7 +305,7 @@ static void received(struct conn *conn, const void *data, size_t length)
     stats_add(conn->worker->stats, COUNTER_bytes_received, length);
     if (conn->state >= CONN_ENDING)
         return;
-    conn->active_ms = now_ms(conn);
+    conn->active_ms = conn_now_ms(conn);
     if (conn->ledger.open)
         conn_look(conn);
     if (conn->tls)
@@ -325,7 +314,7 @@ static void received(struct conn *conn, const void *data, size_t length)
         receive_plaintext(conn, data, length);
     uint64_t block = conn->http2 ? http2_header_block(conn->http2) : 0;
     if (block != conn->header_block)
-        conn->header_ms = block ? now_ms(conn) : 0;
+        conn->header_ms = block ? conn_now_ms(conn) : 0;
     conn->header_block = block;
     conn_dirty(conn);
 }
@@ -371,9 +360,9 @@ void conn_dirty(struct conn *conn)
     conn->worker->dirty = conn;
 }
 
-static void progressed(struct conn *conn)
+void conn_progressed(struct conn *conn)
 {
-    conn->progress_ms = now_ms(conn);
+    conn->progress_ms = conn_now_ms(conn);
     conn->progress_acked = conn->acked_bytes;
 }
 
@@ -397,7 +386,7 @@ static void on_send(struct ring_op *op, const struct ring_event *event)
     else if (event->result > 0)
         stats_add(conn->worker->stats, COUNTER_bytes_sent, (uint64_t)event->result);
     if (moves_on(conn))
-        progressed(conn);
+        conn_progressed(conn);
     conn_dirty(conn);
 }
 
@@ -440,8 +429,6 @@ static bool has_output(const struct conn *conn)
            (conn->http2 && conn->state != CONN_HANDSHAKE && http2_wants_write(conn->http2));
 }
 
-static bool waits_for_peer(const struct conn *conn);
-
 /* Starts a send if there is something. Returns false when there was nothing. */
 static bool send_ready(struct conn *conn)
 {
@@ -456,8 +443,8 @@ static bool send_ready(struct conn *conn)
             conn_abort(conn);
         return false;
     }
-    if (!waits_for_peer(conn))
-        progressed(conn); /* the peer's time begins now */
+    if (!conn_waits_for_peer(conn))
+        conn_progressed(conn); /* the peer's time begins now */
     conn->outbox = outbox;
     conn->sending = (size_t)length;
     conn->queued_bytes += (uint64_t)length;
@@ -465,8 +452,6 @@ static bool send_ready(struct conn *conn)
     ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
     return true;
 }
-
-static void set_deadline(struct conn *conn);
 
 /* Nothing is left to be sent: what the connection does next. */
 static void rest(struct conn *conn)
@@ -492,161 +477,8 @@ void conn_flush(struct conn *conn)
     if (conn->state < CONN_LINGERING && !conn->send.armed && !send_ready(conn))
         rest(conn);
     if (conn->state < CONN_LINGERING)
-        set_deadline(conn);
+        conn_set_deadline(conn);
     bury_when_idle(conn);
-}
-
-/* ---- acknowledgements ---- */
-
-static bool read_tcp_info(struct conn *conn, struct tcp_info *info)
-{
-    socklen_t length = sizeof(*info);
-    memset(info, 0, sizeof(*info));
-    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, info, &length) < 0)
-        return false;
-    conn->acked_bytes = info->tcpi_bytes_acked;
-    conn->rtt_us = info->tcpi_rtt;
-    return true;
-}
-
-void conn_look(struct conn *conn)
-{
-    struct tcp_info info;
-    uint64_t now = now_ms(conn);
-    bool final = conn->state >= CONN_LINGERING || conn->recv.armed == false;
-    if (!final && conn->ledger.looked_ms && (now - conn->ledger.looked_ms) * 1000 < conn->rtt_us)
-        return;
-    conn->ledger.looked_ms = now;
-    if (!read_tcp_info(conn, &info))
-        return;
-    struct ledger_sink sink = conn_sink(conn);
-    ledger_acknowledged(&conn->ledger, conn->acked_bytes, &sink);
-    /* Only while bytes progress: what a peer that is gone was promised is to lapse, so that another
-     * connection of its client can be sent it. */
-    if (conn->ledger.open && now - conn->renewed_ms >= RENEW_MS &&
-        conn->acked_bytes > conn->renewed_acked_bytes) {
-        conn->renewed_ms = now;
-        conn->renewed_acked_bytes = conn->acked_bytes;
-        ledger_renew(&conn->ledger, &conn->worker->pushes);
-    }
-}
-
-void conn_path_facts(struct conn *conn, struct client_facts *facts)
-{
-    struct tcp_info info;
-    if (!read_tcp_info(conn, &info))
-        return;
-    facts->rtt_us = info.tcpi_rtt;
-    facts->cwnd_bytes = info.tcpi_snd_cwnd * info.tcpi_snd_mss;
-    facts->bandwidth_bps = info.tcpi_delivery_rate * 8;
-}
-
-/* ---- deadlines ---- */
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static bool waits_for_peer(const struct conn *conn)
-{
-    return conn->send.armed || (conn->http2 && http2_open_streams(conn->http2) > 0);
-}
-
-/* The time at which on_timer has something to do. */
-static void set_deadline(struct conn *conn)
-{
-    const struct config_limits *limits = &conn->worker->config->limits;
-    uint64_t deadline = UINT64_MAX;
-    if (conn->state < CONN_OPEN)
-        deadline = conn->opened_ms + limits->handshake;
-    else if (!waits_for_peer(conn))
-        deadline = conn->active_ms + limits->idle;
-    if (waits_for_peer(conn))
-        deadline = sooner(deadline, conn->progress_ms + limits->send_progress);
-    if (conn->header_ms)
-        deadline = sooner(deadline, conn->header_ms + limits->header);
-    if (conn->notice_ms && !conn->goaway_sent)
-        deadline = sooner(deadline, conn->notice_ms + NOTICE_MS);
-    if (conn->ledger.open || conn->receiving)
-        deadline = sooner(deadline, now_ms(conn) + LOOK_MS);
-    timer_set(&conn->worker->timers, &conn->timer, deadline);
-}
-
-static void give_up(struct conn *conn, enum counter counter)
-{
-    stats_add(conn->worker->stats, counter, 1);
-    name_peer(conn);
-    log_failure(conn, stats_prose(counter));
-    conn_abort(conn);
-}
-
-/* No output was taken for the limit's time: unless the peer's kernel did acknowledge some meanwhile,
- * which a single large send does not show. */
-static void check_progress(struct conn *conn)
-{
-    struct tcp_info info;
-    if (conn->send.armed && read_tcp_info(conn, &info) && conn->acked_bytes > conn->progress_acked)
-        progressed(conn);
-    else if (!conn->send.armed && streams_need_no_window(conn))
-        progressed(conn); /* it is this side that has nothing to send yet */
-    else
-        give_up(conn, COUNTER_limit_send);
-}
-
-static void end_idle(struct conn *conn)
-{
-    stats_add(conn->worker->stats, COUNTER_limit_idle, 1);
-    if (conn->http2)
-        http2_goaway(conn->http2, HTTP2_NO_ERROR);
-    conn_finish(conn);
-}
-
-static void second_goaway(struct conn *conn)
-{
-    if (conn->goaway_sent)
-        return;
-    conn->goaway_sent = true;
-    http2_goaway(conn->http2, HTTP2_NO_ERROR);
-    conn_dirty(conn);
-}
-
-static void check_deadlines(struct conn *conn)
-{
-    const struct config_limits *limits = &conn->worker->config->limits;
-    uint64_t now = now_ms(conn);
-    if (conn->state < CONN_OPEN && now >= conn->opened_ms + limits->handshake)
-        give_up(conn, COUNTER_limit_handshake);
-    else if (conn->header_ms && now >= conn->header_ms + limits->header)
-        give_up(conn, COUNTER_limit_header);
-    else if (conn->state == CONN_OPEN && !waits_for_peer(conn) &&
-             now >= conn->active_ms + limits->idle)
-        end_idle(conn);
-    else if (waits_for_peer(conn) && now >= conn->progress_ms + limits->send_progress)
-        check_progress(conn);
-    if (conn->state == CONN_CLOSING)
-        return;
-    if (conn->receiving)
-        streams_check_receiving(conn);
-    if (conn->notice_ms && now >= conn->notice_ms + NOTICE_MS)
-        second_goaway(conn);
-    if (conn->ledger.open)
-        conn_look(conn);
-    conn_dirty(conn);
-}
-
-static void on_timer(struct timer *timer)
-{
-    struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, timer));
-    if (conn->state != CONN_LINGERING) {
-        check_deadlines(conn);
-        return;
-    }
-    conn_look(conn);
-    if (now_ms(conn) >= conn->ended_ms + LINGER_MS)
-        conn_abort(conn);
-    else
-        timer_set(&conn->worker->timers, timer, conn->ended_ms + LINGER_MS);
 }
 
 /* ---- draining and events ---- */
@@ -657,7 +489,7 @@ void conn_drain(struct conn *conn)
         return;
     if (!conn->http2)
         return; /* still shaking hands: the session will begin with the notice */
-    conn->notice_ms = now_ms(conn);
+    conn->notice_ms = conn_now_ms(conn);
     http2_shutdown_notice(conn->http2);
     conn_dirty(conn);
 }
@@ -666,7 +498,7 @@ void conn_on_ping_acknowledged(void *connection)
 {
     struct conn *conn = connection;
     if (conn->notice_ms)
-        second_goaway(conn);
+        conn_second_goaway(conn);
 }
 
 void conn_on_settings(void *connection)

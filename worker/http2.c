@@ -1,4 +1,4 @@
-#include "worker/http2.h"
+#include "worker/http2_internal.h"
 
 #include "worker/frames.h"
 
@@ -12,15 +12,13 @@
 #define RESETS_KEPT 128   /* ids of streams that this side reset: frames may be under way */
 #define FIELDS_OUT_MAX 40 /* fields of a response or promised request */
 #define FAILURE_MAX 160
-#define LISTS_KEPT 256 /* free header lists kept by the worker */
 
 struct http2_context {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     const struct http2_events *events;
     const struct config_limits *limits;
-    struct header_list *free_lists;
-    unsigned free_count;
+    struct header_pool lists;
 };
 
 struct http2 {
@@ -58,121 +56,9 @@ struct http2 {
     char failure[FAILURE_MAX];
 };
 
-/* ---- header lists ---- */
-
-static struct header_list *header_list_take(struct http2_context *context)
-{
-    struct header_list *list = context->free_lists;
-    if (list) {
-        context->free_lists = list->next_free;
-        context->free_count--;
-    } else {
-        list = malloc(sizeof(*list));
-        if (!list)
-            return NULL;
-    }
-    memset(list, 0, offsetof(struct header_list, inline_fields));
-    list->fields = list->inline_fields;
-    list->owners = list->inline_owners;
-    list->room = HTTP2_FIELDS_INLINE;
-    return list;
-}
-
 void header_list_release(struct http2_context *context, struct header_list *list)
 {
-    if (!list)
-        return;
-    for (unsigned i = 0; i < list->owners_count; i++)
-        nghttp2_rcbuf_decref(list->owners[i]);
-    if (list->fields != list->inline_fields) {
-        free(list->fields);
-        free(list->owners);
-    }
-    if (context->free_count >= LISTS_KEPT) {
-        free(list);
-        return;
-    }
-    list->next_free = context->free_lists;
-    context->free_lists = list;
-    context->free_count++;
-}
-
-/* Moves the list to the heap, once, at the full size that the limit allows. */
-static bool header_list_grow(struct header_list *list, uint64_t fields_max)
-{
-    struct field *fields = malloc(fields_max * sizeof(*fields));
-    struct nghttp2_rcbuf **owners = malloc((2 * fields_max + 12) * sizeof(struct nghttp2_rcbuf *));
-    if (!fields || !owners) {
-        free(fields);
-        free(owners);
-        return false;
-    }
-    memcpy(fields, list->fields, list->count * sizeof(*fields));
-    memcpy(owners, list->owners, list->owners_count * sizeof(struct nghttp2_rcbuf *));
-    list->fields = fields;
-    list->owners = owners;
-    list->room = (unsigned)fields_max;
-    return true;
-}
-
-static struct span span_of_rcbuf(nghttp2_rcbuf *buffer)
-{
-    nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
-    return (struct span){(const char *)vec.base, vec.len};
-}
-
-/* Keeps a text that lives in nghttp2's table or was decoded for this field. */
-static void own(struct header_list *list, nghttp2_rcbuf *buffer)
-{
-    nghttp2_rcbuf_incref(buffer);
-    list->owners[list->owners_count++] = buffer;
-}
-
-static struct span *pseudo_field(struct header_list *list, struct span name)
-{
-    switch (name.length > 1 ? name.data[1] : 0) {
-    case 'm':
-        return &list->method;
-    case 's':
-        return &list->scheme;
-    case 'a':
-        return &list->authority;
-    case 'p':
-        return name.length == 5 ? &list->target : NULL; /* not :protocol */
-    default:
-        return NULL;
-    }
-}
-
-static void header_list_add(struct header_list *list, const struct config_limits *limits,
-                            nghttp2_rcbuf *name_buffer, nghttp2_rcbuf *value_buffer)
-{
-    struct span name = span_of_rcbuf(name_buffer);
-    struct span value = span_of_rcbuf(value_buffer);
-    list->seen++;
-    list->bytes += name.length + value.length + 32;
-    if (list->seen > limits->header_fields || list->bytes > limits->header_bytes)
-        list->too_large = true;
-    if (list->too_large)
-        return;
-    if (name.length && name.data[0] == ':') {
-        struct span *pseudo = pseudo_field(list, name);
-        if (pseudo && !pseudo->data) {
-            *pseudo = value;
-            own(list, value_buffer);
-        }
-        return;
-    }
-    if (list->count == list->room && !header_list_grow(list, limits->header_fields)) {
-        list->too_large = true;
-        return;
-    }
-    if (!list->host.data && span_equal(name, SPAN_LITERAL("host")))
-        list->host = value;
-    list->fields[list->count++] = (struct field){name, value};
-    if (!nghttp2_rcbuf_is_static(name_buffer))
-        own(list, name_buffer);
-    own(list, value_buffer);
+    header_list_give(&context->lists, list);
 }
 
 /* ---- receiving ---- */
@@ -318,7 +204,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers are read over */
     header_list_release(http2->context, http2->building); /* of a block that was malformed */
-    http2->building = header_list_take(http2->context);
+    http2->building = header_list_take(&http2->context->lists);
     http2->building_id = id;
     void *stream = http2->building ? http2->context->events->begin(http2->connection, id) : NULL;
     if (!stream) {
@@ -839,10 +725,6 @@ void http2_context_destroy(struct http2_context *context)
         return;
     nghttp2_session_callbacks_del(context->callbacks);
     nghttp2_option_del(context->option);
-    while (context->free_lists) {
-        struct header_list *list = context->free_lists;
-        context->free_lists = list->next_free;
-        free(list);
-    }
+    header_pool_finish(&context->lists);
     free(context);
 }

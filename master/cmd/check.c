@@ -2,9 +2,9 @@
  * that runs is touched. */
 #include "master/cmd/cmd.h"
 
-#include "master/config_load.h"
-#include "master/config_print.h"
-#include "master/config_value.h"
+#include "master/config/config_load.h"
+#include "master/config/config_print.h"
+#include "master/config/config_value.h"
 #include "master/confined.h"
 #include "master/resources.h"
 #include "master/self_signed.h"

@@ -1,5 +1,5 @@
 #include "master/cmd/cmd.h"
-#include "master/config_load.h"
+#include "master/config/config_load.h"
 #include "master/spawn.h"
 #include "worker/ring.h"
 

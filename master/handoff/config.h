@@ -1,6 +1,6 @@
 /* The resolved configuration: what the config file said, with every default filled in.
  *
- * The master makes it from the data that an unprivileged child read (master/config_load.c), opens
+ * The master makes it from the data that an unprivileged child read (master/config/config_load.c), opens
  * what only it may open (keys, roots, logs), and workers use it read-only after fork. */
 #ifndef HERALD_CONFIG_H
 #define HERALD_CONFIG_H

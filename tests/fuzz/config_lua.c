@@ -1,9 +1,9 @@
 /* A config's Lua: scanned for its places, run, resolved, and handed over. */
 #include "tests/fuzz/input.h"
 
-#include "master/config_lua.h"
-#include "master/config_resolve.h"
-#include "master/config_source.h"
+#include "master/config/config_lua.h"
+#include "master/config/config_resolve.h"
+#include "master/config/config_source.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

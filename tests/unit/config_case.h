@@ -2,7 +2,7 @@
 #ifndef HERALD_TESTS_CONFIG_CASE_H
 #define HERALD_TESTS_CONFIG_CASE_H
 
-#include "master/config_load.h"
+#include "master/config/config_load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "master/config_lua.h"
+#include "master/config/config_lua.h"
 
 #include "tests/unit/config_case.h"
 

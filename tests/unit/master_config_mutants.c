@@ -1,6 +1,6 @@
 /* Configs that went wrong anywhere: whatever they say, the reader answers with a config or a fault.
  */
-#include "master/config_print.h"
+#include "master/config/config_print.h"
 
 #include "tests/unit/config_case.h"
 

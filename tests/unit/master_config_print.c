@@ -1,4 +1,4 @@
-#include "master/config_print.h"
+#include "master/config/config_print.h"
 
 #include "tests/unit/config_case.h"
 

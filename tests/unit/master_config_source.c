@@ -1,4 +1,4 @@
-#include "master/config_source.h"
+#include "master/config/config_source.h"
 
 #include <errno.h>
 #include <limits.h>

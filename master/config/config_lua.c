@@ -1,6 +1,6 @@
-#include "master/config_lua.h"
+#include "master/config/config_lua.h"
 
-#include "master/config_lua_state.h"
+#include "master/config/config_lua_state.h"
 #include "master/handoff/config_key.h"
 
 #include <assert.h>

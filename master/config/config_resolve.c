@@ -1,6 +1,6 @@
-#include "master/config_resolve.h"
+#include "master/config/config_resolve.h"
 
-#include "master/config_resolver.h"
+#include "master/config/config_resolver.h"
 
 #include <errno.h>
 #include <pwd.h>

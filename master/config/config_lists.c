@@ -1,5 +1,5 @@
 /* The lists of the config: what to listen on, certificates, host names, policies. */
-#include "master/config_resolver.h"
+#include "master/config/config_resolver.h"
 
 #include <ctype.h>
 #include <errno.h>

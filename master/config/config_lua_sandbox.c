@@ -1,5 +1,5 @@
 /* What of Lua's libraries a config may use. */
-#include "master/config_lua_state.h"
+#include "master/config/config_lua_state.h"
 
 #include <assert.h>
 #include <lauxlib.h>

@@ -3,7 +3,7 @@
 #ifndef HERALD_CONFIG_RESOLVE_H
 #define HERALD_CONFIG_RESOLVE_H
 
-#include "master/config_value.h"
+#include "master/config/config_value.h"
 #include "master/handoff/config.h"
 
 /* What the process knows and the config doesn't say. */

@@ -2,9 +2,9 @@
 #ifndef HERALD_CONFIG_LUA_STATE_H
 #define HERALD_CONFIG_LUA_STATE_H
 
-#include "master/config_include.h"
-#include "master/config_lua.h"
-#include "master/config_source.h"
+#include "master/config/config_include.h"
+#include "master/config/config_lua.h"
+#include "master/config/config_source.h"
 
 #include <lua.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* What `include` does. */
-#include "master/config_lua_state.h"
+#include "master/config/config_lua_state.h"
 
 #include <errno.h>
 #include <lauxlib.h>

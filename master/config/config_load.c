@@ -1,6 +1,6 @@
-#include "master/config_load.h"
+#include "master/config/config_load.h"
 
-#include "master/config_lua.h"
+#include "master/config/config_lua.h"
 #include "master/confined.h"
 
 #include <errno.h>

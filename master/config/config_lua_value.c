@@ -1,5 +1,5 @@
 /* From Lua's values to ours, and how tables know where they were made. */
-#include "master/config_lua_state.h"
+#include "master/config/config_lua_state.h"
 
 #include <errno.h>
 #include <lauxlib.h>

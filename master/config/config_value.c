@@ -1,4 +1,4 @@
-#include "master/config_value.h"
+#include "master/config/config_value.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
 #ifndef HERALD_CONFIG_LUA_H
 #define HERALD_CONFIG_LUA_H
 
-#include "master/config_value.h"
+#include "master/config/config_value.h"
 #include "master/handoff/fault.h"
 
 #include <stddef.h>

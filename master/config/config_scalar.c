@@ -1,5 +1,5 @@
 /* Texts, numbers and booleans of the config: what each type takes and what it means. */
-#include "master/config_resolver.h"
+#include "master/config/config_resolver.h"
 
 #include <ctype.h>
 #include <errno.h>

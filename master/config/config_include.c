@@ -1,4 +1,4 @@
-#include "master/config_include.h"
+#include "master/config/config_include.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -9,7 +9,7 @@
 #ifndef HERALD_CONFIG_LOAD_H
 #define HERALD_CONFIG_LOAD_H
 
-#include "master/config_resolve.h"
+#include "master/config/config_resolve.h"
 #include "master/handoff/config.h"
 #include "master/handoff/fault.h"
 

@@ -1,6 +1,6 @@
-#include "master/config_print.h"
+#include "master/config/config_print.h"
 
-#include "master/config_source.h"
+#include "master/config/config_source.h"
 #include "master/handoff/config_key.h"
 
 #include <stdint.h>

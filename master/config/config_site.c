@@ -1,5 +1,5 @@
 /* Sites and their routes. */
-#include "master/config_resolver.h"
+#include "master/config/config_resolver.h"
 
 #include <ctype.h>
 #include <errno.h>

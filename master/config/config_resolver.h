@@ -2,7 +2,7 @@
 #ifndef HERALD_CONFIG_RESOLVER_H
 #define HERALD_CONFIG_RESOLVER_H
 
-#include "master/config_resolve.h"
+#include "master/config/config_resolve.h"
 #include "master/handoff/config_key.h"
 
 /* A site's name or alias, and where it is given. */

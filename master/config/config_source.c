@@ -1,4 +1,4 @@
-#include "master/config_source.h"
+#include "master/config/config_source.h"
 
 #include <ctype.h>
 #include <errno.h>

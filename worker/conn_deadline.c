@@ -1,0 +1,114 @@
+#include "worker/conn_internal.h"
+
+#include "worker/stream.h"
+
+#include <linux/tcp.h>
+
+#define LOOK_MS 1000   /* TCP_INFO is read this often while claims wait, whatever happens */
+#define NOTICE_MS 1000 /* the second GOAWAY follows the notice at the latest */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+bool conn_waits_for_peer(const struct conn *conn)
+{
+    return conn->send.armed || (conn->http2 && http2_open_streams(conn->http2) > 0);
+}
+
+/* The time at which conn_on_timer has something to do. */
+void conn_set_deadline(struct conn *conn)
+{
+    const struct config_limits *limits = &conn->worker->config->limits;
+    uint64_t deadline = UINT64_MAX;
+    if (conn->state < CONN_OPEN)
+        deadline = conn->opened_ms + limits->handshake;
+    else if (!conn_waits_for_peer(conn))
+        deadline = conn->active_ms + limits->idle;
+    if (conn_waits_for_peer(conn))
+        deadline = sooner(deadline, conn->progress_ms + limits->send_progress);
+    if (conn->header_ms)
+        deadline = sooner(deadline, conn->header_ms + limits->header);
+    if (conn->notice_ms && !conn->goaway_sent)
+        deadline = sooner(deadline, conn->notice_ms + NOTICE_MS);
+    if (conn->ledger.open || conn->receiving)
+        deadline = sooner(deadline, conn_now_ms(conn) + LOOK_MS);
+    timer_set(&conn->worker->timers, &conn->timer, deadline);
+}
+
+static void give_up(struct conn *conn, enum counter counter)
+{
+    stats_add(conn->worker->stats, counter, 1);
+    conn_name_peer(conn);
+    conn_log_failure(conn, stats_prose(counter));
+    conn_abort(conn);
+}
+
+/* No output was taken for the limit's time: unless the peer's kernel did acknowledge some meanwhile,
+ * which a single large send does not show. */
+static void check_progress(struct conn *conn)
+{
+    struct tcp_info info;
+    if (conn->send.armed && conn_read_tcp_info(conn, &info) && conn->acked_bytes > conn->progress_acked)
+        conn_progressed(conn);
+    else if (!conn->send.armed && streams_need_no_window(conn))
+        conn_progressed(conn); /* it is this side that has nothing to send yet */
+    else
+        give_up(conn, COUNTER_limit_send);
+}
+
+static void end_idle(struct conn *conn)
+{
+    stats_add(conn->worker->stats, COUNTER_limit_idle, 1);
+    if (conn->http2)
+        http2_goaway(conn->http2, HTTP2_NO_ERROR);
+    conn_finish(conn);
+}
+
+void conn_second_goaway(struct conn *conn)
+{
+    if (conn->goaway_sent)
+        return;
+    conn->goaway_sent = true;
+    http2_goaway(conn->http2, HTTP2_NO_ERROR);
+    conn_dirty(conn);
+}
+
+static void check_deadlines(struct conn *conn)
+{
+    const struct config_limits *limits = &conn->worker->config->limits;
+    uint64_t now = conn_now_ms(conn);
+    if (conn->state < CONN_OPEN && now >= conn->opened_ms + limits->handshake)
+        give_up(conn, COUNTER_limit_handshake);
+    else if (conn->header_ms && now >= conn->header_ms + limits->header)
+        give_up(conn, COUNTER_limit_header);
+    else if (conn->state == CONN_OPEN && !conn_waits_for_peer(conn) &&
+             now >= conn->active_ms + limits->idle)
+        end_idle(conn);
+    else if (conn_waits_for_peer(conn) && now >= conn->progress_ms + limits->send_progress)
+        check_progress(conn);
+    if (conn->state == CONN_CLOSING)
+        return;
+    if (conn->receiving)
+        streams_check_receiving(conn);
+    if (conn->notice_ms && now >= conn->notice_ms + NOTICE_MS)
+        conn_second_goaway(conn);
+    if (conn->ledger.open)
+        conn_look(conn);
+    conn_dirty(conn);
+}
+
+void conn_on_timer(struct timer *timer)
+{
+    struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, timer));
+    if (conn->state != CONN_LINGERING) {
+        check_deadlines(conn);
+        return;
+    }
+    conn_look(conn);
+    if (conn_now_ms(conn) >= conn->ended_ms + CONN_LINGER_MS)
+        conn_abort(conn);
+    else
+        timer_set(&conn->worker->timers, timer, conn->ended_ms + CONN_LINGER_MS);
+}

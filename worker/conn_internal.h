@@ -1,0 +1,37 @@
+/* What the parts of a connection share: conn.c (bytes in and out), conn_path.c (what the kernel tells
+ * of the path: TCP_INFO) and conn_deadline.c (what happens when nothing does). */
+#ifndef HERALD_CONN_INTERNAL_H
+#define HERALD_CONN_INTERNAL_H
+
+#include "worker/conn.h"
+
+struct tcp_info;
+
+#define CONN_LINGER_MS 1000 /* how long a closed connection waits for the peer's own close */
+
+static inline uint64_t conn_now_ms(const struct conn *conn)
+{
+    return conn->worker->timers.now_ms;
+}
+
+/* The peer took output now. */
+void conn_progressed(struct conn *conn);
+
+/* True while it is the peer that something is waited for: acknowledgements, or a request's end. */
+bool conn_waits_for_peer(const struct conn *conn);
+
+/* Sets the timer to when conn_on_timer next has something to do. */
+void conn_set_deadline(struct conn *conn);
+void conn_on_timer(struct timer *timer);
+
+/* The second GOAWAY of RFC 9113 6.8, once. */
+void conn_second_goaway(struct conn *conn);
+
+/* Reads TCP_INFO into `info` and conn->acked_bytes. Returns false when it cannot be read. */
+bool conn_read_tcp_info(struct conn *conn, struct tcp_info *info);
+
+/* Fills conn->peer, for the log. */
+void conn_name_peer(struct conn *conn);
+void conn_log_failure(struct conn *conn, const char *why);
+
+#endif

@@ -21,6 +21,7 @@ static const struct verb VERBS[] = {
     {"status", cmd_status, "say how a running herald fares"},
     {"reload", cmd_reload, "make a running herald read its config again"},
     {"stop", cmd_stop, "make a running herald finish its work and end"},
+    {"policy", cmd_policy, "test, check, start and look up policies"},
     {"doctor", cmd_doctor, "say whether this machine has what herald needs"},
     {"version", cmd_version, "print the version"},
 };

@@ -75,4 +75,11 @@ void api_write_meta(FILE *out);
 void api_write_luacheck(FILE *out);
 void api_write_manual(FILE *out);
 
+/* Prints what the table says of `word`: a hook, an object, "push:add" or plain "add", a function of
+ * Lua's libraries, a verdict; NULL: of everything, a line each. Returns how much was found. */
+unsigned api_doc(FILE *out, const char *word);
+
+/* The word that api_doc knows and that is nearest to `word`, or NULL. Valid until the next call. */
+const char *api_doc_nearest(const char *word);
+
 #endif

@@ -21,10 +21,10 @@ static void print_option(const struct cmd_option *option)
     printf("  %-24s %s\n", left, option->prose);
 }
 
-static void print_help(const struct cmd_syntax *syntax)
+static void print_help(const struct cmd_syntax *syntax, const struct cmd_words *words)
 {
-    printf("herald %s%s\n%s\n", syntax->verb, syntax->options->name ? " [OPTION ...]" : "",
-           syntax->summary);
+    printf("herald %s%s%s%s\n%s\n", syntax->verb, syntax->options->name ? " [OPTION ...]" : "",
+           words ? " " : "", words ? words->usage : "", syntax->summary);
     for (const struct cmd_option *option = syntax->options; option->name; option++)
         print_option(option);
     print_option(&HELP);
@@ -69,36 +69,108 @@ static int unknown(const struct cmd_syntax *syntax, const char *word)
     return CMD_USAGE;
 }
 
-int cmd_parse(const struct cmd_syntax *syntax, int argc, char **argv)
+/* Takes the option at argv[*i], whose attached value is `value`. Returns CMD_GO_ON or CMD_USAGE. */
+static int take_option(const struct cmd_syntax *syntax, const struct cmd_option *option,
+                       const char *value, int argc, char **argv, int *i)
 {
+    if (!option->argument && value) {
+        fprintf(stderr, "herald %s: %s takes no argument\n", syntax->verb, option->name);
+        return CMD_USAGE;
+    }
+    if (!option->argument) {
+        *option->is_set = true;
+        return CMD_GO_ON;
+    }
+    if (!value && *i + 1 < argc)
+        value = argv[++*i];
+    if (!value || !*value) {
+        fprintf(stderr, "herald %s: %s needs an argument: %s\n", syntax->verb, option->name,
+                option->argument);
+        return CMD_USAGE;
+    }
+    *option->text = value;
+    return CMD_GO_ON;
+}
+
+static int check_words(const struct cmd_syntax *syntax, const struct cmd_words *words)
+{
+    if (!words || words->count >= words->min)
+        return CMD_GO_ON;
+    fprintf(stderr, "herald %s: %s is missing; try herald %s --help\n", syntax->verb, words->usage,
+            syntax->verb);
+    return CMD_USAGE;
+}
+
+int cmd_parse_words(const struct cmd_syntax *syntax, struct cmd_words *words, int argc, char **argv)
+{
+    bool options = true;
+    if (words)
+        words->count = 0;
     for (int i = 1; i < argc; i++) {
-        const char *value;
-        const struct cmd_option *option =
-            argv[i][0] == '-' && argv[i][1] ? find(syntax, argv[i], &value) : NULL;
-        if (!option)
-            return unknown(syntax, argv[i]);
-        if (option == &HELP) {
-            print_help(syntax);
-            return CMD_DONE;
-        }
-        if (!option->argument && value) {
-            fprintf(stderr, "herald %s: %s takes no argument\n", syntax->verb, option->name);
-            return CMD_USAGE;
-        }
-        if (!option->argument) {
-            *option->is_set = true;
+        const char *value = NULL;
+        const struct cmd_option *option = NULL;
+        bool dashed = options && argv[i][0] == '-' && argv[i][1];
+        if (dashed && words && strcmp(argv[i], "--") == 0) {
+            options = false;
             continue;
         }
-        if (!value && i + 1 < argc)
-            value = argv[++i];
-        if (!value || !*value) {
-            fprintf(stderr, "herald %s: %s needs an argument: %s\n", syntax->verb, option->name,
-                    option->argument);
-            return CMD_USAGE;
+        if (dashed)
+            option = find(syntax, argv[i], &value);
+        if (option == &HELP) {
+            print_help(syntax, words);
+            return CMD_DONE;
         }
-        *option->text = value;
+        if (!option && !dashed && words && words->count < words->max) {
+            words->texts[words->count++] = argv[i];
+            continue;
+        }
+        if (!option)
+            return unknown(syntax, argv[i]);
+        int status = take_option(syntax, option, value, argc, argv, &i);
+        if (status != CMD_GO_ON)
+            return status;
     }
-    return CMD_GO_ON;
+    return check_words(syntax, words);
+}
+
+int cmd_parse(const struct cmd_syntax *syntax, int argc, char **argv)
+{
+    return cmd_parse_words(syntax, NULL, argc, argv);
+}
+
+static void print_verbs(FILE *out, const char *verb, const struct cmd_verb *verbs)
+{
+    char left[80];
+    fprintf(out, "usage: herald %s VERB [OPTION ...]\n\n", verb);
+    for (; verbs->name; verbs++) {
+        snprintf(left, sizeof(left), "%s %s", verbs->name, verbs->usage);
+        fprintf(out, "  %-24s %s\n", left, verbs->prose);
+    }
+    fprintf(out, "\nherald %s VERB --help tells about a verb's options.\n", verb);
+}
+
+int cmd_run_verb(const char *verb, const struct cmd_verb *verbs, int argc, char **argv)
+{
+    const char *names[OPTIONS_MAX + 1];
+    size_t count = 0;
+    if (argc < 2) {
+        print_verbs(stderr, verb, verbs);
+        return CMD_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_verbs(stdout, verb, verbs);
+        return CMD_DONE;
+    }
+    for (; verbs[count].name && count < OPTIONS_MAX; count++) {
+        names[count] = verbs[count].name;
+        if (strcmp(verbs[count].name, argv[1]) == 0)
+            return verbs[count].run(argc - 1, argv + 1);
+    }
+    names[count] = NULL;
+    const char *nearest = fault_nearest(argv[1], names);
+    fprintf(stderr, "herald %s: unknown verb '%s'%s%s%s; try herald %s --help\n", verb, argv[1],
+            nearest ? ", did you mean " : "", nearest ? nearest : "", nearest ? "?" : "", verb);
+    return CMD_USAGE;
 }
 
 int cmd_fault(const struct fault *fault, bool json)

@@ -7,6 +7,7 @@
 #include "master/stage.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
@@ -16,6 +17,7 @@ int cmd_check(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
@@ -41,6 +43,29 @@ struct cmd_syntax {
  * CMD_USAGE when an option was unknown (the nearest is named), incomplete, or something else stood
  * there, which was said on stderr. */
 int cmd_parse(const struct cmd_syntax *syntax, int argc, char **argv);
+
+/* What stands on the command line besides options: at least `min` words and at most `max`. */
+struct cmd_words {
+    const char *usage;  /* "NAME", "[WORD]" for --help */
+    const char **texts; /* where they go (borrowed from argv): room for `max` */
+    size_t min, max;
+    size_t count; /* set: how many came */
+};
+
+/* The same for a verb that takes words; "--" ends the options. */
+int cmd_parse_words(const struct cmd_syntax *syntax, struct cmd_words *words, int argc,
+                    char **argv);
+
+/* A verb's own verbs, like those of `herald policy`: a list that ends with a NULL name. */
+struct cmd_verb {
+    const char *name;
+    int (*run)(int argc, char **argv); /* argv[0] is the name */
+    const char *usage;                 /* "[DIR|FILE ...]" */
+    const char *prose;
+};
+
+/* Runs the one that argv[1] names, or says what there is; `verb` is the outer one's name. */
+int cmd_run_verb(const char *verb, const struct cmd_verb *verbs, int argc, char **argv);
 
 /* Prints a fault as one line on stderr, or with `json` as {"ok":false,"error":...} on stdout.
  * Returns CMD_FAILED. */

@@ -134,15 +134,19 @@ asan-tests:
 	@$(MAKE) $(ASAN) test-binaries
 
 # Only what threads can share: the workers have one thread each.
-TSAN_TEST = build-tsan/tests/model_push_table_threads
-TSAN_SOURCES = tests/model/push_table_threads.c policy/push_table.c policy/push_upkeep.c
+TSAN_CC = $(CC) -std=gnu17 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -Werror -fsanitize=thread
+TSAN_PUSHES = tests/model/push_table_threads.c policy/push_table.c policy/push_upkeep.c
+TSAN_NAMES = tests/model/names_threads.c policy/names.c
 
-tsan-tests: $(TSAN_TEST)
+tsan-tests: build-tsan/tests/model_push_table_threads build-tsan/tests/model_names_threads
 
-$(TSAN_TEST): $(TSAN_SOURCES) tests/model/race.h $(wildcard policy/push_*.h)
+build-tsan/tests/model_push_table_threads: $(TSAN_PUSHES) tests/model/race.h $(wildcard policy/push_*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -Werror -fsanitize=thread \
-	    -o $@ $(TSAN_SOURCES) -lcmocka -lm -lpthread
+	$(TSAN_CC) -o $@ $(TSAN_PUSHES) -lcmocka -lm -lpthread
+
+build-tsan/tests/model_names_threads: $(TSAN_NAMES) policy/names.h
+	@mkdir -p $(@D)
+	$(TSAN_CC) -o $@ $(TSAN_NAMES) -lcmocka -lxxhash -lpthread
 
 FUZZ = BUILD=build-fuzz CC=clang CFLAGS='-O1 -g' WARNINGS='-Wall -Wextra' \
        SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'

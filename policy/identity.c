@@ -93,6 +93,20 @@ struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES
     return (struct push_key){halves[0], tag ? tag : 1};
 }
 
+uint64_t identity_voter(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
+                        struct span address, unsigned per_address)
+{
+    struct message message = message_begin('v');
+    if (per_address == 0) {
+        message_add(&message, &client, sizeof client);
+        return hash64(hash_key, message.bytes, message.length);
+    }
+    uint64_t seat = client % per_address; /* the stored client is a keyed hash itself */
+    message_add(&message, &seat, sizeof seat);
+    message_add(&message, address.data, address.length);
+    return hash64(hash_key, message.bytes, message.length);
+}
+
 /* The key need not be secret: whoever chooses entity tags is trusted with the resource itself. */
 uint16_t identity_validator(struct span etag)
 {

@@ -43,6 +43,12 @@ uint64_t identity_resource(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], stru
 struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
                                   uint64_t resource);
 
+/* Whom a request counts for where distinct clients are counted (policy/names.h, policy/learned.h).
+ * Ids are had for the asking, so the clients of one address come to `per_address` voters at most; 0:
+ * each client is one. `address`: up to 16 bytes of what one subscriber has, in network order. */
+uint64_t identity_voter(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
+                        struct span address, unsigned per_address);
+
 /* 12 bits of the version of a resource, from its entity tag or whatever tells its versions apart;
  * every value occurs, 0 too. The same on every machine and after every restart. One change in 4,096
  * goes unnoticed. */

@@ -27,6 +27,7 @@ static_assert(sizeof(struct segment_slot) % 4096 == 0, "slots share no page");
 static_assert(offsetof(struct segment_slot, heartbeat) % 64 == 0,
               "master and worker write different cache lines");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the words without locks");
+static_assert(SEGMENT_NAMES_BYTES % 4096 == 0, "regions share no page");
 static_assert(TABLE_BYTES_MIN % CHUNK_BYTES == 0, "a table is whole chunks");
 
 /* What a saved table starts with; the table's chunks follow at SAVED_OFFSET. */
@@ -107,28 +108,38 @@ static int secrets_create(struct segment *segment)
     return random_fill(at, offsetof(struct segment_secrets, ticket_epoch));
 }
 
-static int header_create(struct segment *segment, uint64_t table_bytes)
+/* Where each region lies, all of them in whole pages. */
+static struct segment_header layout_of(uint64_t table_bytes)
 {
-    uint64_t slots_bytes = sizeof(struct segment_slot) * SEGMENT_SLOTS_MAX;
-    uint64_t bytes = sizeof(struct segment_header) + slots_bytes + table_bytes;
-    segment->fd = sealed_memfd("herald-segment", bytes);
-    if (segment->fd < 0)
-        return segment->fd;
-    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0);
-    if (at == MAP_FAILED)
-        return -errno;
-    segment->header = (struct segment_header *)(void *)at;
-    segment->slots = (struct segment_slot *)(void *)(at + sizeof(struct segment_header));
-    segment->pushes = at + sizeof(struct segment_header) + slots_bytes;
-    *segment->header = (struct segment_header){
+    struct segment_header header = {
         .magic = SEGMENT_MAGIC,
         .layout = SEGMENT_LAYOUT,
         .header_bytes = sizeof(struct segment_header),
         .slots_offset = sizeof(struct segment_header),
-        .pushes_offset = sizeof(struct segment_header) + slots_bytes,
+        .names_bytes = SEGMENT_NAMES_BYTES,
         .pushes_bytes = table_bytes,
-        .bytes = bytes,
     };
+    header.names_offset =
+        header.slots_offset + sizeof(struct segment_slot) * SEGMENT_SLOTS_MAX;
+    header.pushes_offset = header.names_offset + header.names_bytes;
+    header.bytes = header.pushes_offset + header.pushes_bytes;
+    return header;
+}
+
+static int header_create(struct segment *segment, uint64_t table_bytes)
+{
+    struct segment_header header = layout_of(table_bytes);
+    segment->fd = sealed_memfd("herald-segment", header.bytes);
+    if (segment->fd < 0)
+        return segment->fd;
+    char *at = mmap(NULL, header.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0);
+    if (at == MAP_FAILED)
+        return -errno;
+    segment->header = (struct segment_header *)(void *)at;
+    segment->slots = (struct segment_slot *)(void *)(at + header.slots_offset);
+    segment->names = at + header.names_offset;
+    segment->pushes = at + header.pushes_offset;
+    *segment->header = header;
     return 0;
 }
 

@@ -1,7 +1,9 @@
 /* The shared segment: what all processes of one herald see, across worker crashes, generations and
  * restarts. Made once by the master as a memfd, sealed in size, inherited by fork.
  *
- *   header | slots[SEGMENT_SLOTS_MAX], pages each | push table, a power of two of 64-byte buckets
+ *   header | slots[SEGMENT_SLOTS_MAX], pages each | names | push table, a power of two of buckets
+ *
+ * The push table comes last: its sweeps and saves go from hole to hole up to the segment's end.
  *
  * A second memfd holds the secrets; it is mapped by master and workers only. */
 #ifndef HERALD_SEGMENT_H
@@ -14,8 +16,9 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
-#define SEGMENT_LAYOUT 1 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_LAYOUT 2 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
+#define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
 #define SEGMENT_TICKET_KEYS 3
 
 enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_DRAINING, SLOT_DEAD };
@@ -44,6 +47,8 @@ struct segment_header {
     uint64_t slots_offset;
     uint64_t pushes_offset;
     uint64_t pushes_bytes;
+    uint64_t names_offset;
+    uint64_t names_bytes;
     uint64_t bytes;              /* of the whole segment */
     _Atomic uint32_t push_off;   /* pushes and hints are switched off everywhere */
     _Atomic uint32_t generation; /* the one that serves */
@@ -75,6 +80,7 @@ struct segment {
     struct segment_header *header;
     struct segment_slot *slots;
     void *pushes;
+    void *names;
     struct segment_secrets *secrets;
 };
 

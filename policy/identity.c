@@ -4,13 +4,14 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define MAC_BYTES 16
 #define TEXT_ROUNDS 4
 
 static_assert(crypto_shorthash_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
 static_assert(crypto_shorthash_siphashx24_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
-static_assert(sizeof(struct client_id) + MAC_BYTES == 32, "43 characters of base64url");
+static_assert((IDENTITY_BYTES + MAC_BYTES) * 4 / 3 == IDENTITY_COOKIE_LENGTH, "base64url");
 static_assert(MAC_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b's shortest hash");
 
 /* Composed messages start with NUL, which no authority or path does, and then tell their kind. */
@@ -59,6 +60,31 @@ void identity_mint(struct client_id *id)
     assert(rc >= 0);
     (void)rc;
     randombytes_buf(id->bytes, sizeof id->bytes);
+    id->minted_s = (uint32_t)time(NULL);
+}
+
+uint32_t identity_age(const struct client_id *id)
+{
+    uint64_t now_s = (uint64_t)time(NULL);
+    return now_s < id->minted_s ? UINT32_MAX : (uint32_t)(now_s - id->minted_s);
+}
+
+void identity_pack(const struct client_id *id, uint8_t bytes[IDENTITY_BYTES])
+{
+    memcpy(bytes, id->bytes, sizeof id->bytes);
+    for (unsigned i = 0; i < 4; i++)
+        bytes[sizeof id->bytes + i] = (uint8_t)(id->minted_s >> (8 * i));
+}
+
+bool identity_unpack(struct span bytes, struct client_id *id)
+{
+    if (bytes.length != IDENTITY_BYTES)
+        return false;
+    memcpy(id->bytes, bytes.data, sizeof id->bytes);
+    id->minted_s = 0;
+    for (unsigned i = 0; i < 4; i++)
+        id->minted_s |= (uint32_t)(uint8_t)bytes.data[sizeof id->bytes + i] << (8 * i);
+    return true;
 }
 
 uint64_t identity_client(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES],
@@ -169,11 +195,11 @@ bool identity_client_parse(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], struct
 }
 
 static void cookie_mac(const uint8_t key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
-                       const struct client_id *id, uint8_t mac[MAC_BYTES])
+                       const uint8_t id[IDENTITY_BYTES], uint8_t mac[MAC_BYTES])
 {
     crypto_generichash_state state;
     crypto_generichash_init(&state, key, IDENTITY_COOKIE_KEY_BYTES, MAC_BYTES);
-    crypto_generichash_update(&state, id->bytes, sizeof id->bytes);
+    crypto_generichash_update(&state, id, IDENTITY_BYTES);
     crypto_generichash_update(&state, (const unsigned char *)site.data, site.length);
     crypto_generichash_final(&state, mac, MAC_BYTES);
 }
@@ -181,9 +207,9 @@ static void cookie_mac(const uint8_t key[IDENTITY_COOKIE_KEY_BYTES], struct span
 void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
                           const struct client_id *id, char value[IDENTITY_COOKIE_LENGTH + 1])
 {
-    uint8_t whole[sizeof id->bytes + MAC_BYTES];
-    memcpy(whole, id->bytes, sizeof id->bytes);
-    cookie_mac(cookie_key, site, id, whole + sizeof id->bytes);
+    uint8_t whole[IDENTITY_BYTES + MAC_BYTES];
+    identity_pack(id, whole);
+    cookie_mac(cookie_key, site, whole, whole + IDENTITY_BYTES);
     sodium_bin2base64(value, IDENTITY_COOKIE_LENGTH + 1, whole, sizeof whole,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
@@ -192,7 +218,7 @@ void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], s
 bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
                           struct span value, struct client_id *id)
 {
-    uint8_t whole[sizeof id->bytes + MAC_BYTES];
+    uint8_t whole[IDENTITY_BYTES + MAC_BYTES];
     char genuine[IDENTITY_COOKIE_LENGTH + 1];
     struct client_id claimed;
     size_t length;
@@ -202,7 +228,7 @@ bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], s
                           sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
         length != sizeof whole)
         return false;
-    memcpy(claimed.bytes, whole, sizeof claimed.bytes);
+    identity_unpack(span_make(whole, IDENTITY_BYTES), &claimed);
     identity_cookie_make(cookie_key, site, &claimed, genuine);
     if (sodium_memcmp(genuine, value.data, IDENTITY_COOKIE_LENGTH) != 0)
         return false;

@@ -1,7 +1,8 @@
 /* Names for clients and resources that may lie in shared memory, logs and cookies: keyed hashes, so
  * that nobody outside can choose a collision and no raw name is kept.
  *
- * A client is 128 random bits, minted here, carried by its cookie or TLS ticket and never shown.
+ * A client is 128 random bits, minted here, carried by its cookie or TLS ticket and never shown; the
+ * time of minting goes with them, so that it is known how old a belief about the client can be.
  * The stored client, a keyed 64-bit hash of those bits and the site, is all that the server keeps;
  * one browser has unrelated stored clients on two sites. Keys come from the secrets segment. */
 #ifndef HERALD_IDENTITY_H
@@ -10,23 +11,27 @@
 #include "master/handoff/span.h"
 #include "policy/push_word.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define IDENTITY_HASH_KEY_BYTES 16
 #define IDENTITY_LOG_KEY_BYTES 16
 #define IDENTITY_COOKIE_KEY_BYTES 32
-#define IDENTITY_COOKIE_LENGTH 43
+#define IDENTITY_COOKIE_LENGTH 48
 #define IDENTITY_TEXT_LENGTH 16
 
 struct client_id {
     uint8_t bytes[16];
+    uint32_t minted_s; /* since 1970; not part of the name */
 };
+
+static_assert(sizeof(struct client_id) == 20, "no padding: ids are compared and stored whole");
 
 /* SipHash-2-4: for tables in memory whose keys clients choose. */
 uint64_t identity_hash(const uint8_t key[IDENTITY_HASH_KEY_BYTES], struct span bytes);
 
-/* A new client: 128 bits from the kernel. */
+/* A new client: 128 bits from the kernel, minted now. */
 void identity_mint(struct client_id *id);
 
 /* The stored client of `id` on the site named `authority`. */
@@ -64,7 +69,16 @@ void identity_client_text(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], uint64_
 bool identity_client_parse(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], struct span text,
                            uint64_t *client);
 
-/* The cookie's value: `id` and a MAC over it and `site`, as base64url without padding,
+/* Seconds since `id` was minted; UINT32_MAX when the wall clock stands before that. */
+uint32_t identity_age(const struct client_id *id);
+
+/* As tickets carry it: IDENTITY_BYTES of it, the same on every machine. identity_unpack returns
+ * false for another length. */
+#define IDENTITY_BYTES 20
+void identity_pack(const struct client_id *id, uint8_t bytes[IDENTITY_BYTES]);
+bool identity_unpack(struct span bytes, struct client_id *id);
+
+/* The cookie's value: `id`, its time and a MAC over both and `site`, as base64url without padding,
  * IDENTITY_COOKIE_LENGTH characters and a NUL. */
 void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
                           const struct client_id *id, char value[IDENTITY_COOKIE_LENGTH + 1]);

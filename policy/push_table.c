@@ -426,6 +426,48 @@ bool push_table_note(struct push_table *table, struct push_key key, uint16_t val
     return recorded;
 }
 
+/* The low bits of a belief that ends at `end_ms` and was noted on probation, once that is lifted;
+ * the old ones when nothing says that it was. Both are rounded up, as at noting. */
+static uint16_t lifted_expiry(uint64_t now_ms, uint64_t end_ms, uint32_t life_s, uint32_t age_s)
+{
+    const uint64_t probation_ms = PUSH_PROBATION_S * UINT64_C(1000);
+    uint64_t left_ms = end_ms - now_ms;
+    if (left_ms > probation_ms + PUSH_COARSE_TICK_MS ||
+        left_ms >= (uint64_t)(life_s - age_s) * 1000)
+        return (uint16_t)(end_ms / PUSH_COARSE_TICK_MS);
+    uint64_t longer_ms = (uint64_t)life_s * 1000 - probation_ms;
+    uint64_t end = (end_ms + longer_ms + PUSH_COARSE_TICK_MS - 1) / PUSH_COARSE_TICK_MS;
+    uint64_t last = now_ms / PUSH_COARSE_TICK_MS + PUSH_LIFE_TICKS_MAX;
+    return (uint16_t)(end > last ? last : end);
+}
+
+/* One word is swapped for one of the same key, validator and state: to every rule of the algorithm
+ * it is the same belief, and if anything else became of it the swap fails. */
+bool push_table_lift(struct push_table *table, struct push_key key, uint16_t validator,
+                     enum push_answer what, uint32_t life_s, uint32_t age_s)
+{
+    _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;
+    enum push_word_state state = belief_state(what);
+    check_key(key, validator);
+    if (life_s > PUSH_LIFE_S_MAX)
+        life_s = PUSH_LIFE_S_MAX;
+    if (life_s <= PUSH_PROBATION_S || age_s >= life_s)
+        return false;
+    uint64_t now_ms = table->clock_ms(table->clock_context);
+    struct push_ticks now = ticks_of(now_ms);
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        uint64_t word = PUSH_WORD_LOAD(&words[i], memory_order_relaxed);
+        if (push_word_tag(word) != key.tag || push_word_state(word) != state ||
+            push_word_validator(word) != validator || !push_word_live(word, now))
+            continue;
+        uint64_t end_ms = (now.coarse + push_word_coarse_left(word, now)) * PUSH_COARSE_TICK_MS;
+        uint16_t expiry = lifted_expiry(now_ms, end_ms, life_s, age_s);
+        return expiry != (uint16_t)word &&
+               PUSH_WORD_SWAP(&words[i], word, (word & ~UINT64_C(0xffff)) | expiry);
+    }
+    return false;
+}
+
 unsigned push_table_forget(struct push_table *table, struct push_key key)
 {
     _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;

@@ -32,7 +32,7 @@
 /* The longest belief, 145 days; longer ones are cut to it. */
 #define PUSH_LIFE_S_MAX (PUSH_LIFE_TICKS_MAX * 256)
 
-/* A claim on probation spares beliefs that last longer than this. */
+/* A claim on probation spares beliefs that last longer than this, and its own lasts no longer. */
 #define PUSH_PROBATION_S 3600
 
 struct push_bucket {
@@ -137,6 +137,15 @@ bool push_table_settle(struct push_table *table, struct push_token *token, enum 
  * for the key will settle it, there is no slot, or another process noted it at the same time. */
 bool push_table_note(struct push_table *table, struct push_key key, uint16_t validator,
                      enum push_answer what, uint32_t life_s, enum push_standing standing);
+
+/* The client's id came back `age_s` after it was minted: gives a belief that was noted while it was
+ * on probation the end it would have had otherwise, `life_s` after it was noted. `what` and
+ * `validator` are those that push_table_peek found. Left alone is a belief that need not be of that
+ * time: one with more than PUSH_PROBATION_S to go, or that `life_s` counted from any moment since
+ * the minting explains as well. So it may be called again at any time and moves nothing twice.
+ * Returns whether it was prolonged. */
+bool push_table_lift(struct push_table *table, struct push_key key, uint16_t validator,
+                     enum push_answer what, uint32_t life_s, uint32_t age_s);
 
 /* Removes what is believed of `key`, of any validator; claims in flight stay. Returns the number of
  * entries removed. */

@@ -4,6 +4,10 @@
 
 #include <stdio.h>
 
+/* Beliefs on probation are looked for this long after an id was minted: its first connection may
+ * live for hours before the id comes back on another. */
+#define RETURNED_S (24 * 3600)
+
 static struct span cookie_name(const struct conn *conn)
 {
     return conn->tls ? SPAN_LITERAL("__Host-herald") : SPAN_LITERAL("herald");
@@ -48,7 +52,7 @@ static bool identify_by_cookie(struct client *client, struct conn *conn,
     const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
     struct stats *stats = conn->worker->stats;
     struct span value = cookie_find(cookie_name(conn), fields, count);
-    client->wants_cookie = true;
+    client->wants_cookie = site->remember_s != 0;
     if (!value.data)
         return false;
     if (!identity_cookie_read(secrets->cookie_key, span_of(site->names[0]), value, &client->id)) {
@@ -78,14 +82,16 @@ void client_identify(struct client *client, struct conn *conn, const struct conf
 {
     const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
     bool found = false;
-    *client = (struct client){.known = true, .by = IDENTIFY_CONNECTION};
+    *client = (struct client){.known = true, .by = IDENTIFY_CONNECTION, .age_s = UINT32_MAX};
     for (size_t i = 0; i < site->identify_count && !found; i++) {
         if (site->identify[i] == IDENTIFY_COOKIE)
             found = identify_by_cookie(client, conn, site, fields, count);
         else if (site->identify[i] == IDENTIFY_TLS)
             found = identify_by_tls(client, conn);
     }
-    if (!found) {
+    if (found) {
+        client->age_s = identity_age(&client->id);
+    } else {
         client->id = *connection_id(conn);
         client->standing = PUSH_ON_PROBATION;
     }
@@ -112,10 +118,33 @@ struct push_key client_key(const struct client *client, const struct conn *conn,
                              identity_resource(key, span_of(site->names[0]), path));
 }
 
+/* An id that never came back may be anyone's: what is noted of it ends soon. */
+static uint32_t bounded(const struct client *client, uint32_t life_s)
+{
+    bool probation = client->standing == PUSH_ON_PROBATION && life_s > PUSH_PROBATION_S;
+    return probation ? PUSH_PROBATION_S : life_s;
+}
+
 uint32_t client_life(const struct client *client, const struct config_site *site, uint32_t ttl_s)
 {
-    uint32_t life_s = ttl_s < site->remember_s ? ttl_s : site->remember_s;
-    if (client->standing == PUSH_ON_PROBATION && life_s > PUSH_PROBATION_S)
-        life_s = PUSH_PROBATION_S;
-    return life_s;
+    return bounded(client, ttl_s < site->remember_s ? ttl_s : site->remember_s);
+}
+
+uint32_t client_declined(const struct client *client, const struct config_site *site)
+{
+    return site->remember_s ? bounded(client, site->declined_s) : 0;
+}
+
+bool client_lift(const struct client *client, const struct conn *conn,
+                 const struct config_site *site, struct push_key key, uint16_t validator,
+                 enum push_answer answer, uint32_t ttl_s)
+{
+    struct worker *worker = conn->worker;
+    uint32_t life_s = answer == PUSH_DECLINED ? client_declined(client, site)
+                                              : client_life(client, site, ttl_s);
+    if (client->age_s > RETURNED_S ||
+        !push_table_lift(&worker->pushes, key, validator, answer, life_s, client->age_s))
+        return false;
+    stats_add(worker->stats, COUNTER_beliefs_lifted, 1);
+    return true;
 }

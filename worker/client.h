@@ -17,6 +17,8 @@ struct client {
     struct client_id id;
     enum config_identify by;
     enum push_standing standing; /* whether the id ever came back */
+    uint32_t age_s;              /* KNOWN: since its id was minted; else, and when nobody can tell,
+                                  * UINT32_MAX */
     bool wants_cookie;           /* the site identifies by cookie and none came */
 };
 
@@ -37,5 +39,15 @@ struct push_key client_key(const struct client *client, const struct conn *conn,
 /* How long a fresh response is believed held: at most `remember`, less for a client whose id never
  * came back; 0: not at all. */
 uint32_t client_life(const struct client *client, const struct config_site *site, uint32_t ttl_s);
+
+/* The same for a promise that the client refused. */
+uint32_t client_declined(const struct client *client, const struct config_site *site);
+
+/* The push table says `answer` (PUSH_HELD or PUSH_DECLINED) of a response that is fresh for `ttl_s`.
+ * If that was noted before the client's id first came back, it is believed from now on as long as
+ * it would have been without probation. Returns whether it was. */
+bool client_lift(const struct client *client, const struct conn *conn,
+                 const struct config_site *site, struct push_key key, uint16_t validator,
+                 enum push_answer answer, uint32_t ttl_s);
 
 #endif

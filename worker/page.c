@@ -166,16 +166,30 @@ static void describe(struct page *page, struct candidate *candidate, struct reso
         candidate->as = resource->as;
 }
 
-static void found(struct page *page, unsigned i, struct resource *resource)
+/* What the push table says of a candidate that was found, for this client. */
+static enum push_answer ask_table(struct page *page, unsigned i, const struct resource *resource)
 {
     struct stream *stream = page->stream;
-    struct candidate *candidate = &page->decision.items[i];
+    const struct config_site *site = stream->site;
     struct push_key key =
-        client_key(&stream->client, stream->conn, stream->site, candidate->path);
+        client_key(&stream->client, stream->conn, site, page->decision.items[i].path);
+    uint16_t validator = resource_validator(resource);
     page->lookups[i].key = key;
+    if (!site->remember_s)
+        return PUSH_ABSENT;
+    enum push_answer answer = push_table_peek(&page->worker->pushes, key, validator);
+    if (answer == PUSH_HELD || answer == PUSH_DECLINED)
+        client_lift(&stream->client, stream->conn, site, key, validator, answer,
+                    respond_ttl(resource, site));
+    return answer;
+}
+
+static void found(struct page *page, unsigned i, struct resource *resource)
+{
+    struct candidate *candidate = &page->decision.items[i];
     candidate->resolved = true;
     candidate->resource = resource_hold(resource);
-    switch (push_table_peek(&page->worker->pushes, key, resource_validator(resource))) {
+    switch (ask_table(page, i, resource)) {
     case PUSH_HELD:
         candidate->has = CLIENT_HOLDS;
         candidate->verdict = REASON_HELD;
@@ -324,7 +338,7 @@ static enum client_has host_client_has(void *context, const struct request *requ
     struct stream *stream = page->stream;
     char decoded[DECISION_PATH_MAX + 1];
     struct span plain, query;
-    if (!stream || path.length > DECISION_PATH_MAX ||
+    if (!stream || !stream->site->remember_s || path.length > DECISION_PATH_MAX ||
         respond_path(path, decoded, &plain, &query) < 0)
         return CLIENT_LACKS;
     struct push_key key = client_key(&stream->client, stream->conn, stream->site, path);

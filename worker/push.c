@@ -74,7 +74,7 @@ static void record(struct page *page, unsigned i, struct stream *pushed, struct 
     entry->validator = resource_validator(pushed->resource);
     entry->standing = (uint8_t)stream->client.standing;
     entry->life_s = client_life(&stream->client, stream->site, pushed->response.ttl_s);
-    entry->declined_s = stream->site->declined_s;
+    entry->declined_s = client_declined(&stream->client, stream->site);
     entry->candidate = i;
     if (policy_wants_results(page->policies))
         entry->page = page_hold(page);
@@ -97,7 +97,7 @@ static enum reason promise(struct page *page, unsigned i, struct push_key key,
     pushed->urgency = urgency_of(candidate);
     pushed->incremental = candidate->incremental;
     const struct request *request = &pushed->request;
-    if (!push_table_token_live(&page->worker->pushes, token)) {
+    if (stream->site->remember_s && !push_table_token_live(&page->worker->pushes, token)) {
         stream_discard(pushed);
         return REASON_ELSEWHERE;
     }
@@ -116,12 +116,14 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
     struct candidate *candidate = &page->decision.items[i];
     struct stream *stream = page->stream;
     struct push_table *table = &page->worker->pushes;
-    struct push_token token;
+    struct push_token token = {0};
     struct push_key key = page->lookups[i].key;
-    enum push_answer answer = push_table_claim(
-        table, key, resource_validator(candidate->resource), stream->client.standing, &token);
-    if (answer != PUSH_CLAIMED)
-        return refusal_of_claim(answer);
+    if (stream->site->remember_s) { /* else what nobody keeps is nobody's either */
+        enum push_answer answer = push_table_claim(
+            table, key, resource_validator(candidate->resource), stream->client.standing, &token);
+        if (answer != PUSH_CLAIMED)
+            return refusal_of_claim(answer);
+    }
     enum reason verdict = promise(page, i, key, &token);
     if (verdict == REASON_PUSHED) {
         page->decision.accepted++;

@@ -124,7 +124,8 @@ static void add_common(struct response *response, const struct config_site *site
     if (cache_control.length)
         add(response, SPAN_LITERAL("cache-control"), cache_control);
     add(response, SPAN_LITERAL("date"), http_date_now());
-    response->ttl_s = respond_freshness(cache_control, site->heuristic_s, &response->cacheable);
+    response->ttl_s = respond_freshness(response->fields, response->fields_count,
+                                        site->heuristic_s, &response->cacheable);
 }
 
 /* RFC 9110 15.4.5: what a cache needs to go on with what it has; the etag makes the modification

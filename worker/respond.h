@@ -56,11 +56,16 @@ int respond_path(struct span target, char *out, struct span *path, struct span *
  * bytes written to `out`, or 0 when it has not that much room. */
 size_t respond_path_encode(struct span path, char *out, size_t room);
 
-/* How long a client may use a response with this Cache-Control without asking (RFC 9111 4.2.1, for
- * a private cache: s-maxage says nothing), in seconds; `heuristic_s` when nothing is said. 0 for
- * no-store and no-cache, and for a max-age that can't be read. `storable` (may be NULL) is false
- * for no-store alone. */
-uint32_t respond_freshness(struct span cache_control, uint32_t heuristic_s, bool *storable);
+/* How long a client may use a response with these fields from now on without asking (RFC 9111 4.2,
+ * for a private cache: s-maxage says nothing), in seconds: max-age, else Expires less Date, else
+ * `heuristic_s`; less Age, which what came through other caches has. 0 for no-store and no-cache,
+ * and for a max-age or Expires that can't be read. `storable` (may be NULL) is false for no-store
+ * alone. Names are in lower case; the fields may be an origin's. */
+uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t heuristic_s,
+                           bool *storable);
+
+/* The same for the answer to a GET of the file `resource` of `site`. */
+uint32_t respond_ttl(const struct resource *resource, const struct config_site *site);
 
 /* Whether `resource` may be pushed to who sends this Accept-Encoding (NULL data: none is sent):
  * REASON_PENDING when it may; REASON_NOT_CACHEABLE when the client may not store it, when it is

@@ -1,3 +1,4 @@
+#include "worker/http_date.h"
 #include "worker/respond_parts.h"
 
 #define AGE_MAX 2147483648U /* what a number too large stands for (RFC 9111 1.2.2) */
@@ -86,26 +87,97 @@ struct cache_directives cache_directives_parse(struct span cache_control)
     return place->directives;
 }
 
-static uint32_t freshness(const struct cache_directives *directives, uint32_t heuristic_s)
+/* What a response's fields say about its freshness, each at its first occurrence but for
+ * Cache-Control, whose lines are one list (RFC 9110 5.3). */
+struct said {
+    struct cache_directives directives;
+    struct span expires, date, age;
+};
+
+static void add_directives(struct cache_directives *all, struct span line)
 {
-    if (directives->no_store || directives->no_cache)
-        return 0;
-    return directives->has_max_age ? directives->max_age_s : heuristic_s;
+    struct cache_directives one = cache_directives_parse(line);
+    all->no_store |= one.no_store;
+    all->no_cache |= one.no_cache;
+    all->is_private |= one.is_private;
+    if (!one.has_max_age || all->has_max_age)
+        return;
+    all->has_max_age = true;
+    all->max_age_s = one.max_age_s;
 }
 
-uint32_t respond_freshness(struct span cache_control, uint32_t heuristic_s, bool *storable)
+static void take_first(struct span *said, struct span value)
 {
-    struct cache_directives directives = cache_directives_parse(cache_control);
+    if (!said->data)
+        *said = value;
+}
+
+static struct said collect(const struct field *fields, size_t count)
+{
+    struct said said = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (span_equal(fields[i].name, SPAN_LITERAL("cache-control")))
+            add_directives(&said.directives, fields[i].value);
+        else if (span_equal(fields[i].name, SPAN_LITERAL("expires")))
+            take_first(&said.expires, fields[i].value);
+        else if (span_equal(fields[i].name, SPAN_LITERAL("date")))
+            take_first(&said.date, fields[i].value);
+        else if (span_equal(fields[i].name, SPAN_LITERAL("age")))
+            take_first(&said.age, fields[i].value);
+    }
+    return said;
+}
+
+/* An Expires that is no date, "0" above all, lies in the past (RFC 9111 5.3). Without a Date the
+ * response is of now (RFC 9110 6.6.1). */
+static uint32_t until_expires(const struct said *said)
+{
+    time_t expires, date;
+    if (!http_date_parse(span_trim(said->expires), &expires))
+        return 0;
+    if (!said->date.data || !http_date_parse(span_trim(said->date), &date))
+        date = http_date_seconds();
+    if (expires <= date)
+        return 0;
+    return expires - date < (time_t)AGE_MAX ? (uint32_t)(expires - date) : AGE_MAX;
+}
+
+static uint32_t freshness(const struct said *said, uint32_t heuristic_s)
+{
+    const struct cache_directives *directives = &said->directives;
+    uint32_t age_s = 0, lifetime_s = heuristic_s;
+    if (directives->no_store || directives->no_cache)
+        return 0;
+    if (directives->has_max_age)
+        lifetime_s = directives->max_age_s;
+    else if (said->expires.data)
+        lifetime_s = until_expires(said);
+    if (said->age.data && !parse_seconds(span_trim(said->age), &age_s))
+        age_s = 0; /* as if it were not there (RFC 9111 5.1) */
+    return age_s < lifetime_s ? lifetime_s - age_s : 0;
+}
+
+uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t heuristic_s,
+                           bool *storable)
+{
+    struct said said = collect(fields, count);
     if (storable)
-        *storable = !directives.no_store;
-    return freshness(&directives, heuristic_s);
+        *storable = !said.directives.no_store;
+    return freshness(&said, heuristic_s);
+}
+
+uint32_t respond_ttl(const struct resource *resource, const struct config_site *site)
+{
+    const struct config_route *route = config_route(site, resource->path);
+    struct said said = {.directives = cache_directives_parse(span_of(route->cache_control))};
+    return freshness(&said, site->heuristic_s);
 }
 
 enum reason respond_pushable(const struct resource *resource, const struct config_site *site,
                              const struct config_route *route, struct span accept_encoding,
                              const struct representation **representation)
 {
-    struct cache_directives directives = cache_directives_parse(span_of(route->cache_control));
+    struct said said = {.directives = cache_directives_parse(span_of(route->cache_control))};
     struct field field = {SPAN_LITERAL("accept-encoding"), accept_encoding};
     struct asked_lines lines = {0, accept_encoding.data ? 1 : 0};
     enum content_coding coding = choose_coding(resource, &field, &lines);
@@ -113,8 +185,7 @@ enum reason respond_pushable(const struct resource *resource, const struct confi
         return REASON_NOT_FOUND;
     if (representation)
         *representation = &resource->codings[coding];
-    if (directives.no_store || directives.is_private ||
-        freshness(&directives, site->heuristic_s) == 0)
+    if (said.directives.is_private || freshness(&said, site->heuristic_s) == 0)
         return REASON_NOT_CACHEABLE;
     return REASON_PENDING;
 }

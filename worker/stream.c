@@ -217,10 +217,12 @@ static void add_page_fields(struct stream *stream)
     add_field(response, SPAN_LITERAL("cache-control"), SPAN_LITERAL("private"));
 }
 
-/* Clients that take neither pushes nor hints are not identified: nothing is decided for them. */
+/* Clients that take neither pushes nor hints are not identified: nothing is decided for them. Nor is
+ * anything kept of a site's clients that keep nothing themselves. */
 static bool is_remembered(const struct stream *stream)
 {
-    return http2_push_enabled(stream->conn->http2) || stream->request.mode.length;
+    return stream->site->remember_s &&
+           (http2_push_enabled(stream->conn->http2) || stream->request.mode.length);
 }
 
 static void identify(struct stream *stream)

@@ -145,14 +145,11 @@ const struct client_id *tls_ensure_id(struct tls *tls)
     if (tls->has_id)
         return &tls->id;
     tls->has_id = true;
-    if (SSL_session_reused(tls->ssl) && session &&
-        SSL_SESSION_get0_ticket_appdata(session, &data, &length) &&
-        length == sizeof(tls->id.bytes)) {
-        memcpy(tls->id.bytes, data, length);
-        tls->id_from_ticket = true;
-    } else {
+    tls->id_from_ticket = SSL_session_reused(tls->ssl) && session &&
+                          SSL_SESSION_get0_ticket_appdata(session, &data, &length) &&
+                          identity_unpack(span_make(data, length), &tls->id);
+    if (!tls->id_from_ticket)
         identity_mint(&tls->id);
-    }
     return &tls->id;
 }
 

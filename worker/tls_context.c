@@ -75,9 +75,10 @@ static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
 /* The client's id travels in every ticket, so that a client without cookies is known again. */
 static int on_ticket(SSL *ssl, void *unused)
 {
-    const struct client_id *id = tls_ensure_id(tls_of(ssl));
+    uint8_t id[IDENTITY_BYTES];
     (void)unused;
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), id->bytes, sizeof(id->bytes));
+    identity_pack(tls_ensure_id(tls_of(ssl)), id);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), id, sizeof(id));
 }
 
 /* ---- choosing ---- */

@@ -265,7 +265,7 @@ static void bench_keys(void)
     enum { CALLS = 2000000 };
     struct span authority = SPAN_LITERAL("www.example.com");
     struct span path = SPAN_LITERAL("/assets/application-5f3a9c.css");
-    struct client_id id = {{1}};
+    struct client_id id = {.bytes = {1}};
     uint64_t sum = 0;
     double start = seconds();
     for (unsigned i = 0; i < CALLS; i++)

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct span site = SPAN_LITERAL("a.test");
     struct input input = input_make(data, size);
     struct span text = input_take(&input, input.rest.length);
-    struct client_id id = {{0}};
+    struct client_id id = {0};
     uint64_t client;
     char made[IDENTITY_COOKIE_LENGTH + 1];
     char shown[IDENTITY_TEXT_LENGTH + 1];
@@ -21,9 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         identity_client_text(key, client, shown);
         MUST(span_equal(text, span_of(shown)));
     }
-    if (text.length >= sizeof(id.bytes)) {
+    if (text.length >= IDENTITY_BYTES) {
         struct client_id back;
-        memcpy(id.bytes, text.data, sizeof(id.bytes));
+        MUST(identity_unpack(span_make(text.data, IDENTITY_BYTES), &id));
         identity_cookie_make(key, site, &id, made);
         MUST(identity_cookie_read(key, site, span_of(made), &back));
         MUST(memcmp(&back, &id, sizeof(id)) == 0);

@@ -85,14 +85,14 @@ static inline uint32_t explored_rank(uint64_t word, uint64_t tag, struct push_ti
 #define JUMPS_MAX 4
 #define MOVES_MAX 6
 
-enum op_kind { OP_END, OP_CLAIM, OP_RENEW, OP_SETTLE, OP_NOTE, OP_FORGET, OP_SWEEP };
+enum op_kind { OP_END, OP_CLAIM, OP_RENEW, OP_SETTLE, OP_NOTE, OP_LIFT, OP_FORGET, OP_SWEEP };
 
 /* One call. RENEW and SETTLE are left out when the claim before them was refused. */
 struct op {
     enum op_kind kind;
     unsigned key; /* 1 and up */
     uint16_t validator;
-    enum push_answer to;         /* SETTLE, NOTE */
+    enum push_answer to;         /* SETTLE, NOTE, LIFT */
     enum push_standing standing; /* CLAIM, NOTE */
     int dead;                    /* SWEEP: an owner, or PUSH_TABLE_NO_OWNER */
 };
@@ -248,7 +248,8 @@ static struct push_key explored_key(unsigned n)
     return (struct push_key){0, n};
 }
 
-#define LIFE_S 2560 /* of beliefs that scenarios write */
+#define LIFE_S 2560   /* of beliefs that scenarios write, */
+#define LIFTED_S 25600 /* and of those that they lift */
 
 static void call(struct push_table *table, const struct op *op, struct process *process)
 {
@@ -266,6 +267,9 @@ static void call(struct push_table *table, const struct op *op, struct process *
         break;
     case OP_NOTE:
         push_table_note(table, explored_key(op->key), op->validator, op->to, LIFE_S, op->standing);
+        break;
+    case OP_LIFT:
+        push_table_lift(table, explored_key(op->key), op->validator, op->to, LIFTED_S, 0);
         break;
     case OP_FORGET:
         push_table_forget(table, explored_key(op->key));

@@ -76,6 +76,8 @@ static void check_swap(const struct world *world, unsigned n, uint64_t old, uint
         violated("%s changed a live tentative word of another key", actor->name);
     if (live && !push_word_in_flight(old) && new == 0 && push_word_tag(old) != op->key)
         violated("%s removed a live belief of another key", actor->name);
+    if (op->kind == OP_LIFT && (!live || new >> 16 != old >> 16 || push_word_in_flight(old)))
+        violated("%s made another belief of the one it lifted", actor->name);
     if (live && !push_word_in_flight(old) && op->kind == OP_CLAIM &&
         push_word_tag(old) == op->key && push_word_validator(old) == op->validator)
         violated("%s claimed over a live belief in its own validator", actor->name);

@@ -44,6 +44,10 @@
     {                                                            \
         .kind = OP_NOTE, .key = (k), .validator = (v), .to = (t) \
     }
+#define LIFT(k, v, t)                                            \
+    {                                                            \
+        .kind = OP_LIFT, .key = (k), .validator = (v), .to = (t) \
+    }
 #define FORGET(k)                     \
     {                                 \
         .kind = OP_FORGET, .key = (k) \
@@ -176,6 +180,14 @@ static const struct scenario scenarios[] = {
                 ACTOR("decliner", 2, NOTE(1, 1, PUSH_DECLINED)), ACTOR("A", 3, CLAIM(1, 1)),
                 ACTOR("forget", 255, FORGET(1))},
      .moves = {FREED(0, 5)}},
+    {.name = "beliefs are lifted beside claims, notes, evictions and each other",
+     .slots = 3,
+     .words = {HELD(1, 1, 4), HELD(5, 1, 6), HELD(1, 1, 3)},
+     .actors = {ACTOR("A", 1, CLAIM(1, 2), SETTLE(1, PUSH_HELD)),
+                ACTOR("lifter", 2, LIFT(1, 1, PUSH_HELD)),
+                ACTOR("decliner", 3, NOTE(1, 1, PUSH_DECLINED)),
+                ACTOR("lifter 2", 5, LIFT(1, 1, PUSH_HELD), LIFT(1, 2, PUSH_HELD))},
+     .moves = {LOST(0, 1, 4), LOST(1, 5, 6)}},
     {.name = "claims on probation beside known ones in a full bucket",
      .slots = 3,
      .words = {HELD(5, 1, 400), HELD(6, 1, 5), HELD(7, 1, 500)},

@@ -27,7 +27,7 @@
 #define TOKENS 6
 #define SWEEP_MS 100000 /* at most twice that lies between two sweeps */
 
-enum call { CLAIM, RENEW, SETTLE, NOTE, FORGET, PEEK, INSPECT, SWEEP };
+enum call { CLAIM, RENEW, SETTLE, NOTE, LIFT, FORGET, PEEK, INSPECT, SWEEP };
 
 struct order {
     enum call call;
@@ -35,6 +35,7 @@ struct order {
     enum push_answer to;
     enum push_standing standing;
     uint32_t life_s;
+    uint32_t age_s; /* LIFT */
 };
 
 struct reply {
@@ -98,6 +99,8 @@ static int do_call(struct push_table *table, struct push_token *mine, const stru
         return push_table_settle(table, token, order->to, order->life_s);
     case NOTE:
         return push_table_note(table, key, validator, order->to, order->life_s, order->standing);
+    case LIFT:
+        return push_table_lift(table, key, validator, order->to, order->life_s, order->age_s);
     case FORGET:
         return (int)push_table_forget(table, key);
     case PEEK:
@@ -302,6 +305,24 @@ static int model_note(const struct order *order)
     return true;
 }
 
+/* A belief of at most an hour that one of `life_s`, noted at most `age_s` ago, does not explain. */
+static int model_lift(const struct order *order)
+{
+    struct entry *entry = find_alive(order->key);
+    uint32_t life_s = order->life_s > 49150 * 256 ? 49150 * 256 : order->life_s;
+    if (answer_for(entry, order->validator) != (int)order->to || life_s <= 3600 ||
+        order->age_s >= life_s)
+        return false;
+    uint64_t left_ms = entry->expiry * 256000 - shared->now_ms;
+    if (left_ms > 3600000 + 256000 || left_ms >= (life_s - order->age_s) * UINT64_C(1000))
+        return false;
+    uint64_t before = entry->expiry, last = coarse_now() + 49150;
+    entry->expiry = (before * 256 - 3600 + life_s + 255) / 256;
+    if (entry->expiry > last)
+        entry->expiry = last;
+    return entry->expiry != before;
+}
+
 /* Removes entries of `key` that are beliefs, dead or alive. */
 static int model_forget(unsigned key)
 {
@@ -341,6 +362,8 @@ static int model_call(unsigned n, const struct order *order)
         return model_token_call(n, order);
     case NOTE:
         return model_note(order);
+    case LIFT:
+        return model_lift(order);
     case FORGET:
         return model_forget(order->key);
     case PEEK:
@@ -391,14 +414,15 @@ static uint32_t random_life(void)
 
 static struct order random_order(void)
 {
-    static const enum call calls[] = {CLAIM, CLAIM, CLAIM,  CLAIM, SETTLE, SETTLE,  SETTLE,
-                                      RENEW, NOTE,  FORGET, PEEK,  PEEK,   INSPECT, SWEEP};
+    static const enum call calls[] = {CLAIM, CLAIM, CLAIM, CLAIM,  SETTLE, SETTLE, SETTLE, RENEW,
+                                      NOTE,  LIFT,  LIFT,  FORGET, PEEK,   PEEK,   INSPECT, SWEEP};
     struct order order = {.call = calls[below(sizeof calls / sizeof calls[0])],
                           .key = below(KEYS),
                           .validator = below(VALIDATORS),
                           .token = below(TOKENS),
                           .standing = below(4) ? PUSH_KNOWN : PUSH_ON_PROBATION,
-                          .life_s = random_life()};
+                          .life_s = random_life(),
+                          .age_s = below(3) ? below(8000) : random_life()};
     order.to = below(2) ? PUSH_HELD : PUSH_DECLINED;
     if (order.call == SETTLE && below(3) == 0)
         order.to = PUSH_ABSENT;

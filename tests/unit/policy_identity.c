@@ -16,7 +16,7 @@ static const uint8_t cookie_key[32] = "thirty-two bytes for the cookie.";
 
 static struct client_id client(uint8_t n)
 {
-    struct client_id id = {{n, 2, 3}};
+    struct client_id id = {.bytes = {n, 2, 3}, .minted_s = 0x65432100};
     return id;
 }
 
@@ -123,7 +123,7 @@ static void names_stay_the_same_from_build_to_build(void **state)
     assert_int_equal(key.bucket_hash, UINT64_C(0x97cf67dbaa1e5bc8));
     assert_int_equal(key.tag, UINT64_C(0xf6da348d));
     assert_int_equal(identity_validator(SPAN_LITERAL("\"5e8-abc\"")), 3589);
-    assert_string_equal(cookie, "AQIDAAAAAAAAAAAAAAAAAKbcZ4HQLDuSMh0JED4u42w");
+    assert_string_equal(cookie, "AQIDAAAAAAAAAAAAAAAAAAAhQ2XiPkbd6B9SNZbAixeDpz0-");
     assert_string_equal(text, "2a218d69b5f76ce3");
 }
 
@@ -203,7 +203,58 @@ static void a_cookie_reads_back_for_its_site_only(void **state)
     assert_false(identity_cookie_read(rekeyed, SITE, span_of(value), &read));
 }
 
-/* Any character changed into any other of the 256 bytes: 43 x 255 forgeries. */
+static void a_cookie_tells_when_its_client_was_minted(void **state)
+{
+    struct client_id id = client(9), read;
+    char value[IDENTITY_COOKIE_LENGTH + 1], other[IDENTITY_COOKIE_LENGTH + 1];
+    (void)state;
+    identity_cookie_make(cookie_key, SITE, &id, value);
+    assert_true(identity_cookie_read(cookie_key, SITE, span_of(value), &read));
+    assert_int_equal(read.minted_s, id.minted_s);
+    /* The time of one cookie does not fit another of the same client. */
+    id.minted_s++;
+    identity_cookie_make(cookie_key, SITE, &id, other);
+    memcpy(value + 20, other + 20, 8);
+    assert_false(identity_cookie_read(cookie_key, SITE, span_of(value), &read));
+}
+
+static void the_time_of_minting_is_no_part_of_the_name(void **state)
+{
+    struct client_id id = client(9);
+    uint64_t stored = identity_client(hash_key, &id, SITE);
+    (void)state;
+    id.minted_s++;
+    assert_int_equal(identity_client(hash_key, &id, SITE), stored);
+}
+
+static void an_age_counts_from_the_minting(void **state)
+{
+    struct client_id id;
+    (void)state;
+    identity_mint(&id);
+    assert_in_range(identity_age(&id), 0, 5);
+    id.minted_s -= 100;
+    assert_in_range(identity_age(&id), 100, 105);
+    id.minted_s += 1000; /* the wall clock was set back */
+    assert_int_equal(identity_age(&id), UINT32_MAX);
+}
+
+static void a_packed_id_unpacks_to_itself(void **state)
+{
+    struct client_id id = client(9), back = client(1);
+    uint8_t bytes[IDENTITY_BYTES + 1];
+    (void)state;
+    identity_pack(&id, bytes);
+    assert_int_equal(bytes[16], 0x00);
+    assert_int_equal(bytes[19], 0x65);
+    assert_false(identity_unpack(span_make(bytes, IDENTITY_BYTES - 1), &back));
+    assert_false(identity_unpack(span_make(bytes, IDENTITY_BYTES + 1), &back));
+    assert_false(identity_unpack(span_make(NULL, 0), &back));
+    assert_true(identity_unpack(span_make(bytes, IDENTITY_BYTES), &back));
+    assert_memory_equal(&back, &id, sizeof id);
+}
+
+/* Any character changed into any other of the 256 bytes: 48 x 255 forgeries. */
 static void a_cookie_with_one_byte_changed_is_refused(void **state)
 {
     struct client_id id = client(9), read = client(1), before = read;
@@ -254,6 +305,10 @@ int main(void)
         cmocka_unit_test(a_clients_text_turns_back_into_the_client),
         cmocka_unit_test(a_malformed_text_is_no_client),
         cmocka_unit_test(a_cookie_reads_back_for_its_site_only),
+        cmocka_unit_test(a_cookie_tells_when_its_client_was_minted),
+        cmocka_unit_test(the_time_of_minting_is_no_part_of_the_name),
+        cmocka_unit_test(an_age_counts_from_the_minting),
+        cmocka_unit_test(a_packed_id_unpacks_to_itself),
         cmocka_unit_test(a_cookie_with_one_byte_changed_is_refused),
         cmocka_unit_test(a_cookie_of_another_length_is_refused),
     };

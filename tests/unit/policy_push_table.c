@@ -446,6 +446,102 @@ static void an_entry_on_probation_never_spares_another(void **state)
     }
 }
 
+static void a_belief_on_probation_is_lifted_to_its_full_life(void **state)
+{
+    struct push_table table = attach(0);
+    struct push_entry entry;
+    (void)state;
+    assert_true(
+        push_table_note(&table, key(1), 7, PUSH_HELD, PUSH_PROBATION_S, PUSH_ON_PROBATION));
+    wait_fine(300); /* ten minutes, in which the id comes back */
+    assert_true(push_table_lift(&table, key(1), 7, PUSH_HELD, 30 * DAY, 600));
+    push_table_inspect(&table, key(1), &entry);
+    assert_in_range(entry.left_s, 30 * DAY - 600, 30 * DAY - 600 + 512);
+    wait_coarse(20);
+    assert_int_equal(push_table_peek(&table, key(1), 7), PUSH_HELD);
+    wait_coarse(30 * DAY / 256 - 20 + 2);
+    assert_int_equal(push_table_peek(&table, key(1), 7), PUSH_ABSENT);
+}
+
+/* From whichever moment of a tick it was noted and lifted, and for whatever life: lifted once, it
+ * lasts at least as long as without probation and at most two ticks longer, and never moves again.
+ */
+static void lifting_moves_nothing_twice(void **state)
+{
+    static const uint32_t lives[] = {3601, 3700, 3856, 3857, 4112, 7200, DAY, 30 * DAY,
+                                     PUSH_LIFE_S_MAX};
+    struct push_table table = attach(0);
+    struct push_entry entry;
+    (void)state;
+    for (unsigned offset = 0; offset < 256; offset += 5)
+        for (unsigned i = 0; i < sizeof lives / sizeof lives[0]; i++) {
+            bool moved = false;
+            memset(memory, 0, sizeof memory);
+            now_ms = 1000 * PUSH_COARSE_TICK_MS + offset * 1000;
+            push_table_note(&table, key(1), 7, PUSH_HELD, PUSH_PROBATION_S, PUSH_ON_PROBATION);
+            uint64_t noted_s = now_ms / 1000;
+            for (uint32_t age_s = 0; age_s < lives[i] && age_s < 12000; age_s += 97) {
+                now_ms = (noted_s + age_s) * 1000;
+                bool now_moved =
+                    push_table_lift(&table, key(1), 7, PUSH_HELD, lives[i], age_s);
+                assert_false(moved && now_moved);
+                moved |= now_moved;
+                push_table_inspect(&table, key(1), &entry);
+                if (moved && lives[i] < PUSH_LIFE_S_MAX)
+                    assert_in_range(age_s + entry.left_s, lives[i], lives[i] + 512);
+            }
+            assert_true(moved || lives[i] < PUSH_PROBATION_S + 256);
+        }
+}
+
+static void only_what_probation_explains_alone_is_lifted(void **state)
+{
+    struct push_table table = attach(0);
+    (void)state;
+    hold(&table, 1, 7, 2 * DAY); /* by an id minted just before */
+    for (uint32_t age_s = 0; age_s < 2 * DAY; age_s += 60) {
+        assert_false(push_table_lift(&table, key(1), 7, PUSH_HELD, 2 * DAY, age_s));
+        now_ms += 60000;
+    }
+    hold(&table, 2, 7, 3600); /* fresh for no longer than that */
+    assert_false(push_table_lift(&table, key(2), 7, PUSH_HELD, 3600, 0));
+    hold(&table, 3, 7, 1800);
+    assert_false(push_table_lift(&table, key(3), 7, PUSH_HELD, 1800, 0));
+}
+
+static void lifting_hits_this_key_version_and_state_only(void **state)
+{
+    struct push_table table = attach(0), other = attach(1);
+    struct push_token token;
+    (void)state;
+    assert_false(push_table_lift(&table, key(1), 7, PUSH_HELD, DAY, 0));
+    push_table_note(&table, key(1), 7, PUSH_HELD, PUSH_PROBATION_S, PUSH_ON_PROBATION);
+    push_table_note(&table, key(2), 7, PUSH_HELD, PUSH_PROBATION_S, PUSH_ON_PROBATION);
+    uint64_t before = word_of(1), others = word_of(2);
+    assert_false(push_table_lift(&table, key(1), 8, PUSH_HELD, DAY, 0));
+    assert_false(push_table_lift(&table, key(1), 7, PUSH_DECLINED, DAY, 0));
+    assert_int_equal(word_of(1), before);
+    assert_true(push_table_lift(&table, key(1), 7, PUSH_HELD, DAY, 0));
+    assert_int_equal(word_of(1) >> 16, before >> 16);
+    assert_int_equal(word_of(2), others);
+    assert_int_equal(claim(&other, 3, 7, &token), PUSH_CLAIMED);
+    assert_false(push_table_lift(&table, key(3), 7, PUSH_HELD, DAY, 0));
+    assert_int_equal(word_of(3), token.word);
+}
+
+/* Once it was lifted it is spared like any other known client's. */
+static void a_refusal_is_lifted_too_and_then_spared(void **state)
+{
+    struct push_table table = attach(0);
+    struct push_token token;
+    (void)state;
+    for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
+        push_table_note(&table, key(i), 7, PUSH_DECLINED, PUSH_PROBATION_S, PUSH_ON_PROBATION);
+        assert_true(push_table_lift(&table, key(i), 7, PUSH_DECLINED, DAY, 60));
+    }
+    assert_int_equal(push_table_claim(&table, key(50), 7, PUSH_ON_PROBATION, &token), PUSH_FULL);
+}
+
 static void the_clients_own_request_is_noted_as_held(void **state)
 {
     struct push_table table = attach(0);
@@ -621,6 +717,11 @@ int main(void)
         TEST(a_live_claim_is_never_evicted),
         TEST(a_claim_on_probation_spares_what_lasts_longer),
         TEST(an_entry_on_probation_never_spares_another),
+        TEST(a_belief_on_probation_is_lifted_to_its_full_life),
+        TEST(lifting_moves_nothing_twice),
+        TEST(only_what_probation_explains_alone_is_lifted),
+        TEST(lifting_hits_this_key_version_and_state_only),
+        TEST(a_refusal_is_lifted_too_and_then_spared),
         TEST(the_clients_own_request_is_noted_as_held),
         TEST(a_confirmation_refreshes_a_belief),
         TEST(a_late_cancel_turns_held_into_declined),

@@ -710,10 +710,76 @@ static void freshness_is_what_cache_control_says_to_a_private_cache(void **state
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         bool storable = !cases[i].storable;
-        uint32_t ttl_s = respond_freshness(span_of(cases[i].text), 77, &storable);
+        struct field field = {SPAN_LITERAL("cache-control"), span_of(cases[i].text)};
+        uint32_t ttl_s = respond_freshness(&field, 1, 77, &storable);
         if (ttl_s != cases[i].ttl_s || storable != cases[i].storable)
             fail_msg("'%s' gives %u, %d", cases[i].text, ttl_s, storable);
     }
+}
+
+#define T0 "Sun, 22 Nov 2026 10:00:00 GMT"
+#define T60 "Sun, 22 Nov 2026 10:01:00 GMT"
+
+/* RFC 9111 4.2.1: max-age, then Expires less Date, then the heuristic; Age has passed already. */
+static void freshness_is_what_all_fields_together_say(void **state)
+{
+    static const struct {
+        const char *fields[8]; /* names and values, NULL at the end */
+        uint32_t ttl_s;
+    } cases[] = {
+        {{"expires", T60, "date", T0}, 60},
+        {{"date", T0, "expires", T60}, 60},
+        {{"expires", "Sunday, 22-Nov-26 10:01:00 GMT", "date", T0}, 60},
+        {{"expires", "Sun Nov 22 10:01:00 2026", "date", T0}, 60},
+        {{"expires", T0, "date", T60}, 0},
+        {{"expires", T0, "date", T0}, 0},
+        {{"expires", "0", "date", T0}, 0},
+        {{"expires", "", "date", T0}, 0},
+        {{"expires", "-1"}, 0},
+        {{"expires", "Tue, 01 Jan 2036 00:00:00 +0100", "date", T0}, 0},
+        {{"expires", T60, "expires", T0, "date", T0}, 60},
+        {{"cache-control", "max-age=5", "expires", T60, "date", T0}, 5},
+        {{"cache-control", "max-age=x", "expires", T60, "date", T0}, 0},
+        {{"cache-control", "s-maxage=5", "expires", T60, "date", T0}, 60},
+        {{"cache-control", "public", "expires", T60, "date", T0}, 60},
+        {{"cache-control", "no-cache", "expires", T60, "date", T0}, 0},
+        {{"expires", "Thu, 01 Jan 1970 00:00:00 GMT"}, 0},
+        {{"expires", "Fri, 31 Dec 9999 23:59:59 GMT", "date", T0}, 2147483648},
+        {{"cache-control", "public", "cache-control", "max-age=9"}, 9},
+        {{"cache-control", "max-age=9", "cache-control", "max-age=3"}, 9},
+        {{"cache-control", "max-age=9", "cache-control", "no-cache"}, 0},
+        {{"cache-control", "max-age=9", "age", "4"}, 5},
+        {{"cache-control", "max-age=9", "age", "9"}, 0},
+        {{"cache-control", "max-age=9", "age", "10"}, 0},
+        {{"cache-control", "max-age=9", "age", "soon"}, 9},
+        {{"expires", T60, "date", T0, "age", "50"}, 10},
+        {{"age", "7"}, 70},
+        {{"date", T0}, 77},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct field said[4];
+        size_t count = 0;
+        for (; count < 4 && cases[i].fields[2 * count]; count++)
+            said[count] = (struct field){span_of(cases[i].fields[2 * count]),
+                                         span_of(cases[i].fields[2 * count + 1])};
+        uint32_t ttl_s = respond_freshness(said, count, 77, NULL);
+        if (ttl_s != cases[i].ttl_s)
+            fail_msg("case %zu: %s: %s gives %u", i, cases[i].fields[0], cases[i].fields[1], ttl_s);
+    }
+}
+
+/* Without a Date, or one that can't be read, the response is of now (RFC 9110 6.6.1). */
+static void an_expires_without_a_date_counts_from_now(void **state)
+{
+    char text[HTTP_DATE_LENGTH + 1];
+    struct field said[2] = {{SPAN_LITERAL("expires"), {NULL, 0}},
+                            {SPAN_LITERAL("date"), SPAN_LITERAL("lately")}};
+    (void)state;
+    http_date_format(http_date_seconds() + 1000, text);
+    said[0].value = span_of(text);
+    for (size_t count = 1; count <= 2; count++)
+        assert_in_range(respond_freshness(said, count, 77, NULL), 990, 1000);
 }
 
 static enum reason pushable(const char *cache_control, const char *accept)
@@ -774,6 +840,8 @@ int main(void)
         cmocka_unit_test(a_target_that_could_mean_another_file_is_refused),
         cmocka_unit_test(encoding_is_the_inverse_of_decoding),
         cmocka_unit_test(freshness_is_what_cache_control_says_to_a_private_cache),
+        cmocka_unit_test(freshness_is_what_all_fields_together_say),
+        cmocka_unit_test(an_expires_without_a_date_counts_from_now),
         cmocka_unit_test(only_what_a_client_may_keep_is_pushed),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -310,11 +310,11 @@ static void a_ticket_resumes_on_another_worker_and_carries_the_clients_id(void *
         struct pair *again = connected(second, versions[i], pair->session);
         assert_true(tls_resumed(again->tls));
         struct client_id known = tls_client_id(again->tls);
-        assert_memory_equal(known.bytes, id.bytes, sizeof(id.bytes));
+        assert_memory_equal(&known, &id, sizeof(id)); /* and when it was minted */
         if (again->session) { /* the renewed ticket carries it on */
             struct pair *third = connected(first, versions[i], again->session);
             known = tls_client_id(third->tls);
-            assert_memory_equal(known.bytes, id.bytes, sizeof(id.bytes));
+            assert_memory_equal(&known, &id, sizeof(id));
             pair_destroy(third);
         }
         pair_destroy(pair);

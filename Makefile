@@ -137,8 +137,9 @@ asan-tests:
 TSAN_CC = $(CC) -std=gnu17 -D_GNU_SOURCE -I. -O1 -g $(WARNINGS) -Werror -fsanitize=thread
 TSAN_PUSHES = tests/model/push_table_threads.c policy/push_table.c policy/push_upkeep.c
 TSAN_NAMES = tests/model/names_threads.c policy/names.c
+TSAN_TALLY = tests/model/tally_threads.c policy/tally.c policy/figures.c policy/push_table.c
 
-tsan-tests: build-tsan/tests/model_push_table_threads build-tsan/tests/model_names_threads
+tsan-tests: $(patsubst %,build-tsan/tests/model_%_threads,push_table names tally)
 
 build-tsan/tests/model_push_table_threads: $(TSAN_PUSHES) tests/model/race.h $(wildcard policy/push_*.h)
 	@mkdir -p $(@D)
@@ -147,6 +148,10 @@ build-tsan/tests/model_push_table_threads: $(TSAN_PUSHES) tests/model/race.h $(w
 build-tsan/tests/model_names_threads: $(TSAN_NAMES) policy/names.h
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(TSAN_NAMES) -lcmocka -lxxhash -lpthread
+
+build-tsan/tests/model_tally_threads: $(TSAN_TALLY) policy/tally.h policy/figures.h
+	@mkdir -p $(@D)
+	$(TSAN_CC) -o $@ $(TSAN_TALLY) -lcmocka -lm -lpthread
 
 FUZZ = BUILD=build-fuzz CC=clang CFLAGS='-O1 -g' WARNINGS='-Wall -Wextra' \
        SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'

@@ -105,6 +105,23 @@ uint64_t identity_resource(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], stru
     return hash64(hash_key, message.bytes, message.length);
 }
 
+uint64_t identity_site(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], struct span authority)
+{
+    struct message message = message_begin('s');
+    message_add_name(&message, hash_key, authority);
+    return hash64(hash_key, message.bytes, message.length);
+}
+
+uint32_t identity_bucket(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
+                         struct span salt, uint32_t n)
+{
+    struct message message = message_begin('b');
+    message_add(&message, &client, sizeof client);
+    message_add_name(&message, hash_key, salt);
+    uint64_t hash = hash64(hash_key, message.bytes, message.length);
+    return (uint32_t)((hash >> 32) * n >> 32);
+}
+
 struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
                                   uint64_t resource)
 {

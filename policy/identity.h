@@ -44,6 +44,14 @@ uint64_t identity_client(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES],
 uint64_t identity_resource(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], struct span authority,
                            struct span path);
 
+/* The keyed id of a site, by its first name. */
+uint64_t identity_site(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], struct span authority);
+
+/* A number from 0 to n - 1 that stays the same for a client, for experiments; one with another
+ * `salt` deals anew. n is at most 2^32. */
+uint32_t identity_bucket(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
+                         struct span salt, uint32_t n);
+
 /* Where the push table keeps what `client` knows of `resource`. */
 struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
                                   uint64_t resource);

@@ -383,6 +383,11 @@ uint64_t policy_vm_calls(const struct policy_vm *vm)
     return vm->calls;
 }
 
+uint64_t policy_vm_version(const struct policy_vm *vm)
+{
+    return vm->bundle ? bundle_version(vm->bundle) : 0;
+}
+
 size_t policy_vm_memory(const struct policy_vm *vm)
 {
     return vm->arena.used;

@@ -88,6 +88,9 @@ const struct policy_list *policy_vm_list(const struct policy_vm *vm, const struc
 /* Hooks called since the VM was made. */
 uint64_t policy_vm_calls(const struct policy_vm *vm);
 
+/* The version's name, 64 bits; policy.version shows it in hexadecimal. */
+uint64_t policy_vm_version(const struct policy_vm *vm);
+
 /* Bytes of its memory that are in use. */
 size_t policy_vm_memory(const struct policy_vm *vm);
 

@@ -110,12 +110,24 @@ struct span client_cookie(const struct client *client, const struct conn *conn,
     return span_make(text, (size_t)length);
 }
 
+uint64_t client_resource(const struct conn *conn, const struct config_site *site,
+                         struct span path)
+{
+    const uint8_t *key = conn->worker->handoff->segment->secrets->hash_key;
+    return identity_resource(key, span_of(site->names[0]), path);
+}
+
+struct push_key client_resource_key(const struct client *client, const struct conn *conn,
+                                    uint64_t resource)
+{
+    const uint8_t *key = conn->worker->handoff->segment->secrets->hash_key;
+    return identity_push_key(key, client->stored, resource);
+}
+
 struct push_key client_key(const struct client *client, const struct conn *conn,
                            const struct config_site *site, struct span path)
 {
-    const uint8_t *key = conn->worker->handoff->segment->secrets->hash_key;
-    return identity_push_key(key, client->stored,
-                             identity_resource(key, span_of(site->names[0]), path));
+    return client_resource_key(client, conn, client_resource(conn, site, path));
 }
 
 /* An id that never came back may be anyone's: what is noted of it ends soon. */

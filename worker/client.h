@@ -32,7 +32,15 @@ void client_identify(struct client *client, struct conn *conn, const struct conf
 struct span client_cookie(const struct client *client, const struct conn *conn,
                           const struct config_site *site, char *text);
 
-/* Where the push table keeps what the client knows of `path`. */
+/* The site's resource of that path, as shared memory knows it. */
+uint64_t client_resource(const struct conn *conn, const struct config_site *site,
+                         struct span path);
+
+/* Where the push table keeps what the client knows of that resource. */
+struct push_key client_resource_key(const struct client *client, const struct conn *conn,
+                                    uint64_t resource);
+
+/* The same, of `path`. */
 struct push_key client_key(const struct client *client, const struct conn *conn,
                            const struct config_site *site, struct span path);
 

@@ -1,5 +1,6 @@
 #include "worker/conn_internal.h"
 
+#include "worker/outcome.h"
 #include "worker/stream.h"
 
 #include <arpa/inet.h>
@@ -160,6 +161,7 @@ void conn_abort(struct conn *conn)
         stream_end(conn->streams);
     struct ledger_sink sink = conn_sink(conn);
     ledger_abandon(&conn->ledger, &sink);
+    outcomes_abandon(conn);
     ring_cancel(worker->ring, &conn->recv);
     ring_cancel(worker->ring, &conn->send);
     shutdown(conn->fd, SHUT_RDWR);

@@ -59,7 +59,10 @@ struct conn {
     struct stream *streams; /* every stream of the connection, doubly linked */
     unsigned receiving;     /* streams whose request content is still coming */
 
+    uint64_t acked_us; /* CLOCK_MONOTONIC: when the peer last acknowledged something, as far as known */
+
     struct ledger ledger;
+    struct outcome *outcomes; /* of pages whose assets are not settled, the newest first */
     uint64_t renewed_ms; /* when claims were last renewed */
     uint64_t renewed_acked_bytes; /* acked_bytes then */
     bool has_id;         /* `id` was minted or came with the TLS session */

@@ -1,10 +1,12 @@
 #include "worker/conn_internal.h"
 
+#include "worker/outcome.h"
 #include "worker/stream.h"
 
 #include <linux/tcp.h>
 
 #define LOOK_MS 1000   /* TCP_INFO is read this often while claims wait, whatever happens */
+#define LOOK_TIMED_MS 5 /* more than a round trip, when something is timed */
 #define NOTICE_MS 1000 /* the second GOAWAY follows the notice at the latest */
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -15,6 +17,14 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 bool conn_waits_for_peer(const struct conn *conn)
 {
     return conn->send.armed || (conn->http2 && http2_open_streams(conn->http2) > 0);
+}
+
+/* Acknowledgements wake nobody. What is timed is looked for after each round trip; by then it is
+ * known to the millisecond when the last one came. */
+static uint64_t look_ms(const struct conn *conn)
+{
+    uint64_t round_trip_ms = conn->rtt_us / 1000 * 5 / 4 + LOOK_TIMED_MS;
+    return outcomes_are_timed(conn) ? sooner(round_trip_ms, LOOK_MS) : LOOK_MS;
 }
 
 /* The time at which conn_on_timer has something to do. */
@@ -33,7 +43,7 @@ void conn_set_deadline(struct conn *conn)
     if (conn->notice_ms && !conn->goaway_sent)
         deadline = sooner(deadline, conn->notice_ms + NOTICE_MS);
     if (conn->ledger.open || conn->receiving)
-        deadline = sooner(deadline, conn_now_ms(conn) + LOOK_MS);
+        deadline = sooner(deadline, conn_now_ms(conn) + look_ms(conn));
     timer_set(&conn->worker->timers, &conn->timer, deadline);
 }
 

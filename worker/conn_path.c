@@ -2,8 +2,16 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <time.h>
 
 #define RENEW_MS 2000 /* claims are given more time this often */
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
 
 bool conn_read_tcp_info(struct conn *conn, struct tcp_info *info)
 {
@@ -13,6 +21,7 @@ bool conn_read_tcp_info(struct conn *conn, struct tcp_info *info)
         return false;
     conn->acked_bytes = info->tcpi_bytes_acked;
     conn->rtt_us = info->tcpi_rtt;
+    conn->acked_us = now_us() - info->tcpi_last_ack_recv * UINT64_C(1000);
     return true;
 }
 

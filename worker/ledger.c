@@ -69,6 +69,13 @@ struct ledger_entry *ledger_find(struct ledger *ledger, int32_t id)
     return NULL;
 }
 
+void ledger_count(struct ledger *ledger, int32_t id, uint64_t bytes)
+{
+    struct ledger_entry *entry = ledger_find(ledger, id);
+    if (entry)
+        entry->bytes = bytes;
+}
+
 void ledger_sent(struct ledger *ledger, int32_t id)
 {
     struct ledger_entry *entry = ledger_find(ledger, id);
@@ -101,9 +108,8 @@ static void settled(struct ledger *ledger, struct ledger_entry *entry, enum push
         ledger->pushes_open--;
     entry->state = LEDGER_SETTLED;
     ledger->open--;
-    if (entry->pushed) {
+    if (entry->pushed || entry->outcome)
         sink->result(sink->context, entry, result);
-    }
 }
 
 static void hold(struct ledger *ledger, struct ledger_entry *entry, const struct ledger_sink *sink)
@@ -114,7 +120,7 @@ static void hold(struct ledger *ledger, struct ledger_entry *entry, const struct
             push_table_note(sink->table, entry->key, entry->validator, PUSH_HELD, entry->life_s,
                             (enum push_standing)entry->standing);
         stats_add(sink->stats, COUNTER_pushes_delivered, 1);
-    } else {
+    } else if (entry->life_s) {
         push_table_note(sink->table, entry->key, entry->validator, PUSH_HELD, entry->life_s,
                         (enum push_standing)entry->standing);
         stats_add(sink->stats, COUNTER_settled_requests, 1);

@@ -30,6 +30,12 @@ struct ledger_entry {
     uint64_t offset;  /* SENT: bytes of the connection queued up to and with the response's last */
     struct push_key key;
     struct push_token token;
+    uint64_t bytes;    /* of the response's content that went out, once it ended */
+    uint64_t resource; /* identity_resource, of a push */
+    uint64_t site;     /* identity_site, of a push */
+    uint64_t version;  /* of the policies that decided on a push */
+    uint8_t ended;     /* enum tally_kind, as it was counted; TALLY_PROMISED: not yet */
+    struct outcome *outcome; /* of the page that it belongs to; NULL: of none, or settled */
     struct page *page; /* a reference, when a policy wants to know the result; else NULL */
 };
 
@@ -42,7 +48,7 @@ struct ledger {
     uint64_t looked_ms; /* when TCP_INFO was last read */
 };
 
-/* Told of each push's end, for policies and counters. */
+/* Told of the end of each push, and of each answer that an outcome waits for. */
 typedef void ledger_result(void *context, struct ledger_entry *entry, enum push_result result);
 
 struct ledger_sink {
@@ -63,6 +69,9 @@ struct ledger_entry *ledger_open(struct ledger *ledger, int32_t id);
 bool ledger_reserve(struct ledger *ledger);
 
 struct ledger_entry *ledger_find(struct ledger *ledger, int32_t id);
+
+/* How much content of stream `id` has gone out when it ends, in whichever way. */
+void ledger_count(struct ledger *ledger, int32_t id, uint64_t bytes);
 
 /* The stream's last byte is in the output that will be flushed next. */
 void ledger_sent(struct ledger *ledger, int32_t id);

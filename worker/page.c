@@ -2,6 +2,7 @@
 
 #include "worker/hints.h"
 #include "worker/manifest.h"
+#include "worker/outcome.h"
 #include "worker/push.h"
 #include "worker/stream.h"
 
@@ -127,6 +128,7 @@ void page_leave(struct page *page)
 {
     struct stream *stream = page->stream;
     stop_resolving(page);
+    outcome_page_over(page);
     page->stream = NULL;
     if (page->references > 1)
         take_over(page, stream);
@@ -171,9 +173,10 @@ static enum push_answer ask_table(struct page *page, unsigned i, const struct re
 {
     struct stream *stream = page->stream;
     const struct config_site *site = stream->site;
-    struct push_key key =
-        client_key(&stream->client, stream->conn, site, page->decision.items[i].path);
+    uint64_t id = client_resource(stream->conn, site, page->decision.items[i].path);
+    struct push_key key = client_resource_key(&stream->client, stream->conn, id);
     uint16_t validator = resource_validator(resource);
+    page->lookups[i].resource = id;
     page->lookups[i].key = key;
     if (!site->remember_s)
         return PUSH_ABSENT;
@@ -322,6 +325,7 @@ bool page_decide(struct stream *stream)
         return false;
     stream->page = page;
     page->no_push = push_refusal(stream);
+    page->held_out = outcome_holds_out(page);
     page->decision.budget_bytes = stream->route->push.max_bytes;
     ask_policies(page);
     resolve(page);

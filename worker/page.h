@@ -24,7 +24,8 @@ struct page_lookup {
     struct content_lookup lookup;
     struct page *page;
     unsigned candidate;
-    struct push_key key; /* where the push table keeps it; once it was found */
+    uint64_t resource;   /* the candidate's, as shared memory knows it; once it was found */
+    struct push_key key; /* where the push table keeps it; likewise */
 };
 
 struct page {
@@ -37,6 +38,8 @@ struct page {
     struct header_list *headers; /* taken over from a stream that ended first, as is the text */
     char *long_text;
     char text[STREAM_TEXT_MAX];
+    bool held_out;           /* the client is, for comparison: nothing is sent */
+    struct outcome *outcome; /* once something was accepted, while the stream lives */
     struct decision decision;
     unsigned references; /* the stream's, and one for each push whose result is wanted */
     unsigned resolving;  /* look-ups under way */

@@ -1,6 +1,7 @@
 #include "worker/push.h"
 
 #include "worker/hints.h"
+#include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/stream.h"
 
@@ -31,6 +32,8 @@ static enum reason check_limits(const struct page *page, const struct candidate 
         return REASON_TOO_LARGE;
     if (page->decision.bytes + candidate->size > push->max_bytes)
         return REASON_MAX_BYTES;
+    if (page->held_out && page->decision.accepted >= push->max_streams)
+        return REASON_MAX_STREAMS;
     if (conn->ledger.pushes_open >= push->max_streams || !ledger_reserve(&conn->ledger))
         return REASON_MAX_STREAMS;
     if (conn->ledger.pushes_open >= http2_streams_max(conn->http2))
@@ -76,6 +79,7 @@ static void record(struct page *page, unsigned i, struct stream *pushed, struct 
     entry->life_s = client_life(&stream->client, stream->site, pushed->response.ttl_s);
     entry->declined_s = client_declined(&stream->client, stream->site);
     entry->candidate = i;
+    outcome_promised(page, i, entry);
     if (policy_wants_results(page->policies))
         entry->page = page_hold(page);
     conn->ledger.pushes_open++;
@@ -118,6 +122,8 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
     struct push_table *table = &page->worker->pushes;
     struct push_token token = {0};
     struct push_key key = page->lookups[i].key;
+    if (!outcome_begin(page))
+        return REASON_NO_MEMORY;
     if (stream->site->remember_s) { /* else what nobody keeps is nobody's either */
         enum push_answer answer = push_table_claim(
             table, key, resource_validator(candidate->resource), stream->client.standing, &token);
@@ -132,6 +138,33 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
         push_table_settle(table, &token, PUSH_ABSENT, 0);
     }
     return verdict;
+}
+
+/* Hints, and what clients that are held out would have got, come by their own requests, which the
+ * experiment waits for. */
+static void await(struct page *page, unsigned i)
+{
+    if (page->stream->route->push.holdout && page->decision.items[i].kind == CANDIDATE_PUSH &&
+        outcome_begin(page))
+        outcome_awaits(page, i);
+}
+
+static enum reason hint(struct page *page, unsigned i)
+{
+    await(page, i);
+    return REASON_HINTED;
+}
+
+/* Counted as if it were pushed, so that the policies see what they would have seen. */
+static enum reason hold_out(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    await(page, i);
+    if (candidate->kind == CANDIDATE_PUSH) {
+        page->decision.accepted++;
+        page->decision.bytes += candidate->size;
+    }
+    return REASON_HOLDOUT;
 }
 
 /* The verdict on a candidate that was found, is not held, and that no limit stops. */
@@ -151,8 +184,10 @@ static enum reason carry_out(struct page *page, unsigned i)
                    candidate);
     if (candidate->verdict != REASON_PENDING)
         return candidate->verdict;
+    if (page->held_out)
+        return hold_out(page, i);
     if (candidate->kind == CANDIDATE_HINT || hints)
-        return REASON_HINTED;
+        return hint(page, i);
     return claim_and_promise(page, i);
 }
 
@@ -162,7 +197,7 @@ static enum reason judge(struct page *page, unsigned i)
     if (candidate->verdict != REASON_PENDING)
         return candidate->verdict;
     if (candidate->kind == CANDIDATE_PRECONNECT)
-        return REASON_HINTED;
+        return page->held_out ? REASON_HOLDOUT : REASON_HINTED;
     if (!candidate->resolved)
         return REASON_UNREADABLE;
     return carry_out(page, i);
@@ -170,13 +205,16 @@ static enum reason judge(struct page *page, unsigned i)
 
 void push_execute(struct page *page)
 {
-    unsigned hinted = 0;
+    unsigned hinted = 0, held_out = 0;
     for (unsigned i = 0; i < page->decision.count; i++) {
         struct candidate *candidate = &page->decision.items[i];
         candidate->verdict = judge(page, i);
         stats_verdict(page->worker->stats, candidate->verdict);
         hinted += candidate->verdict == REASON_HINTED;
+        held_out += candidate->verdict == REASON_HOLDOUT;
     }
+    if (held_out)
+        stats_add(page->worker->stats, COUNTER_holdouts, 1);
     if (hinted) {
         stats_add(page->worker->stats, COUNTER_hints, hinted);
         hints_send(page);
@@ -207,8 +245,13 @@ static void count_refusal(struct conn *conn)
 void push_result(void *context, struct ledger_entry *entry, enum push_result result)
 {
     struct conn *conn = context;
+    if (!entry->pushed) {
+        outcome_settled(conn, entry, result);
+        return;
+    }
     if (result == PUSH_RESULT_CANCELLED || result == PUSH_RESULT_REFUSED)
         count_refusal(conn);
+    outcome_settled(conn, entry, result);
     struct page *page = entry->page;
     if (!page)
         return;

@@ -15,7 +15,8 @@ enum reason push_refusal(const struct stream *stream);
  * before the page's own HEADERS (RFC 9113 8.4.1). */
 void push_execute(struct page *page);
 
-/* A push has ended: told to the policies that want to know. */
+/* A push has ended, which is counted and told to the policies that want to know; or an answer that
+ * an outcome waits for. */
 void push_result(void *context, struct ledger_entry *entry, enum push_result result);
 
 /* A promise was written out (or could not be): answers it (or takes it back). */

@@ -3,6 +3,7 @@
 #include "worker/access.h"
 #include "worker/facts.h"
 #include "worker/hints.h"
+#include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/push.h"
 
@@ -95,6 +96,8 @@ void stream_end(struct stream *stream)
     struct conn *conn = stream->conn;
     struct ledger_sink sink = conn_sink(conn);
     stop_receiving(stream);
+    if (stream->pushed)
+        ledger_count(&conn->ledger, stream->id, stream->content_sent);
     if (!stream->complete)
         ledger_lose(&conn->ledger, stream->id, &sink);
     if (stream->content_sent) {
@@ -247,10 +250,18 @@ static void remember(struct stream *stream)
     uint32_t life_s =
         response->cacheable ? client_life(&stream->client, stream->site, response->ttl_s) : 0;
     /* By the URL as it is written, query and encodings included, as candidates are. */
-    struct push_key key = client_key(&stream->client, conn, stream->site, stream->target);
+    uint64_t id = client_resource(conn, stream->site, stream->target);
+    struct push_key key = client_resource_key(&stream->client, conn, id);
     uint16_t validator = resource_validator(stream->resource);
-    bool believed = push_table_peek(table, key, validator) == PUSH_HELD;
+    enum push_answer known = push_table_peek(table, key, validator);
+    bool believed = known == PUSH_HELD;
+    struct outcome *outcome = outcome_of_request(conn, id);
+    if (known == PUSH_ELSEWHERE) /* one of two copies is in vain, and of a 304's the pushed one */
+        outcome_wasted(stream, id, TALLY_REDUNDANT,
+                       whole ? response->length : stream->resource->codings[CODING_IDENTITY].size);
     if (response->status == 304) {
+        if (outcome)
+            outcome_asked(outcome, NULL, 0);
         stats_add(conn->worker->stats, COUNTER_held_confirmed, believed);
         if (life_s)
             push_table_note(table, key, validator, PUSH_HELD, life_s, stream->client.standing);
@@ -258,15 +269,18 @@ static void remember(struct stream *stream)
     }
     if (believed) {
         stats_add(conn->worker->stats, COUNTER_wrong_beliefs, 1);
+        outcome_wasted(stream, id, TALLY_REREQUESTED, response->length);
         push_table_forget(table, key);
     }
-    struct ledger_entry *entry = life_s ? ledger_open(&conn->ledger, stream->id) : NULL;
+    struct ledger_entry *entry = life_s || outcome ? ledger_open(&conn->ledger, stream->id) : NULL;
     if (!entry)
         return;
     entry->key = key;
     entry->validator = validator;
     entry->life_s = life_s;
     entry->standing = (uint8_t)stream->client.standing;
+    if (outcome)
+        outcome_asked(outcome, entry, response->length);
 }
 
 void stream_answer(struct stream *stream)
@@ -450,8 +464,10 @@ static void on_reset(void *connection, void *context, int32_t id, uint32_t error
     struct conn *conn = connection;
     struct stream *stream = context;
     struct ledger_sink sink = conn_sink(conn);
-    if (stream)
+    if (stream) {
         stream->client_reset = true;
+        ledger_count(&conn->ledger, id, stream->content_sent);
+    }
     ledger_reset(&conn->ledger, id, error, &sink);
     conn_dirty(conn);
 }
@@ -483,6 +499,7 @@ static void on_response_end(void *context)
 {
     struct stream *stream = context;
     stream->complete = true;
+    ledger_count(&stream->conn->ledger, stream->id, stream->content_sent);
     ledger_sent(&stream->conn->ledger, stream->id);
     if (!stream->request_ended) /* the rest of its content is of no use (RFC 9113 8.1) */
         http2_reset(stream->conn->http2, stream->id, HTTP2_NO_ERROR);

@@ -4,6 +4,7 @@
 #include "worker/accept.h"
 #include "worker/conn.h"
 #include "worker/manifest.h"
+#include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/stream.h"
 #include "worker/worker_log.h"
@@ -303,6 +304,9 @@ static int start_parts(struct worker *worker, struct fault *fault)
                            (int)worker->handoff->slot + 1);
     if (rc < 0)
         return fault_set(fault, rc, "push table", 0, "cannot be used: %s", strerror(-rc));
+    rc = outcomes_start(worker, fault);
+    if (rc < 0)
+        return rc;
     if (wants_tls(config)) {
         rc = tls_context_create(config, segment, &worker->tls, fault);
         if (rc < 0)
@@ -343,6 +347,7 @@ static void finish(struct worker *worker)
     policy_vm_destroy(worker->policy);
     manifests_finish(worker);
     pages_finish(worker);
+    outcomes_finish(worker);
     acceptor_destroy(worker->acceptor);
     content_destroy(worker->content);
     http2_context_destroy(worker->http2);

@@ -4,6 +4,7 @@
 
 #include "master/handoff/handoff.h"
 #include "master/handoff/log.h"
+#include "policy/figures.h"
 #include "policy/policy_vm.h"
 #include "policy/push_table.h"
 #include "worker/content.h"
@@ -19,6 +20,7 @@ struct page;
 struct stream;
 struct acceptor;
 struct manifest;
+struct outcome;
 
 /* A log and the operation that writes it. */
 struct worker_log {
@@ -55,6 +57,8 @@ struct worker {
     struct policy_vm *policy; /* NULL when no route has policies */
     struct policy_host policy_host;
     struct push_table pushes;
+    struct tally tally;
+    struct figures figures;
     struct acceptor *acceptor;
 
     struct conn *conns; /* every connection, doubly linked */
@@ -69,6 +73,8 @@ struct worker {
     unsigned free_streams_count;
     struct page *free_pages;
     unsigned free_pages_count;
+    struct outcome *free_outcomes;
+    unsigned free_outcomes_count;
     struct manifest *manifests;
 
     struct worker_log access;

@@ -51,7 +51,8 @@ static void print_number(FILE *out, const struct config_key *key, uint64_t numbe
 {
     char text[CONFIG_FORMAT_MAX];
     bool bare =
-        key->type == CONFIG_BOOL || key->type == CONFIG_COUNT || key->type == CONFIG_WORKERS;
+        key->type == CONFIG_BOOL || key->type == CONFIG_COUNT || key->type == CONFIG_SHARE ||
+        key->type == CONFIG_WORKERS;
     config_key_format(key, number, text);
     fprintf(out, bare ? "%s" : "\"%s\"", text);
 }

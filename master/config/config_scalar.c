@@ -19,6 +19,10 @@ static const char *expected_number(const struct config_key *key, char text[EXPEC
     const char *such_as = "";
     if (key->type == CONFIG_WORKERS)
         what = "\"auto\" or a whole number";
+    if (key->type == CONFIG_SHARE) {
+        what = "a share";
+        such_as = ", such as 0.05";
+    }
     if (key->type == CONFIG_SIZE || key->type == CONFIG_TABLE_SIZE) {
         what = "a size";
         such_as = ", such as \"64KiB\" or \"1MiB\"";
@@ -174,12 +178,32 @@ static bool number_of(const struct config_key *key, const struct value *value, u
         if (text.data)
             return config_parse_size(text, number) == 0;
         break;
+    case CONFIG_SHARE:
+        if (value->type != VALUE_NUMBER || !(value->number >= 0 && value->number <= 1))
+            return false;
+        *number = (uint64_t)llround(value->number * CONFIG_SHARE_ALL);
+        return true;
     default:
         break;
     }
     if (whole)
         *number = (uint64_t)value->number;
     return whole;
+}
+
+/* Per cent were probably meant: 5 and "5%" are 0.05. */
+static const char *nearest_share(const struct config_key *key, const struct value *value,
+                                 char text[EXPECTED_MAX])
+{
+    char share[CONFIG_FORMAT_MAX];
+    double percent = value->type == VALUE_NUMBER ? value->number
+                     : value->type == VALUE_TEXT ? strtod(value->text, NULL)
+                                                 : 0;
+    if (!(percent > 0 && percent <= 100))
+        return "";
+    config_key_format(key, (uint64_t)llround(percent * CONFIG_SHARE_ALL / 100), share);
+    snprintf(text, EXPECTED_MAX, ", nearest %s", share);
+    return text;
 }
 
 /* The unit that was probably meant: "64MB" is "64MiB", "90" seconds "90s". */
@@ -217,7 +241,9 @@ static int refuse_number(struct resolver *resolver, const struct config_key *key
     char found[VALUE_DESCRIPTION_MAX];
     return resolve_refuse(resolver, value->place, "%s: expected %s, found %s%s",
                           config_key_name(key, name), expected_number(key, expected),
-                          value_describe(value, found), nearest_number(key, value, nearest));
+                          value_describe(value, found),
+                          key->type == CONFIG_SHARE ? nearest_share(key, value, nearest)
+                                                    : nearest_number(key, value, nearest));
 }
 
 static int resolve_number(struct resolver *resolver, const struct config_key *key,

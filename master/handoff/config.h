@@ -44,9 +44,12 @@ struct config_policy {
     int line;
 };
 
+#define CONFIG_SHARE_ALL 1000000
+
 struct config_push {
     uint32_t max_streams; /* promised and unfinished, per connection */
     uint64_t max_bytes;   /* pushed before the page is done */
+    uint32_t holdout;     /* this share of the clients is pushed nothing, of CONFIG_SHARE_ALL */
 };
 
 /* What holds for the requests below one prefix. A site's first route is its own ("/"); the others

@@ -204,6 +204,17 @@ char **config_key_text(const struct config_key *key, void *object)
     return (char **)(void *)((char *)object + key->offset);
 }
 
+/* "0.05": the digits that matter. */
+static void format_share(uint64_t share, char text[CONFIG_FORMAT_MAX])
+{
+    int length = snprintf(text, CONFIG_FORMAT_MAX, "%" PRIu64 ".%06" PRIu64,
+                          share / CONFIG_SHARE_ALL, share % CONFIG_SHARE_ALL);
+    while (text[length - 1] == '0')
+        text[--length] = 0;
+    if (text[length - 1] == '.')
+        text[length - 1] = 0;
+}
+
 const char *config_key_format(const struct config_key *key, uint64_t number,
                               char text[CONFIG_FORMAT_MAX])
 {
@@ -224,6 +235,9 @@ const char *config_key_format(const struct config_key *key, uint64_t number,
     case CONFIG_SIZE:
     case CONFIG_TABLE_SIZE:
         return config_format_size(number, text);
+    case CONFIG_SHARE:
+        format_share(number, text);
+        break;
     case CONFIG_WORKERS:
         if (number == 0) {
             snprintf(text, CONFIG_FORMAT_MAX, "auto");

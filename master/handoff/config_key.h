@@ -36,6 +36,7 @@ enum config_type {
     /* uint32_t or uint64_t, as `size` says */
     CONFIG_WORKERS,
     CONFIG_COUNT,
+    CONFIG_SHARE, /* from 0 to 1; kept in parts of CONFIG_SHARE_ALL */
     CONFIG_DURATION_S,
     CONFIG_DURATION_MS,
     CONFIG_REMEMBER, /* seconds, or "never" */

@@ -1,7 +1,8 @@
 /* The shared segment: what all processes of one herald see, across worker crashes, generations and
  * restarts. Made once by the master as a memfd, sealed in size, inherited by fork.
  *
- *   header | slots[SEGMENT_SLOTS_MAX], pages each | names | push table, a power of two of buckets
+ *   header | slots[SEGMENT_SLOTS_MAX], pages each | names | tally | figures |
+ *   push table, a power of two of buckets
  *
  * The push table comes last: its sweeps and saves go from hole to hole up to the segment's end.
  *
@@ -16,9 +17,11 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
-#define SEGMENT_LAYOUT 2 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_LAYOUT 3 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
 #define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
+#define SEGMENT_TALLY_BYTES (512 * 1024)          /* policy/tally.h */
+#define SEGMENT_FIGURES_BYTES (512 * 1024)        /* policy/figures.h */
 #define SEGMENT_TICKET_KEYS 3
 
 enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_DRAINING, SLOT_DEAD };
@@ -45,6 +48,8 @@ struct segment_header {
     uint32_t layout;
     uint32_t header_bytes; /* offset of the slots */
     uint64_t slots_offset;
+    uint64_t tally_offset;
+    uint64_t figures_offset;
     uint64_t pushes_offset;
     uint64_t pushes_bytes;
     uint64_t names_offset;
@@ -79,6 +84,8 @@ struct segment {
     int secrets_fd;
     struct segment_header *header;
     struct segment_slot *slots;
+    void *tally;   /* SEGMENT_TALLY_BYTES */
+    void *figures; /* SEGMENT_FIGURES_BYTES */
     void *pushes;
     void *names;
     struct segment_secrets *secrets;

@@ -122,6 +122,7 @@ PUSHED = "pushed"
 HELD = "held"
 DECLINED = "declined"
 ELSEWHERE = "elsewhere"
+HOLDOUT = "holdout"
 PUSH_DISABLED = "push_disabled"
 CLIENT_LIMIT = "client_limit"
 MAX_STREAMS = "max_streams"
@@ -348,14 +349,25 @@ class Herald:
 
     # -- the access log --
 
-    def log(self):
-        """All complete lines of the access log."""
+    def _log_lines(self):
         try:
             with open(self.access_log, errors="replace") as log:
                 text = log.read()
         except FileNotFoundError:
             return []
-        return [LogEntry(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+        return text[:text.rfind("\n") + 1].splitlines()
+
+    def log(self):
+        """All complete lines of the access log that tell of requests."""
+        entries = [LogEntry(line) for line in self._log_lines()]
+        return [e for e in entries if "settled" not in e.fields]
+
+    def settled(self, entry, seconds=5):
+        """The line that says what became of the pushes of an entry's page; waits for it."""
+        def line():
+            found = [json.loads(line) for line in self._log_lines() if '"settled"' in line]
+            return [fields for fields in found if fields["settled"] == entry.id]
+        return wait_until(line, seconds, "the line of what was settled for " + entry.id)[0]
 
     def wait_log(self, predicate, seconds=5, what="a line of the access log"):
         """Waits for an entry for which predicate(entry) is true; returns the last such entry."""

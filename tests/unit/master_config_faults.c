@@ -105,6 +105,31 @@ static void a_wrong_type_says_what_was_expected_and_what_was_found(void **state)
     case_check_bad(CASE_BASE, BAD, COUNT(BAD));
 }
 
+static void a_share_is_a_number_from_0_to_1(void **state)
+{
+    static const struct case_bad BAD[] = {
+        {"site { names = { 'x' }, root = '/x', push = { holdout = 5 } }",
+         "herald.lua:3: push.holdout: expected a share from 0 to 1, such as 0.05, found number 5, "
+         "nearest 0.05"},
+        {"site { names = { 'x' }, root = '/x',\n push = { holdout = '2.5%' } }",
+         "herald.lua:4: push.holdout: expected a share from 0 to 1, such as 0.05, found string "
+         "\"2.5%\", nearest 0.025"},
+        {"site { names = { 'x' }, root = '/x', push = { holdout = -0.1 } }",
+         "herald.lua:3: push.holdout: expected a share from 0 to 1, such as 0.05, found number "
+         "-0.1"},
+        {"site { names = { 'x' }, root = '/x', push = { holdout = 0 / 0 } }",
+         "herald.lua:3: push.holdout: expected a share from 0 to 1, such as 0.05, found number "
+         "nan"},
+        {"site { names = { 'x' }, root = '/x', push = { holdout = true } }",
+         "herald.lua:3: push.holdout: expected a share from 0 to 1, such as 0.05, found boolean "
+         "true"},
+        {"site { names = { 'x' }, root = '/x', push = { hold_out = 0.1 } }",
+         "herald.lua:3: unknown key \"hold_out\" in push, nearest \"holdout\""},
+    };
+    (void)state;
+    case_check_bad(CASE_BASE, BAD, COUNT(BAD));
+}
+
 static void addresses_names_and_certificates_are_checked(void **state)
 {
     static const struct case_bad BAD[] = {
@@ -235,9 +260,6 @@ static void what_comes_later_is_refused_by_name(void **state)
         {"policy = {\n watch = true }",
          "herald.lua:4: policy.watch is not supported in this version "
          "(loading policies when their files change)"},
-        {"site { names = { 'x' }, root = '/x', push = { holdout = 5 } }",
-         "herald.lua:3: push.holdout is not supported in this version (clients that are pushed "
-         "nothing, for comparison)"},
         {"shared = {}",
          "herald.lua:3: shared is not supported in this version (state that policies share)"},
     };
@@ -306,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unknown_key_names_the_nearest),
         cmocka_unit_test(a_wrong_type_says_what_was_expected_and_what_was_found),
+        cmocka_unit_test(a_share_is_a_number_from_0_to_1),
         cmocka_unit_test(addresses_names_and_certificates_are_checked),
         cmocka_unit_test(paths_of_routes_are_checked),
         cmocka_unit_test(policies_are_named_and_given_plain_arguments),

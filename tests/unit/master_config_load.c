@@ -117,7 +117,8 @@ static void a_route_takes_from_its_site_what_it_does_not_set(void **state)
     struct config *config = case_load(
         CASE_LISTEN
         "site { root = '/a', symlinks = true, cache_control = 'no-cache',\n"
-        "  policies = { 'scan', 'budget' }, push = { max_streams = 7, max_bytes = '9KiB' },\n"
+        "  policies = { 'scan', 'budget' },\n"
+        "  push = { max_streams = 7, max_bytes = '9KiB', holdout = 0.05 },\n"
         "  routes = { ['/x/*'] = { push = { max_bytes = '1KiB' } },\n"
         "             ['/x/y'] = { root = '/b', symlinks = false, policies = { 'preload' } } } }");
     (void)state;
@@ -131,10 +132,11 @@ static void a_route_takes_from_its_site_what_it_does_not_set(void **state)
     assert_int_equal(x->policies_count, 2);
     assert_int_equal(x->push.max_streams, 7);
     assert_int_equal(x->push.max_bytes, 1024);
+    assert_int_equal(x->push.holdout, 50000);
     const struct config_route *y = route(config, "/x/y");
     assert_true(y->exact);
     assert_string_equal(y->root, "/b");
-    assert_int_equal(y->line, 5);
+    assert_int_equal(y->line, 6);
     assert_false(y->symlinks);
     assert_int_equal(y->policies_count, 1);
     assert_int_equal(y->push.max_bytes, 9 * 1024);

@@ -84,10 +84,10 @@ static void every_key_survives(void **state)
         "site { names = { 'a', '127.0.0.1', '[::1]' }, aliases = { 'x' }, root = 'r',\n"
         "  symlinks = true, identify = { 'connection', 'cookie' }, remember = '1d',\n"
         "  heuristic = '90s', declined = '0s', debug_header = true, cache_control = 'no-cache',\n"
-        "  push = { max_streams = 0, max_bytes = '0' }, policies = { 'scan' },\n"
+        "  push = { max_streams = 0, max_bytes = '0', holdout = 0.0125 }, policies = { 'scan' },\n"
         "  routes = { ['/a/*'] = { root = 'q' }, ['/a'] = { policies = {} },\n"
         "    ['/end'] = { cache_control = 'x=\"y\"', symlinks = false,\n"
-        "                 push = { max_bytes = '3' } } } }\n"
+        "                 push = { max_bytes = '3', holdout = 1 } } } }\n"
         "include 'd/*.lua'");
 }
 

@@ -289,6 +289,34 @@ static void a_cookie_of_another_length_is_refused(void **state)
     assert_false(identity_cookie_read(cookie_key, SITE, (struct span){NULL, 0}, &read));
 }
 
+static void a_bucket_is_stable_even_and_dealt_anew_by_another_salt(void **state)
+{
+    unsigned held_out = 0, both = 0;
+    (void)state;
+    for (uint64_t n = 0; n < 40000; n++) {
+        uint64_t stored = identity_site(hash_key, span_make(&n, sizeof n));
+        uint32_t bucket = identity_bucket(hash_key, stored, SPAN_LITERAL("holdout"), 1000);
+        assert_true(bucket < 1000);
+        assert_int_equal(identity_bucket(hash_key, stored, SPAN_LITERAL("holdout"), 1000), bucket);
+        bool canary = identity_bucket(hash_key, stored, SPAN_LITERAL("canary"), 1000) < 100;
+        held_out += bucket < 100;
+        both += bucket < 100 && canary;
+    }
+    assert_true(held_out > 4000 - 240 && held_out < 4000 + 240); /* four deviations */
+    assert_true(both > 400 - 80 && both < 400 + 80);
+    assert_int_equal(identity_bucket(hash_key, 7, SPAN_LITERAL("x"), 1), 0);
+}
+
+static void a_site_has_an_id_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(identity_site(hash_key, SITE), identity_site(hash_key, SITE));
+    assert_true(identity_site(hash_key, SITE) != identity_site(hash_key, SPAN_LITERAL("x")));
+    assert_true(identity_site(hash_key, SITE) != identity_site(other_key, SITE));
+    assert_true(identity_site(hash_key, SITE) !=
+                identity_resource(hash_key, SITE, SPAN_LITERAL("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +332,8 @@ int main(void)
         cmocka_unit_test(an_empty_name_is_a_name),
         cmocka_unit_test(a_clients_text_turns_back_into_the_client),
         cmocka_unit_test(a_malformed_text_is_no_client),
+        cmocka_unit_test(a_bucket_is_stable_even_and_dealt_anew_by_another_salt),
+        cmocka_unit_test(a_site_has_an_id_of_its_own),
         cmocka_unit_test(a_cookie_reads_back_for_its_site_only),
         cmocka_unit_test(a_cookie_tells_when_its_client_was_minted),
         cmocka_unit_test(the_time_of_minting_is_no_part_of_the_name),

@@ -17,12 +17,14 @@ static struct push_table table;
 static struct stats stats;
 static struct ledger ledger;
 static unsigned results[4];
+static uint64_t bytes_told;
 static struct ledger_sink sink;
 
 static void on_result(void *context, struct ledger_entry *entry, enum push_result result)
 {
-    (void)context, (void)entry;
+    (void)context;
     results[result]++;
+    bytes_told = entry->bytes;
 }
 
 static int setup(void **state)
@@ -211,6 +213,38 @@ static void the_last_256_are_kept_and_open_ones_are_never_forgotten(void **state
     assert_non_null(ledger_find(&ledger, 4));
 }
 
+static void the_result_is_told_with_the_bytes_that_went_out(void **state)
+{
+    (void)state;
+    push(2);
+    push(4);
+    ledger_count(&ledger, 2, 500);
+    ledger_sent(&ledger, 2);
+    ledger_flushed(&ledger, 1000);
+    ledger_acknowledged(&ledger, 1000, &sink);
+    assert_int_equal(bytes_told, 500);
+    ledger_count(&ledger, 4, 30);
+    ledger_reset(&ledger, 4, HTTP2_CANCEL, &sink);
+    assert_int_equal(bytes_told, 30);
+    ledger_count(&ledger, 99, 1); /* nobody's */
+}
+
+/* A life of nothing is no belief, but who waits for the answer is told. */
+static void an_answer_that_an_outcome_waits_for_is_told_and_may_leave_no_belief(void **state)
+{
+    static char outcome;
+    (void)state;
+    struct ledger_entry *entry = ledger_open(&ledger, 1);
+    entry->key = key_of(1);
+    entry->validator = VALIDATOR;
+    entry->outcome = (struct outcome *)(void *)&outcome;
+    ledger_sent(&ledger, 1);
+    ledger_flushed(&ledger, 10);
+    ledger_acknowledged(&ledger, 10, &sink);
+    assert_int_equal(results[PUSH_RESULT_DELIVERED], 1);
+    assert_int_equal(belief(1), PUSH_ABSENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +261,10 @@ int main(void)
         TEST(a_connection_that_dies_first_returns_every_open_entry_to_absent),
         TEST(a_request_of_the_clients_own_is_noted_when_acknowledged),
         TEST(the_last_256_are_kept_and_open_ones_are_never_forgotten),
+        cmocka_unit_test_setup_teardown(the_result_is_told_with_the_bytes_that_went_out, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            an_answer_that_an_outcome_waits_for_is_told_and_may_leave_no_belief, setup, teardown),
     };
     return cmocka_run_group_tests_name("worker_ledger", tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@ TEST_NAMES := $(patsubst tests/unit/%.c,unit_%,$(wildcard tests/unit/*.c)) \
               $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
 TEST_BINARIES := $(TEST_NAMES:%=$(BUILD)/tests/%)
 BENCH_NAMES := $(patsubst bench/%.c,%,$(wildcard bench/*.c)) \
-               $(patsubst bench/micro/%.c,micro_%,$(wildcard bench/micro/*.c))
+               $(patsubst bench/micro/%.c,micro_%,$(wildcard bench/micro/*.c)) \
+               page_link page_visit
 BENCH_BINARIES := $(BENCH_NAMES:%=$(BUILD)/bench/%)
 
 STOCK_DIR ?= $(CURDIR)/lua
@@ -47,6 +48,7 @@ help:
 	@echo 'make asan         build-asan/herald with AddressSanitizer and UBSan'
 	@echo 'make fuzz         the fuzz targets for FUZZ_SECONDS each (see tests/fuzz/README.md)'
 	@echo 'make bench        measure (see bench/README.md)'
+	@echo 'make bench-page   load pages over emulated links, as root (see bench/page/README.md)'
 	@echo 'make lint format  static checks; clang-format'
 	@echo 'make install      DESTDIR and PREFIX are honoured'
 
@@ -88,6 +90,14 @@ $(BUILD)/bench/micro_%: bench/micro/%.c $(LIBRARY)
 $(BUILD)/bench/pushload: bench/pushload.c $(wildcard bench/pushload/*.[ch]) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LIBRARY) $(LIB_LIBS)
+
+$(BUILD)/bench/page_link: $(wildcard bench/page/link/*.[ch])
+	@mkdir -p $(@D)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^)
+
+$(BUILD)/bench/page_visit: $(wildcard bench/page/visit/*.[ch])
+	@mkdir -p $(@D)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) -lnghttp2 -lssl -lcrypto
 
 $(BUILD)/bench/%: bench/%.c $(LIBRARY)
 	@mkdir -p $(@D)
@@ -184,6 +194,11 @@ bench: bench-binaries
 	$(BUILD)/bench/micro_push_table
 	$(BUILD)/bench/micro_policy
 
+# CASES: names, separated by commas; RUNS: visits of each way; OUT: a folder for tables and plots.
+bench-page: all $(BUILD)/bench/page_link $(BUILD)/bench/page_visit
+	@python3 bench/page/run.py --cases '$(CASES)' --runs $(or $(RUNS),25) \
+	    --out '$(or $(OUT),$(BUILD)/bench-page)'
+
 clean:
 	rm -rf build build-asan build-tsan build-fuzz herald
 
@@ -204,7 +219,7 @@ install:
 	install -m 644 master/herald.conf.5 $(MANDIR)/man5/
 	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
 
-.PHONY: all help bench test-binaries bench-binaries deps-build deps-test demo check check-fast soak \
+.PHONY: all help bench bench-page test-binaries bench-binaries deps-build deps-test demo check check-fast soak \
         asan asan-tests tsan-tests fuzz fuzz-binaries lint format clean install
 
 -include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BENCH_BINARIES:=.d)

@@ -1,0 +1,234 @@
+"""The parts of an experiment as Python objects: the link, the server behind it, one visit."""
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARIES = os.path.join(TOP, "build", "bench")
+HERALD = os.environ.get("HERALD_BIN", os.path.join(TOP, "herald"))
+TLS_PORT, H2C_PORT = 8443, 8080
+START_LIMIT_S = 30
+
+# How late something may be before a run counts as disturbed, in microseconds: an emulated packet,
+# and the three processes that were ready to run and did not.
+LATE_US = 3000
+
+
+class LabError(Exception):
+    """Something of the experiment itself failed: there is no result."""
+
+
+def own(argv):
+    """The command, made to end when this process does, however it ends."""
+    return ["setpriv", "--pdeathsig", "KILL", *argv] if shutil.which("setpriv") else argv
+
+
+def read_line(process, seconds, what):
+    """A line of the process's output."""
+    ready, _, _ = select.select([process.stdout], [], [], seconds)
+    line = process.stdout.readline() if ready else ""
+    if not line:
+        raise LabError("%s did not answer: %s" % (what, ended_with(process)))
+    return line
+
+
+def ended_with(process):
+    try:
+        process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return "it still runs"
+    said = process.stderr.read().strip() if process.stderr else ""
+    return said or "it ended with %s" % process.returncode
+
+
+def stop(process, seconds=10):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
+
+
+class Link:
+    """Two network namespaces and the emulated link between them."""
+
+    def __init__(self, rtt=40, down=0, up=0, down_queue=65536, up_queue=65536, loss=0, seed=1,
+                 congestion="cubic", trace=None):
+        argv = [os.path.join(BINARIES, "page_link"), "--rtt", str(rtt), "--down", str(down),
+                "--up", str(up), "--down-queue", str(down_queue), "--up-queue", str(up_queue),
+                "--loss", str(loss), "--seed", str(seed), "--congestion", congestion]
+        if trace:
+            argv += ["--trace", trace]
+        self.process = subprocess.Popen(own(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        try:
+            self.place = json.loads(read_line(self.process, 10, "the link"))
+        except LabError:
+            self.close()
+            raise
+
+    def stats(self):
+        """What passed since the last call."""
+        self.process.stdin.write("stats\n")
+        self.process.stdin.flush()
+        return json.loads(read_line(self.process, 10, "the link"))
+
+    def close(self):
+        stop(self.process)
+
+
+def waited_us(pid):
+    """How long the process was ready to run and did not; 0 where the kernel does not say."""
+    try:
+        with open("/proc/%d/schedstat" % pid) as stat:
+            return int(stat.read().split()[1]) // 1000
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+class Server:
+    """A herald with one worker inside the link's server namespace."""
+
+    def __init__(self, link, sites, policy_files=None):
+        """sites: Lua texts of `site { … }` tables' contents."""
+        self.link = link
+        self.directory = tempfile.mkdtemp(prefix="herald-page-")
+        os.chmod(self.directory, 0o755)
+        self.config = os.path.join(self.directory, "herald.lua")
+        self.access_log = os.path.join(self.directory, "access.json")
+        self.process = None
+        try:
+            self.write(sites, policy_files or {})
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, sites, policy_files):
+        os.mkdir(os.path.join(self.directory, "policies"))
+        os.mkdir(os.path.join(self.directory, "state"))
+        if os.geteuid() == 0:
+            shutil.chown(os.path.join(self.directory, "state"), "nobody")
+        for name, text in policy_files.items():
+            with open(os.path.join(self.directory, "policies", name), "w") as file:
+                file.write(text)
+        address = self.link.place["server"]
+        with open(self.config, "w") as file:
+            file.write('user = "nobody"\nworkers = 1\nstate = "state"\n'
+                       'listen = { { "%s:%d", tls = true }, "%s:%d" }\n'
+                       'clients = { table = "4MiB" }\npolicy = { dir = "policies" }\n'
+                       'log = { access = "access.json", error = "stderr" }\n'
+                       'admin = { socket = "herald.sock" }\n'
+                       % (address, TLS_PORT, address, H2C_PORT))
+            for site in sites:
+                file.write("site {\n%s\n}\n" % site)
+
+    def start(self):
+        argv = ["nsenter", "--net=" + self.link.place["server_ns"]]
+        if self.link.place["first_in_line"]:
+            argv += ["chrt", "-f", "5"]  # other work on the machine is not to show in the times
+        self.errors = open(os.path.join(self.directory, "errors"), "w+")
+        self.process = subprocess.Popen(own(argv + [HERALD, "run", "-c", self.config]),
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=self.errors, text=True, cwd=self.directory)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._line(deadline).startswith("ready"):
+            pass
+        workers = self.status()["workers"]
+        self.worker = workers[0]["pid"]
+
+    def _line(self, deadline):
+        try:
+            return read_line(self.process, max(0, deadline - time.monotonic()), "herald")
+        except LabError:
+            self.errors.seek(0)
+            raise LabError("herald did not start:\n" + self.errors.read()) from None
+
+    def status(self, *words):
+        done = subprocess.run([HERALD, "status", "--json", *words, "-c", self.config],
+                              capture_output=True, text=True, timeout=20, cwd=self.directory)
+        if done.returncode != 0:
+            raise LabError("herald status: " + done.stderr.strip())
+        return json.loads(done.stdout)
+
+    def log(self):
+        """The access log's complete lines."""
+        with open(self.access_log) as log:
+            text = log.read()
+        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+
+    def close(self):
+        if self.process:
+            self.process.terminate()
+            stop(self.process)
+        if getattr(self, "errors", None):
+            self.errors.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def accepts(site_text):
+    """Whether this herald knows all keys of a site's text."""
+    directory = tempfile.mkdtemp(prefix="herald-page-")
+    config = os.path.join(directory, "herald.lua")
+    try:
+        with open(config, "w") as file:
+            file.write('listen = { "127.0.0.1:1" }\nsite { root = "%s", %s }\n'
+                       % (directory, site_text))
+        return subprocess.run([HERALD, "check", "-c", config], capture_output=True,
+                              timeout=20).returncode == 0
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Run:
+    """What one visit was: a dictionary for each page, and what the link says of it."""
+
+    def __init__(self, pages, link, server_waited_us):
+        self.pages = pages
+        self.link = link
+        self.server_waited_us = server_waited_us
+
+    def error(self):
+        return next((page["error"] for page in self.pages if page["error"]), None)
+
+    def disturbed(self):
+        """Why the times of this run say little, or None."""
+        late = max(self.link["down"]["late_max_us"], self.link["up"]["late_max_us"])
+        if self.link["down"]["overruns"] or self.link["up"]["overruns"]:
+            return "the emulator overran"
+        if late > LATE_US:
+            return "a packet was %.1f ms late" % (late / 1000)
+        for who, waited in (("the emulator", self.link["waited_us"]),
+                            ("the client", sum(page["waited_us"] for page in self.pages)),
+                            ("the server", self.server_waited_us)):
+            if waited > LATE_US:
+                return "%s waited %.1f ms for a CPU" % (who, waited / 1000)
+        return None
+
+
+def visit(link, server, paths, authority, tls=True, root=None, words=(), trace=None,
+          timeout_ms=30000):
+    """Loads the pages in the link's client namespace."""
+    argv = [os.path.join(BINARIES, "page_visit"), "--netns", link.place["client_ns"],
+            "--authority", authority, "--timeout", str(timeout_ms), *words]
+    argv += ["--tls"] if tls else []
+    argv += ["--root", root] if root else []
+    argv += ["--trace", trace] if trace else []
+    argv += ["%s:%d" % (link.place["server"], TLS_PORT if tls else H2C_PORT), *paths]
+    link.stats()
+    waited = waited_us(server.worker)
+    done = subprocess.run(argv, capture_output=True, text=True,
+                          timeout=timeout_ms / 1000 * len(paths) + 30)
+    pages = [json.loads(line) for line in done.stdout.splitlines()]
+    if len(pages) != len(paths) and not any(page["error"] for page in pages):
+        raise LabError("visit: " + (done.stderr.strip() or "it ended with %s" % done.returncode))
+    return Run(pages, link.stats(), waited_us(server.worker) - waited)

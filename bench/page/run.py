@@ -1,0 +1,153 @@
+"""Measures pages over emulated links, in cases, and says whether what is claimed holds.
+
+usage: run.py [--cases NAME,…] [--runs N] [--out DIR] [--parallel N] [--list]
+"""
+import argparse
+import concurrent.futures
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+import cases as known
+import report
+from lab import LabError, Link, visit
+
+RUNS_AGAIN = 1.0     # of the runs, at most so many are made again because they were disturbed
+WARM_UPS = 2         # visits that do not count: herald reads a page's HTML when it is first asked
+
+
+class Progress:
+    """One line on standard error that says how far everything is."""
+
+    def __init__(self, total):
+        self.total, self.done, self.again = total, 0, 0
+        self.began = time.monotonic()
+        self.lock = threading.Lock()
+        self.shown = 0
+
+    def step(self, disturbed=False):
+        with self.lock:
+            self.done += not disturbed
+            self.again += disturbed
+            self.show()
+
+    def show(self, last=False):
+        now = time.monotonic()
+        live = sys.stderr.isatty()
+        if not last and now - self.shown < (0.2 if live else 15):
+            return
+        self.shown = now
+        text = "bench-page: %d of %d visits, %d disturbed and made again, %d s" % (
+            self.done, self.total, self.again, now - self.began)
+        sys.stderr.write("\r%s" % text if live else text + "\n")
+        if last and live:
+            sys.stderr.write("\n")
+        sys.stderr.flush()
+
+
+def one_visit(cell, link, server, root, mode, **more):
+    run = visit(link, server, cell.paths, mode.authority, tls=cell.tls, root=root,
+                words=[*cell.words, *mode.words], **more)
+    if run.error():
+        raise LabError("%s, %s: %s" % (cell.title, mode.name, run.error()))
+    return run
+
+
+def measure(cell, runs, progress, stop):
+    """All runs of a cell, its modes in turns; the order of a turn changes from one to the next."""
+    root = tempfile.mkdtemp(prefix="herald-pages-")
+    os.chmod(root, 0o755)
+    link = Link(**cell.link_settings)
+    server = None
+    try:
+        server = cell.start_server(link, root)
+        for mode in cell.modes:
+            for _ in range(WARM_UPS):
+                one_visit(cell, link, server, root, mode)
+        allowed = int(runs * len(cell.modes) * RUNS_AGAIN)
+        for turn in range(runs):
+            shift = turn % len(cell.modes)
+            for mode in cell.modes[shift:] + cell.modes[:shift]:
+                run = one_visit(cell, link, server, root, mode)
+                while run.disturbed() and allowed > 0 and not stop.is_set():
+                    allowed -= 1
+                    cell.again += 1
+                    progress.step(disturbed=True)
+                    run = one_visit(cell, link, server, root, mode)
+                cell.disturbed += bool(run.disturbed())
+                cell.take(mode, run)
+                progress.step()
+                if stop.is_set():
+                    raise LabError("stopped")
+        cell.finish(server)
+    finally:
+        if server:
+            server.close()
+        link.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def chosen(names):
+    by_name = {case.name: case for case in known.CASES}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        sys.exit("bench-page: there is no case \"%s\"; there are: %s"
+                 % (unknown[0], ", ".join(by_name)))
+    return [by_name[name] for name in names] if names else known.CASES
+
+
+def measure_all(cells, runs, parallel):
+    """Measures cells side by side; returns what failed, by cell."""
+    progress = Progress(sum(runs * len(cell.modes) for cell in cells))
+    stop, failures = threading.Event(), {}
+    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        # The longest first, so that none of them is left over at the end.
+        futures = {pool.submit(measure, cell, runs, progress, stop): cell
+                   for cell in sorted(cells, key=lambda cell: -cell.weight)}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                if future.exception():
+                    failures[futures[future]] = future.exception()
+        except KeyboardInterrupt:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            raise
+    progress.show(last=True)
+    return failures
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="bench-page", description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", default="", help="names, separated by commas; all without")
+    parser.add_argument("--runs", type=int, default=25, help="visits of each mode (25)")
+    parser.add_argument("--out", default="build/bench-page", help="a folder for tables and plots")
+    parser.add_argument("--parallel", type=int, default=6, help="links at the same time (6)")
+    parser.add_argument("--list", action="store_true", help="say what cases there are")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    if options.list:
+        for case in known.CASES:
+            print("%-12s %s" % (case.name, case.title))
+        return 0
+    if options.runs < 1 or options.parallel < 1:
+        sys.exit("bench-page: --runs and --parallel are at least 1")
+    selected = chosen([name for name in options.cases.replace(" ", ",").split(",") if name])
+    cells = {case: case.cells() for case in selected}
+    began = time.monotonic()
+    try:
+        failures = measure_all([cell for each in cells.values() for cell in each], options.runs,
+                               options.parallel)
+    except KeyboardInterrupt:
+        sys.exit("bench-page: stopped")
+    return report.write(options.out, cells, failures, options.runs, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

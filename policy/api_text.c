@@ -218,9 +218,10 @@ static void roff_type(FILE *out, const char *before, const char *type, const cha
 static void write_manual_entry(FILE *out, const struct api_entry *entry)
 {
     const struct api_hook_entry *hook = hook_of(entry);
-    bool is_table = API_IS_FIELD == entry->kind &&
-                    (strcmp(entry->object, "options") == 0 ||
-                     strcmp(entry->object, "module") == 0 || strcmp(entry->object, "applies") == 0);
+    static const char *const TABLES[] = {"options", "module", "applies", "spec", "case"};
+    bool is_table = strncmp(entry->object, "given_", 6) == 0;
+    for (size_t i = 0; i < sizeof(TABLES) / sizeof(TABLES[0]); i++)
+        is_table = is_table || strcmp(entry->object, TABLES[i]) == 0;
     if (hook) {
         roff_item(out, "", "", hook->name, hook->arguments);
         roff(out, hook->prose);

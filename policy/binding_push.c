@@ -86,6 +86,15 @@ static int answer(lua_State *L, enum reason reason)
     return 2;
 }
 
+/* The line that called the method, when the VM traces. */
+static int caller_line(lua_State *L, const struct policy_vm *vm)
+{
+    struct lua_Debug at;
+    if (!vm->traces || !lua_getstack(L, 1, &at) || !lua_getinfo(L, "l", &at))
+        return 0;
+    return at.currentline > 0 ? at.currentline : 0;
+}
+
 static int propose(lua_State *L, enum candidate_kind kind, const char *method)
 {
     struct policy_vm *vm = vm_of(L);
@@ -96,6 +105,8 @@ static int propose(lua_State *L, enum candidate_kind kind, const char *method)
     take_options(L, vm, &options);
     enum reason reason =
         decision_add(decision, vm->now.request, kind, path, vm->now.policy->name, &taken);
+    if (taken)
+        taken->proposed_line = caller_line(L, vm);
     if (taken && kind != CANDIDATE_PRECONNECT) {
         taken->as = options.as != AS_UNKNOWN ? options.as : asset_as_of_path(taken->path);
         taken->urgency = options.urgency;
@@ -131,6 +142,9 @@ int push_skip(lua_State *L)
     struct span path = check_span(L, 2);
     struct span why = lua_isnoneornil(L, 3) ? (struct span){NULL, 0} : check_span(L, 3);
     enum reason reason = decision_skip(decision, vm->now.request, path, vm->now.policy->name, why);
+    struct candidate *skipped = reason == REASON_SKIPPED ? decision_find(decision, path) : NULL;
+    if (skipped && skipped->judge == vm->now.policy->name)
+        skipped->judge_line = caller_line(L, vm);
     return answer(L, reason == REASON_SKIPPED ? REASON_PENDING : reason);
 }
 

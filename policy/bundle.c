@@ -70,6 +70,12 @@ static bool is_policy_file(const char *name)
     return false;
 }
 
+/* The stock policies' specs are theirs: the directory's policies of the same names are others. */
+static bool is_spec(const char *name)
+{
+    return span_ends(span_of(name), SPAN_LITERAL("_spec.lua"));
+}
+
 static int refuse(struct gathering *gathering, int rc, const char *name, const char *what)
 {
     char where[FAULT_WHERE_MAX + BUNDLE_NAME_MAX];
@@ -175,7 +181,7 @@ static int gather_entry(struct gathering *gathering, int root, const char *name,
             gathering->is_stock && (strcmp(name, "meta") == 0 || strcmp(name, "examples") == 0);
         return unused || depth == DEPTH_MAX ? 0 : gather_folder(gathering, root, name, depth + 1);
     }
-    if (!is_policy_file(name))
+    if (!is_policy_file(name) || (gathering->is_stock && is_spec(name)))
         return 0;
     if (S_ISLNK(status.st_mode))
         return refuse(gathering, -ELOOP, name, "a symbolic link; policies are regular files");

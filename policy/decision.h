@@ -40,8 +40,10 @@ struct candidate {
     bool incremental;     /* RFC 9218 4.2 */
     struct span why;      /* the policy's word for it, or of its veto; may be empty */
     const char *proposer; /* the policy's name; lives as long as the VM */
+    int proposed_line;    /* where it proposed it; 0 unless the VM traces */
     enum reason verdict;
     const char *judge; /* the policy that vetoed; NULL otherwise */
+    int judge_line;    /* where: its hook's line, the very return's when the VM traces; 0: none */
 
     /* Known once the worker has resolved it. */
     bool resolved;

@@ -192,6 +192,13 @@ static int push_arguments(struct policy_vm *vm, enum api_hook hook, enum push_re
     return lua_gettop(L) - 2;
 }
 
+/* The outermost function is the last to return. */
+static void on_return(lua_State *L, lua_Debug *where)
+{
+    if (lua_getinfo(L, "l", where) && where->currentline > 0)
+        vm_of(L)->return_line = where->currentline;
+}
+
 /* Calls one hook. Nothing here allocates outside the protected call. Returns true when it came to
  * its end; its two results are then at stack indices 2 and 3. */
 static bool call(struct policy_vm *vm, const struct policy *policy, enum api_hook hook,
@@ -205,6 +212,8 @@ static bool call(struct policy_vm *vm, const struct policy *policy, enum api_hoo
     lua_settop(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, policy->slot + (int)hook);
     int arguments = push_arguments(vm, hook, result);
+    if (vm->traces)
+        lua_sethook(L, on_return, LUA_MASKRET, 0);
     enum deadline_outcome outcome = deadline_pcall(L, arguments, 2, 1, &vm->limits, &status);
     vm->calls++;
     vm->now.policy = NULL;
@@ -318,6 +327,7 @@ static void take_verdict(struct policy_vm *vm, const struct policy *policy,
     if (lua_isnil(L, 2) || (lua_isboolean(L, 2) && lua_toboolean(L, 2)))
         return;
     candidate->judge = policy->name;
+    candidate->judge_line = vm->traces ? vm->return_line : policy->lines[HOOK_on_push];
     if (is_hint(L)) {
         if (candidate->kind == CANDIDATE_PUSH)
             candidate->kind = CANDIDATE_HINT;
@@ -351,6 +361,7 @@ void policy_on_push(struct policy_vm *vm, const struct policy_list *list, struct
         }
         candidate->verdict = REASON_POLICY_FAILED;
         candidate->judge = policy->name;
+        candidate->judge_line = vm->fault.line;
     }
     tidy(vm);
 }

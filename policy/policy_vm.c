@@ -378,6 +378,11 @@ const struct policy_list *policy_vm_list(const struct policy_vm *vm, const struc
     return route->policies_count ? list_of(vm, (size_t)(site - config->sites), route) : NULL;
 }
 
+void policy_vm_trace(struct policy_vm *vm)
+{
+    vm->traces = true;
+}
+
 uint64_t policy_vm_calls(const struct policy_vm *vm)
 {
     return vm->calls;

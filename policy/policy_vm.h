@@ -85,6 +85,10 @@ void policy_vm_destroy(struct policy_vm *vm);
 const struct policy_list *policy_vm_list(const struct policy_vm *vm, const struct config_site *site,
                                          const struct config_route *route);
 
+/* From now on candidates tell the line that proposed them, and the very line whose return judged
+ * them. Calls take several times as long: for specs and explanations. */
+void policy_vm_trace(struct policy_vm *vm);
+
 /* Hooks called since the VM was made. */
 uint64_t policy_vm_calls(const struct policy_vm *vm);
 

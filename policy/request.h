@@ -78,6 +78,11 @@ struct request {
     void *context; /* the worker's, handed back to its struct policy_host */
 };
 
+/* Takes what one field tells policies: Referer (of the same scheme and `authority`), Save-Data,
+ * Cache-Control, Sec-Fetch-Dest and Sec-Fetch-Mode. Called for each field of a request whose scheme
+ * is set. */
+void request_read_field(struct request *request, struct span authority, const struct field *field);
+
 /* A link of the response's Link fields (RFC 8288), every rel. Spans borrow from the response. */
 struct response_link {
     struct span path; /* resolved against the page when same_origin, else the target as written */

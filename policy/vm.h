@@ -1,4 +1,4 @@
-/* What the parts of the policy VM share: policy_vm.c, policy_load.c, sandbox.c and binding_*.c.
+/* What the parts of the policy VM share: policy_*.c, sandbox.c, binding_*.c and rehearsal_spec.c.
  * Nobody else includes this, tests of the VM's insides apart.
  *
  * Objects given to hooks (req, push...) are userdata made once, in VM_SETS sets. Each run of a hook
@@ -147,6 +147,8 @@ struct policy_vm {
     uint64_t calls;
     struct policy_now now;
     struct policy *loading; /* NULL: none */
+    bool traces;            /* lines of proposals and returns are noted */
+    int return_line;        /* of the last return, when it traces */
     struct fault fault;     /* of the call under way */
     struct {
         char file[BUNDLE_NAME_MAX + 8];

@@ -57,69 +57,6 @@ static int choose_authority(struct stream *stream)
     return 0;
 }
 
-static struct span same_site_path(struct span referer, struct span scheme, struct span authority)
-{
-    struct span rest = referer;
-    if (!span_starts(rest, scheme))
-        return (struct span){0};
-    rest = span_after(rest, scheme.length);
-    if (!span_starts(rest, SPAN_LITERAL("://")))
-        return (struct span){0};
-    rest = span_after(rest, 3);
-    if (!span_starts(rest, authority))
-        return (struct span){0};
-    rest = span_after(rest, authority.length);
-    if (!rest.length || rest.data[0] != '/')
-        return (struct span){0};
-    rest.length = span_find(rest, '?');
-    return rest;
-}
-
-static bool is_reload(struct span cache_control)
-{
-    while (cache_control.length) {
-        struct span directive = span_next(&cache_control, ',');
-        if (span_equal_nocase(directive, SPAN_LITERAL("no-cache")) ||
-            span_equal_nocase(directive, SPAN_LITERAL("max-age=0")))
-            return true;
-    }
-    return false;
-}
-
-static enum asset_as destination(struct span value)
-{
-    return span_equal(value, SPAN_LITERAL("empty")) ? AS_FETCH : asset_as_of(value);
-}
-
-/* The fields that policies and hints look at, by one pass. */
-static void read_field(struct stream *stream, const struct field *field)
-{
-    struct request *request = &stream->request;
-    switch (field->name.length) {
-    case 7:
-        if (span_equal(field->name, SPAN_LITERAL("referer")))
-            request->referer_path =
-                same_site_path(field->value, request->scheme, stream->authority);
-        break;
-    case 9:
-        if (span_equal(field->name, SPAN_LITERAL("save-data")))
-            request->save_data = span_equal_nocase(field->value, SPAN_LITERAL("on"));
-        break;
-    case 13:
-        if (span_equal(field->name, SPAN_LITERAL("cache-control")))
-            request->revalidate = is_reload(field->value);
-        break;
-    case 14:
-        if (span_equal(field->name, SPAN_LITERAL("sec-fetch-dest")))
-            request->dest = destination(field->value);
-        else if (span_equal(field->name, SPAN_LITERAL("sec-fetch-mode")))
-            request->mode = field->value;
-        break;
-    default:
-        break;
-    }
-}
-
 static int find_site(struct stream *stream)
 {
     const struct conn *conn = stream->conn;
@@ -171,7 +108,7 @@ int facts_read(struct stream *stream)
         return status;
     stream->route = config_route(stream->site, request->path);
     for (unsigned i = 0; i < list->count; i++)
-        read_field(stream, &list->fields[i]);
+        request_read_field(request, stream->authority, &list->fields[i]);
     if (request->dest == AS_UNKNOWN)
         request->dest = asset_as_of_path(request->path);
     return 0;

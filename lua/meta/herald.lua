@@ -207,6 +207,71 @@ log = {}
 ---@param fields? table
 function log.info(message, fields) end
 
+---What a spec returns: NAME_spec.lua beside the policy NAME.lua. Its fields hold for all its cases,
+---which are its items.
+---@class herald.spec
+---@field policy? string The policy under test. Default: the file's name without _spec.
+---@field policies? table Instead of it, a list as in a site's config: { "scan", { "budget", max_count = 2 } }.
+---@field args? table The policy's arguments, as in the config.
+---@field request string | herald.given_request | nil The page: its path, with the query if there is one, or a table. Default: "/".
+---@field client? herald.given_client Who asks. Default: a new client that takes pushes.
+---@field response? herald.given_response The page's response. Default: a 200, text/html.
+---@field files? table<string, number | string | false | herald.given_file> What the site has besides the page, by path: its size, or a table; false: not there. Without `files` every candidate exists, with 1,000 bytes.
+---@field assets? table<string, (string | herald.asset)[]> What assets.of says, by the page's path.
+---@field push_max number | string | nil Bytes that may be pushed with the page (push.max_bytes). Default: "1MiB".
+
+---A case of a spec: { "its name", push = ... }. It may have all fields of the spec but policies and
+---args for itself; those of request, client, response, files and assets stand in for the spec's one
+---by one. What it expects:
+---@class herald.case
+---@field push? string[] The paths that are pushed, in order, and no others.
+---@field hint? string[] The paths and origins that are hinted, in order, and no others.
+---@field verdicts? table<string, string> The verdict on each of these paths: a word of the list below, a policy's own word ("over_budget"), or "not_proposed".
+---@field nothing? string A hook returned false and this word.
+---@field fails? string A hook fails, and its error contains this. Otherwise none may.
+---@field expect? function Called with { push, hint, verdicts, why, nothing, logs }; fails the case by an error, or by returning false and why.
+
+---The request of a spec or case.
+---@class herald.given_request
+---@field path? string With its query, if any.
+---@field method? string Default: "GET".
+---@field scheme? string Default: "https".
+---@field host? string Default: "www.example.com".
+---@field headers? table<string, string> Its fields; req.dest, mode, save_data and the like follow from them.
+
+---The client of a spec or case.
+---@class herald.given_client
+---@field id? string Default: "00000000000000c1"; "": it has none.
+---@field identified_by? string "cookie" (the default), "tls" or "connection".
+---@field push? boolean It takes PUSH_PROMISE. Default: true.
+---@field hints? boolean It takes 103, and then no push. Default: false.
+---@field rtt_ms? number Default: not known, as are the next two.
+---@field cwnd_bytes? number What may be in flight to it.
+---@field bandwidth_bps? number Bits a second.
+---@field holds? string[] Paths of what it holds.
+---@field declined? string[] Paths of what it refused.
+---@field stale? string[] Paths of which it holds another version.
+
+---The page's response in a spec or case.
+---@class herald.given_response
+---@field status? integer Default: 200.
+---@field mime? string Default: "text/html".
+---@field size? number Default: 1000.
+---@field etag? string Default: none.
+---@field cacheable? boolean Default: true.
+---@field ttl_s? number Default: 3600.
+---@field from? string Default: "file".
+---@field headers? table<string, string> Its fields.
+---@field links? herald.link[] What res.links says.
+
+---A file of a spec or case.
+---@class herald.given_file
+---@field size number | string | nil Bytes, or "64KiB". Default: 1000.
+---@field mime? string Default: by the path.
+---@field etag? string With its quotes. Default: "\"v1\"".
+---@field cacheable? boolean Default: true.
+---@field json any What policy.manifest reads here.
+
 ---A file of the policy folder, run once for each policy that requires it.
 ---@param name string
 ---@return any

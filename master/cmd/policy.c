@@ -2,6 +2,7 @@
 #include "master/cmd/policy.h"
 
 static const struct cmd_verb VERBS[] = {
+    {"test", cmd_policy_test, "[DIR|FILE]", "run the specs of policies"},
     {"doc", cmd_policy_doc, "[WORD ...]", "print what the policy API says of a word"},
     {0},
 };

@@ -5,5 +5,6 @@
 #include "master/cmd/cmd.h"
 
 int cmd_policy_doc(int argc, char **argv);
+int cmd_policy_test(int argc, char **argv);
 
 #endif

@@ -1,0 +1,33 @@
+-- What scan makes of a page's assets.
+return {
+  assets = {
+    ["/"] = {
+      { path = "/site.css", as = "style", blocking = true },
+      { path = "/app.js", as = "script" },
+      { path = "/font.woff2", as = "font", crossorigin = true },
+      { path = "/ad.png", as = "image", priority = "low" },
+    },
+  },
+  { "pushes what the page's HTML references, in its order",
+    push = { "/site.css", "/app.js", "/font.woff2", "/ad.png" },
+  },
+  { "leaves out what the client holds",
+    client = { holds = { "/site.css" } },
+    push = { "/app.js", "/font.woff2", "/ad.png" },
+    verdicts = { ["/site.css"] = "held" },
+  },
+  { "proposes nothing for a page that has not been read yet",
+    request = "/other.html",
+    push = {},
+    verdicts = { ["/site.css"] = "not_proposed" },
+  },
+  { "becomes hints for a client that takes no push",
+    client = { hints = true },
+    push = {},
+    hint = { "/site.css", "/app.js", "/font.woff2", "/ad.png" },
+  },
+  { "is not asked about what is no page",
+    request = "/site.css",
+    push = {},
+  },
+}

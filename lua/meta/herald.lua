@@ -222,7 +222,7 @@ function log.info(message, fields) end
 
 ---A case of a spec: { "its name", push = ... }. It may have all fields of the spec but policies and
 ---args for itself; those of request, client, response, files and assets stand in for the spec's one
----by one. What it expects:
+---by one. It expects one thing at least.
 ---@class herald.case
 ---@field push? string[] The paths that are pushed, in order, and no others.
 ---@field hint? string[] The paths and origins that are hinted, in order, and no others.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define BACKLOG 4096 /* net.core.somaxconn bounds it */
+#define UNSENT_BYTES (128 * 1024) /* that may wait in the kernel beside one send: twice a full one */
 
 static in_port_t *port_of(struct sockaddr_storage *address)
 {
@@ -65,6 +66,7 @@ static int socket_bind(const struct config *config, const struct sockaddr_storag
                        socklen_t length, bool shared)
 {
     int one = 1;
+    int unsent = UNSENT_BYTES;
     int rc;
     int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -75,6 +77,9 @@ static int socket_bind(const struct config *config, const struct sockaddr_storag
         goto fail;
     /* Accepted sockets inherit it: a wake-up's frames leave in one send, so Nagle only delays. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
+        goto fail;
+    /* So is this: what a client that reads slowly was not sent yet can still be decided otherwise. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) < 0)
         goto fail;
     if (address->ss_family == AF_INET6) {
         int only = v6_only(config, address);

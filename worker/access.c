@@ -37,6 +37,8 @@ static void log_page(struct log *log, const struct page *page)
 {
     if (page->no_push != REASON_PENDING)
         log_string(log, "push_off", span_of(reason_prose(page->no_push)));
+    else
+        log_number(log, "budget", (int64_t)page->decision.budget_bytes);
     log_open_array(log, "push");
     for (unsigned i = 0; i < page->decision.count; i++)
         log_candidate(log, &page->decision.items[i]);

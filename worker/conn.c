@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ static_assert(sizeof(PREFACE) - 1 == HTTP2_PREFACE_LENGTH, "RFC 9113 3.4");
 
 static void on_recv(struct ring_op *op, const struct ring_event *event);
 static void on_send(struct ring_op *op, const struct ring_event *event);
+static void on_writable(struct ring_op *op, const struct ring_event *event);
 
 static struct conn *conn_of_recv(struct ring_op *op)
 {
@@ -80,7 +82,6 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     conn->fd = fd;
     conn->state = tls ? CONN_HANDSHAKE : CONN_PREFACE;
     conn->recv.done = on_recv;
-    conn->send.done = on_send;
     conn->timer.fired = conn_on_timer;
     conn->opened_ms = conn->active_ms = conn->progress_ms = worker->timers.now_ms;
     guard_init(&conn->guard, &worker->config->limits, &worker->timers.now_ms);
@@ -226,6 +227,7 @@ static int refuse_protocol(struct conn *conn)
         memcpy(outbox->bytes, NOT_HTTP2, sizeof(NOT_HTTP2) - 1);
         conn->outbox = outbox;
         conn->sending = sizeof(NOT_HTTP2) - 1;
+        conn->send.done = on_send;
         ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
     }
     http2_destroy(conn->http2); /* its SETTINGS are no part of that answer */
@@ -392,11 +394,20 @@ static void on_send(struct ring_op *op, const struct ring_event *event)
     conn_dirty(conn);
 }
 
+/* What waits is decided anew now that the kernel has little left. An error shows in the next send. */
+static void on_writable(struct ring_op *op, const struct ring_event *event)
+{
+    struct conn *conn = conn_of_send(op);
+    (void)event;
+    conn->writable = true;
+    conn_dirty(conn);
+}
+
 /* Appends the session's frames, encrypted. Returns the new length, or -errno. */
-static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length)
+static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length, size_t room)
 {
     uint8_t *plaintext = conn->worker->plaintext;
-    ptrdiff_t n = http2_produce(conn->http2, plaintext, PLAINTEXT_MAX);
+    ptrdiff_t n = http2_produce(conn->http2, plaintext, room);
     if (n <= 0)
         return n < 0 ? n : (ptrdiff_t)length;
     assert(length + tls_sealed_max(conn->tls, (size_t)n) <= OUTBOX_BYTES);
@@ -406,12 +417,12 @@ static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length)
 
 #define HANDSHAKE_OUTPUT_MAX (OUTBOX_BYTES - PLAINTEXT_MAX - 4096)
 
-/* Writes everything that may go out now. Returns its length, or -errno. */
-static ptrdiff_t fill(struct conn *conn, uint8_t *out)
+/* Writes what may go out now, `room` bytes of frames at most. Returns its length, or -errno. */
+static ptrdiff_t fill(struct conn *conn, uint8_t *out, size_t room)
 {
     ptrdiff_t length = 0;
     if (!conn->tls)
-        return conn->http2 ? http2_produce(conn->http2, out, PLAINTEXT_MAX) : 0;
+        return conn->http2 ? http2_produce(conn->http2, out, room) : 0;
     struct span handshake = tls_output(conn->tls);
     if (handshake.length > HANDSHAKE_OUTPUT_MAX)
         handshake.length = HANDSHAKE_OUTPUT_MAX;
@@ -421,23 +432,38 @@ static ptrdiff_t fill(struct conn *conn, uint8_t *out)
         tls_output_taken(conn->tls, handshake.length);
     }
     if (conn->http2 && tls_ready(conn->tls) && tls_output(conn->tls).length == 0)
-        length = fill_sealed(conn, out, (size_t)length);
+        length = fill_sealed(conn, out, (size_t)length, room);
     return length;
 }
 
 static bool has_output(const struct conn *conn)
 {
     return (conn->tls && tls_output(conn->tls).length) ||
-           (conn->http2 && conn->state != CONN_HANDSHAKE && http2_wants_write(conn->http2));
+           (conn->http2 && conn->state != CONN_HANDSHAKE &&
+            (conn->pushes_waiting || http2_wants_write(conn->http2)));
 }
 
-/* Starts a send if there is something. Returns false when there was nothing. */
+static void await_writable(struct conn *conn)
+{
+    if (!conn_waits_for_peer(conn))
+        conn_progressed(conn);
+    conn->send.done = on_writable;
+    ring_poll(conn->worker->ring, &conn->send, conn->fd, POLLOUT);
+}
+
+/* Starts a send if there is something, or waits until there may be one. Returns false when there was
+ * nothing. */
 static bool send_ready(struct conn *conn)
 {
     if (!has_output(conn))
         return false;
+    size_t room = conn_room(conn, PLAINTEXT_MAX);
+    if (room == 0) {
+        await_writable(conn);
+        return true;
+    }
     struct outbox *outbox = worker_outbox_take(conn->worker);
-    ptrdiff_t length = outbox ? fill(conn, outbox->bytes) : -ENOMEM;
+    ptrdiff_t length = outbox ? fill(conn, outbox->bytes, room) : -ENOMEM;
     if (length <= 0) {
         if (outbox)
             worker_outbox_give(conn->worker, outbox);
@@ -451,7 +477,10 @@ static bool send_ready(struct conn *conn)
     conn->sending = (size_t)length;
     conn->queued_bytes += (uint64_t)length;
     ledger_flushed(&conn->ledger, conn->queued_bytes);
+    conn->send.done = on_send;
     ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
+    if (conn->sending >= PLAINTEXT_MAX / 2)
+        conn_learn_path(conn); /* there is more than a small response: whether to pace it */
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "worker/guard.h"
 #include "worker/http2.h"
 #include "worker/ledger.h"
+#include "worker/path.h"
 #include "worker/worker.h"
 
 #include <stdbool.h>
@@ -55,9 +56,14 @@ struct conn {
     bool goaway_sent;     /* the second GOAWAY, with the real last stream */
     bool goaway_received;
     uint32_t rtt_us; /* last read from TCP_INFO; 0: not yet */
+    bool path_known; /* TCP_INFO was read */
+    bool paced;      /* what is sent is decided late (path.h) */
+    bool writable;   /* the kernel has said so since the last send */
+    uint32_t unsent_max; /* TCP_NOTSENT_LOWAT as it was set here; 0: as the listener has it */
 
     struct stream *streams; /* every stream of the connection, doubly linked */
     unsigned receiving;     /* streams whose request content is still coming */
+    unsigned pushes_waiting; /* promised streams that are answered when nothing else is ready */
 
     uint64_t acked_us; /* CLOCK_MONOTONIC: when the peer last acknowledged something, as far as known */
 
@@ -99,12 +105,21 @@ void conn_look(struct conn *conn);
 /* Where the connection's pushes settle. */
 struct ledger_sink conn_sink(struct conn *conn);
 
+/* Whether this kernel begins again with a small window after a pause; it does unless it was told not
+ * to (net.ipv4.tcp_slow_start_after_idle). */
+bool conn_path_restarts(void);
+
 /* The events that conn.c answers itself; stream.c puts them into struct http2_events. */
 void conn_on_settings(void *connection);
 void conn_on_goaway(void *connection, int32_t last, uint32_t error);
 void conn_on_ping_acknowledged(void *connection);
 
-/* The round trip, congestion window and delivery rate, read now. */
-void conn_path_facts(struct conn *conn, struct client_facts *facts);
+/* Reads TCP_INFO: the path, and what of it policies see. Returns false when it cannot be read; both
+ * are left alone then. */
+bool conn_path_facts(struct conn *conn, struct path *path, struct client_facts *facts);
+
+/* What was handed to the kernel and is not acknowledged as far as is known, and what waits here for
+ * want of a handshake's end. */
+uint64_t conn_unacked_bytes(const struct conn *conn);
 
 #endif

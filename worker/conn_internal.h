@@ -27,8 +27,16 @@ void conn_on_timer(struct timer *timer);
 /* The second GOAWAY of RFC 9113 6.8, once. */
 void conn_second_goaway(struct conn *conn);
 
-/* Reads TCP_INFO into `info` and conn->acked_bytes. Returns false when it cannot be read. */
-bool conn_read_tcp_info(struct conn *conn, struct tcp_info *info);
+/* Reads TCP_INFO into `info` and conn->acked_bytes. Returns how many bytes of it the kernel filled in;
+ * 0 when it cannot be read. */
+size_t conn_read_tcp_info(struct conn *conn, struct tcp_info *info);
+
+/* How many bytes of frames the next send may take, at most `most`. 0: none before the socket is
+ * writable. */
+size_t conn_room(struct conn *conn, size_t most);
+
+/* Learns whether the connection is to be paced, if that isn't known. */
+void conn_learn_path(struct conn *conn);
 
 /* Fills conn->peer, for the log. */
 void conn_name_peer(struct conn *conn);

@@ -1,8 +1,10 @@
 #include "worker/conn_internal.h"
 
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RENEW_MS 2000 /* claims are given more time this often */
 
@@ -13,15 +15,26 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-bool conn_read_tcp_info(struct conn *conn, struct tcp_info *info)
+size_t conn_read_tcp_info(struct conn *conn, struct tcp_info *info)
 {
     socklen_t length = sizeof(*info);
     memset(info, 0, sizeof(*info));
     if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, info, &length) < 0)
-        return false;
+        return 0;
     conn->acked_bytes = info->tcpi_bytes_acked;
     conn->rtt_us = info->tcpi_rtt;
     conn->acked_us = now_us() - info->tcpi_last_ack_recv * UINT64_C(1000);
+    return length;
+}
+
+static bool read_path(struct conn *conn, struct path *path, struct tcp_info *info)
+{
+    size_t length = conn_read_tcp_info(conn, info);
+    if (!length)
+        return false;
+    path_read(path, info, length, conn->worker->slow_start_after_idle);
+    conn->path_known = true;
+    conn->paced = path_is_paced(path->rtt_us);
     return true;
 }
 
@@ -47,12 +60,65 @@ void conn_look(struct conn *conn)
     }
 }
 
-void conn_path_facts(struct conn *conn, struct client_facts *facts)
+bool conn_path_facts(struct conn *conn, struct path *path, struct client_facts *facts)
 {
     struct tcp_info info;
-    if (!conn_read_tcp_info(conn, &info))
-        return;
+    if (!read_path(conn, path, &info))
+        return false;
     facts->rtt_us = info.tcpi_rtt;
-    facts->cwnd_bytes = info.tcpi_snd_cwnd * info.tcpi_snd_mss;
+    facts->cwnd_bytes =
+        path->cwnd_bytes < UINT32_MAX ? (uint32_t)path->cwnd_bytes : UINT32_MAX;
     facts->bandwidth_bps = info.tcpi_delivery_rate * 8;
+    return true;
+}
+
+uint64_t conn_unacked_bytes(const struct conn *conn)
+{
+    uint64_t ours = conn->tls ? tls_output(conn->tls).length : 0;
+    return ours + (conn->queued_bytes > conn->acked_bytes
+                       ? conn->queued_bytes - conn->acked_bytes : 0);
+}
+
+/* ---- pacing ---- */
+
+void conn_learn_path(struct conn *conn)
+{
+    struct tcp_info info;
+    struct path path;
+    if (!conn->path_known)
+        read_path(conn, &path, &info);
+}
+
+/* Set anew once the window has doubled or halved. */
+static void set_unsent_max(struct conn *conn, uint32_t bytes)
+{
+    if (conn->unsent_max / 2 < bytes && bytes / 2 < conn->unsent_max)
+        return;
+    conn->unsent_max = bytes;
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
+size_t conn_room(struct conn *conn, size_t most)
+{
+    struct tcp_info info;
+    struct path path;
+    bool writable = conn->writable;
+    conn->writable = false;
+    if (!conn->paced || !read_path(conn, &path, &info) || !conn->paced)
+        return most;
+    set_unsent_max(conn, path_unsent_max(&path));
+    size_t room = path_room(&path, conn_unacked_bytes(conn), most);
+    return room || !writable ? room : path_room_least(&path, most);
+}
+
+bool conn_path_restarts(void)
+{
+    char digit = '1';
+    int fd = open("/proc/sys/net/ipv4/tcp_slow_start_after_idle", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    if (read(fd, &digit, 1) < 1)
+        digit = '1';
+    close(fd);
+    return digit != '0';
 }

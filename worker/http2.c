@@ -12,6 +12,7 @@
 #define RESETS_KEPT 128   /* ids of streams that this side reset: frames may be under way */
 #define FIELDS_OUT_MAX 40 /* fields of a response or promised request */
 #define FAILURE_MAX 160
+#define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
 
 struct http2_context {
     nghttp2_session_callbacks *callbacks;
@@ -362,7 +363,12 @@ static ssize_t read_content(nghttp2_session *session, int32_t id, uint8_t *buffe
 {
     struct http2 *http2 = user_data;
     bool last = false;
+    size_t room = http2->room - http2->used;
     (void)session, (void)id, (void)buffer;
+    if (room < ROOM_FULL)
+        return NGHTTP2_ERR_PAUSE; /* which stream is next is decided when there is room again */
+    if (length > room - FRAME_HEADER_BYTES)
+        length = room - FRAME_HEADER_BYTES;
     ptrdiff_t n = http2->context->events->available(source->ptr, length, &last);
     if (n == -EAGAIN)
         return NGHTTP2_ERR_DEFERRED;
@@ -379,11 +385,12 @@ static int send_content(nghttp2_session *session, nghttp2_frame *frame, const ui
 {
     struct http2 *http2 = user_data;
     (void)session, (void)frame;
-    if (http2->room - http2->used < 9 + length)
+    if (http2->room - http2->used < FRAME_HEADER_BYTES + length)
         return NGHTTP2_ERR_WOULDBLOCK;
-    memcpy(http2->out + http2->used, header, 9);
-    http2->context->events->take(source->ptr, http2->out + http2->used + 9, length);
-    http2->used += 9 + length;
+    memcpy(http2->out + http2->used, header, FRAME_HEADER_BYTES);
+    http2->used += FRAME_HEADER_BYTES;
+    http2->context->events->take(source->ptr, http2->out + http2->used, length);
+    http2->used += length;
     http2->guard->bytes_sent += length;
     return 0;
 }
@@ -481,14 +488,15 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
     http2->out = out;
     http2->room = room;
     http2->used = 0;
-    while (drain_pending(http2)) {
+    while (drain_pending(http2) && http2->room - http2->used >= ROOM_FULL) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(http2->session, &data);
         if (n < 0)
             return -ENOMEM;
-        if (n == 0)
-            break;
         http2->pending = span_make(data, (size_t)n);
+        if (n == 0 && (http2->room - http2->used < ROOM_FULL ||
+                       !http2->context->events->nothing_ready(http2->connection)))
+            break;
     }
     if (http2->guard->failed)
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
@@ -631,6 +639,12 @@ uint32_t http2_streams_max(const struct http2 *http2)
 {
     return nghttp2_session_get_remote_settings(http2->session,
                                                NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+uint32_t http2_window(const struct http2 *http2)
+{
+    int32_t bytes = nghttp2_session_get_remote_window_size(http2->session);
+    return bytes > 0 ? (uint32_t)bytes : 0;
 }
 
 unsigned http2_open_streams(const struct http2 *http2)

@@ -82,6 +82,10 @@ struct http2_events {
     void (*promised)(void *stream);
     void (*not_promised)(void *connection, int32_t id);
 
+    /* Nothing else can be written now: what was to wait for that may be submitted. Returns whether
+     * anything was. */
+    bool (*nothing_ready)(void *connection);
+
     void (*settings)(void *connection);                       /* the peer's SETTINGS arrived */
     void (*goaway)(void *connection, int32_t last, uint32_t error); /* the peer's GOAWAY */
     void (*ping_acknowledged)(void *connection);
@@ -103,9 +107,10 @@ void http2_destroy(struct http2 *http2);
  * then, and nothing more may be fed. */
 int http2_receive(struct http2 *http2, const void *data, size_t length);
 
-/* Writes queued frames to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN). Returns
- * their number, 0 when nothing is to be sent now, or -ENOMEM. */
-#define HTTP2_ROOM_MIN (16384 + 9)
+/* Writes queued frames to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN); content
+ * is framed as the room allows, so none is chosen before it can be written. Returns their number, 0
+ * when nothing is to be sent now, or -ENOMEM. */
+#define HTTP2_ROOM_MIN 2048
 ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room);
 
 /* True when the session needs nothing more: it can be closed once its output is sent. */
@@ -153,6 +158,9 @@ bool http2_push_enabled(const struct http2 *http2);
 
 /* The peer's SETTINGS_MAX_CONCURRENT_STREAMS: how many pushed streams may be open. */
 uint32_t http2_streams_max(const struct http2 *http2);
+
+/* Bytes of content that the connection's window takes from this side now (RFC 9113 6.9.1). */
+uint32_t http2_window(const struct http2 *http2);
 
 /* Streams that are open or half-closed, the client's and pushed ones, unwritten promises too. */
 unsigned http2_open_streams(const struct http2 *http2);

@@ -309,6 +309,30 @@ static void ask_policies(struct page *page)
     policy_on_response(worker->policy, page->policies, &page->request, &facts, &page->decision);
 }
 
+/* What may be pushed. Hints take no room, so clients that get those are not held to the path. A file
+ * is there at once: nothing passes before the page (wait_us). */
+static void set_budget(struct page *page, const struct path *path)
+{
+    struct stream *stream = page->stream;
+    struct conn *conn = stream->conn;
+    const struct config_push *push = &stream->route->push;
+    struct budget_load load = {
+        .page_bytes = stream->response.status == 304 ? 0 : stream->response.length,
+        .unacked_bytes = conn_unacked_bytes(conn),
+        .content_bytes = streams_left_bytes(conn, stream),
+        .credit_bytes = http2_window(conn->http2),
+        .tls = conn->tls != NULL,
+    };
+    if (page->request.client.can_hints)
+        page->budget.behind = page->budget.ahead = CONFIG_BUDGET_OFF;
+    else if (push->budget == CONFIG_BUDGET_AUTO)
+        page->budget = budget_of(path, &load, push->max_bytes);
+    else
+        page->budget.behind = page->budget.ahead = push->budget;
+    uint64_t bytes = page->budget.behind;
+    page->decision.budget_bytes = bytes < push->max_bytes ? bytes : push->max_bytes;
+}
+
 bool page_decide(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
@@ -319,14 +343,15 @@ bool page_decide(struct stream *stream)
     identity_client_text(worker->handoff->segment->secrets->log_key, stream->client.stored,
                          request->client.id);
     request->client.identified_by = stream->client.by;
-    conn_path_facts(stream->conn, &request->client);
+    struct path path = {0};
+    conn_path_facts(stream->conn, &path, &request->client);
     struct page *page = page_create(stream, policies);
     if (!page)
         return false;
     stream->page = page;
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
-    page->decision.budget_bytes = stream->route->push.max_bytes;
+    set_budget(page, &path);
     ask_policies(page);
     resolve(page);
     return true;

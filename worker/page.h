@@ -8,6 +8,7 @@
 
 #include "policy/decision.h"
 #include "policy/policy_vm.h"
+#include "worker/budget.h"
 #include "worker/client.h"
 #include "worker/content.h"
 #include "worker/stream.h"
@@ -46,6 +47,8 @@ struct page {
     bool carried_out;
     struct timer deadline; /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* the worker's heartbeat when the look-ups began */
+    struct budget budget;  /* in bytes; set when pushes are possible */
+    uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1) */
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */

@@ -5,6 +5,9 @@
 #include "worker/page.h"
 #include "worker/stream.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define PROMISES_JUDGED_FROM 4 /* promises: from here on half of them refused is too many */
 
 enum reason push_refusal(const struct stream *stream)
@@ -22,8 +25,68 @@ enum reason push_refusal(const struct stream *stream)
     return conn->push_off ? REASON_PUSH_OFF : REASON_PENDING;
 }
 
+/* ---- urgency (RFC 9218 4.1) ---- */
+
+#define URGENCY_DEFAULT 3
+#define URGENCY_LAST 7
+
+/* The urgency in a Priority field: the "u" of a dictionary (RFC 9218 5, RFC 8941 3.2), the last one. */
+static uint8_t urgency_of_field(struct span field)
+{
+    uint8_t urgency = URGENCY_DEFAULT;
+    while (field.length) {
+        size_t end = span_find(field, ',');
+        struct span member = span_make(field.data, end);
+        field = span_after(field, end < field.length ? end + 1 : end);
+        while (member.length && (member.data[0] == ' ' || member.data[0] == '\t'))
+            member = span_after(member, 1);
+        if (member.length < 3 || !span_starts(member, SPAN_LITERAL("u=")) ||
+            member.data[2] < '0' || member.data[2] > '0' + URGENCY_LAST ||
+            (member.length > 3 && !strchr("; \t", member.data[3])))
+            continue;
+        urgency = (uint8_t)(member.data[2] - '0');
+    }
+    return urgency;
+}
+
+/* Pushes rank behind their page; what blocks rendering goes before what does not. */
+static uint8_t urgency_of(const struct page *page, const struct candidate *candidate)
+{
+    if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
+        return candidate->urgency;
+    bool blocks =
+        candidate->as == AS_STYLE || candidate->as == AS_SCRIPT || candidate->as == AS_FONT;
+    unsigned urgency = page->urgency + (blocks ? 1U : 2U);
+    return (uint8_t)(urgency < URGENCY_LAST ? urgency : URGENCY_LAST);
+}
+
+static bool goes_ahead(const struct page *page, const struct candidate *candidate)
+{
+    return urgency_of(page, candidate) < page->urgency;
+}
+
+/* ---- limits ---- */
+
+#define FIGURES_MAX 96
+
+/* In the order of the policies: what does not fit is left out, what comes after it may fit. The
+ * figures tell why. */
+static bool fits_budget(struct page *page, struct candidate *candidate)
+{
+    char text[FIGURES_MAX];
+    struct decision *decision = &page->decision;
+    uint64_t budget =
+        goes_ahead(page, candidate) ? page->budget.ahead : page->budget.behind;
+    if (budget_fits(budget, decision->bytes, decision->accepted, candidate->size))
+        return true;
+    int length = snprintf(text, sizeof(text), "size=%" PRIu64 " budget=%" PRIu64 " taken=%" PRIu64,
+                          candidate->size, budget, decision->bytes);
+    candidate->why = decision_text(decision, span_make(text, (size_t)length));
+    return false;
+}
+
 /* Whether the page's limits leave room for this candidate. */
-static enum reason check_limits(const struct page *page, const struct candidate *candidate)
+static enum reason check_limits(struct page *page, struct candidate *candidate)
 {
     const struct stream *stream = page->stream;
     struct conn *conn = stream->conn;
@@ -34,6 +97,8 @@ static enum reason check_limits(const struct page *page, const struct candidate 
         return REASON_MAX_BYTES;
     if (page->held_out && page->decision.accepted >= push->max_streams)
         return REASON_MAX_STREAMS;
+    if (!fits_budget(page, candidate))
+        return REASON_OVER_BUDGET;
     if (conn->ledger.pushes_open >= push->max_streams || !ledger_reserve(&conn->ledger))
         return REASON_MAX_STREAMS;
     if (conn->ledger.pushes_open >= http2_streams_max(conn->http2))
@@ -53,16 +118,6 @@ static enum reason refusal_of_claim(enum push_answer answer)
     default:
         return REASON_ELSEWHERE;
     }
-}
-
-/* Pushes rank behind their page, whose own urgency is 3 unless its client says otherwise
- * (RFC 9218 4.1); what blocks rendering goes before what does not. */
-static uint8_t urgency_of(const struct candidate *candidate)
-{
-    if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
-        return candidate->urgency;
-    return candidate->as == AS_STYLE || candidate->as == AS_SCRIPT || candidate->as == AS_FONT ? 4
-                                                                                               : 5;
 }
 
 static void record(struct page *page, unsigned i, struct stream *pushed, struct push_key key,
@@ -98,7 +153,8 @@ static enum reason promise(struct page *page, unsigned i, struct push_key key,
         stream_for_push(stream, candidate, config_route(stream->site, resource->path));
     if (!pushed)
         return REASON_NO_MEMORY;
-    pushed->urgency = urgency_of(candidate);
+    pushed->urgency = urgency_of(page, candidate);
+    pushed->ahead = goes_ahead(page, candidate);
     pushed->incremental = candidate->incremental;
     const struct request *request = &pushed->request;
     if (stream->site->remember_s && !push_table_token_live(&page->worker->pushes, token)) {
@@ -206,6 +262,8 @@ static enum reason judge(struct page *page, unsigned i)
 void push_execute(struct page *page)
 {
     unsigned hinted = 0, held_out = 0;
+    page->urgency = urgency_of_field(
+        field_find(page->request.fields, page->request.fields_count, SPAN_LITERAL("priority")));
     for (unsigned i = 0; i < page->decision.count; i++) {
         struct candidate *candidate = &page->decision.items[i];
         candidate->verdict = judge(page, i);

@@ -73,6 +73,7 @@ static void stream_destroy(struct stream *stream)
         conn->streams = stream->next;
     if (stream->next)
         stream->next->previous = stream->previous;
+    conn->pushes_waiting -= stream->waits;
     content_cancel(&stream->lookup);
     body_close(&stream->body);
     if (stream->page)
@@ -122,6 +123,7 @@ struct stream *stream_for_push(struct stream *parent, const struct candidate *ca
     if (!stream)
         return NULL;
     stream->pushed = true;
+    stream->parent_id = parent->id;
     stream->request_ended = true;
     stream->state = STREAM_PROMISED;
     stream->route = route;
@@ -495,21 +497,52 @@ static void on_take(void *context, uint8_t *out, size_t length)
     stream->content_sent += length;
 }
 
+/* Answers the promised streams that wait: those of one page, or all (0). In the order of their
+ * promises; the list begins with the newest stream. Returns whether there were any. */
+static bool answer_waiting(struct conn *conn, int32_t parent_id)
+{
+    unsigned waiting = conn->pushes_waiting;
+    struct stream *stream = conn->streams;
+    if (!waiting)
+        return false;
+    while (stream && stream->next)
+        stream = stream->next;
+    for (; stream; stream = stream->previous) {
+        if (!stream->waits || (parent_id && stream->parent_id != parent_id))
+            continue;
+        stream->waits = false;
+        conn->pushes_waiting--;
+        submit(stream);
+    }
+    return conn->pushes_waiting < waiting;
+}
+
+static bool on_nothing_ready(void *connection)
+{
+    return answer_waiting(connection, 0);
+}
+
 static void on_response_end(void *context)
 {
     struct stream *stream = context;
     stream->complete = true;
     ledger_count(&stream->conn->ledger, stream->id, stream->content_sent);
+    if (!stream->pushed)
+        answer_waiting(stream->conn, stream->id);
     ledger_sent(&stream->conn->ledger, stream->id);
     if (!stream->request_ended) /* the rest of its content is of no use (RFC 9113 8.1) */
         http2_reset(stream->conn->http2, stream->id, HTTP2_NO_ERROR);
 }
 
+/* Not even its HEADERS go before the page's content, unless its policy says so. */
 static void on_promised(void *context)
 {
     struct stream *stream = context;
     push_promised(stream);
-    submit(stream);
+    stream->waits = !stream->ahead;
+    stream->conn->pushes_waiting += stream->waits;
+    if (!stream->waits)
+        submit(stream);
 }
 
 static void on_not_promised(void *connection, int32_t id)
@@ -535,6 +568,7 @@ const struct http2_events stream_events = {
     .response_end = on_response_end,
     .promised = on_promised,
     .not_promised = on_not_promised,
+    .nothing_ready = on_nothing_ready,
     .settings = conn_on_settings,
     .goaway = conn_on_goaway,
     .ping_acknowledged = conn_on_ping_acknowledged,
@@ -557,6 +591,20 @@ void streams_check_receiving(struct conn *conn)
         stop_receiving(stream);
         http2_reset(conn->http2, stream->id, HTTP2_CANCEL);
     }
+}
+
+uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page)
+{
+    uint64_t bytes = 0;
+    for (const struct stream *stream = conn->streams; stream; stream = stream->next) {
+        if (stream == page || stream->complete)
+            continue;
+        if (stream->answered)
+            bytes += stream->body.left;
+        else if (stream->pushed)
+            bytes += stream->response.length;
+    }
+    return bytes;
 }
 
 bool streams_need_no_window(const struct conn *conn)

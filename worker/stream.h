@@ -33,6 +33,8 @@ struct stream {
     bool complete;      /* its last frame was written out */
     bool client_reset;  /* RST_STREAM came */
     bool wants_policy;  /* a policy applies, and the client takes pushes or hints */
+    bool ahead;         /* a pushed stream whose policy puts it ahead of its page */
+    bool waits;         /* promised, and not answered before its page has nothing ready */
 
     struct header_list *headers; /* NULL for pushed streams */
     struct field promised_field; /* a pushed stream's one request field, accept-encoding */
@@ -51,6 +53,7 @@ struct stream {
     struct response response;
     struct body body;
     struct page *page;       /* the decision under way or carried out; owned */
+    int32_t parent_id;       /* of a pushed stream: its page's */
     uint8_t urgency;         /* of a pushed stream */
     bool incremental;
 
@@ -80,6 +83,9 @@ void stream_discard(struct stream *stream); /* one that was not promised after a
 
 /* Sends the response, once the page's decision was carried out. */
 void stream_answer(struct stream *stream);
+
+/* What the connection's responses have left to send, `page` and what is not known yet apart. */
+uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page);
 
 /* RST for streams whose request content comes too slowly. */
 void streams_check_receiving(struct conn *conn);

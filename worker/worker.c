@@ -326,6 +326,7 @@ static int start_parts(struct worker *worker, struct fault *fault)
 static int start(struct worker *worker, struct fault *fault)
 {
     timers_update(&worker->timers);
+    worker->slow_start_after_idle = conn_path_restarts();
     worker->drain.fired = on_drain_deadline;
     worker->logs_due.fired = on_logs_due;
     worker->control.done = on_control;

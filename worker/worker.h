@@ -88,6 +88,7 @@ struct worker {
     } policy_failures[WORKER_FAILURES];
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
+    bool slow_start_after_idle; /* of this kernel's TCP */
     bool draining;
     bool stopping;
 };

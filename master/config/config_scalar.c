@@ -11,6 +11,11 @@
 
 #define EXPECTED_MAX 160
 
+static bool is_size(const struct config_key *key)
+{
+    return key->type == CONFIG_SIZE || key->type == CONFIG_TABLE_SIZE || key->type == CONFIG_BUDGET;
+}
+
 static const char *expected_number(const struct config_key *key, char text[EXPECTED_MAX])
 {
     char least[CONFIG_FORMAT_MAX];
@@ -23,8 +28,8 @@ static const char *expected_number(const struct config_key *key, char text[EXPEC
         what = "a share";
         such_as = ", such as 0.05";
     }
-    if (key->type == CONFIG_SIZE || key->type == CONFIG_TABLE_SIZE) {
-        what = "a size";
+    if (is_size(key)) {
+        what = key->type == CONFIG_BUDGET ? "\"auto\", \"off\" or a size" : "a size";
         such_as = ", such as \"64KiB\" or \"1MiB\"";
     }
     if (key->type == CONFIG_DURATION_MS || key->type == CONFIG_DURATION_S ||
@@ -34,10 +39,12 @@ static const char *expected_number(const struct config_key *key, char text[EXPEC
                                                   : ", such as \"10s\" or \"1d\"";
     }
     config_key_format(key, key->least, least);
+    config_key_format(key, key->most, most);
+    if (key->type == CONFIG_BUDGET)
+        config_format_size(key->most, most);
     if (key->type == CONFIG_REMEMBER && key->least == 0)
         snprintf(least, sizeof(least), "0s");
-    snprintf(text, EXPECTED_MAX, "%s from %s to %s%s", what, least,
-             config_key_format(key, key->most, most), such_as);
+    snprintf(text, EXPECTED_MAX, "%s from %s to %s%s", what, least, most, such_as);
     return text;
 }
 
@@ -173,6 +180,7 @@ static bool number_of(const struct config_key *key, const struct value *value, u
             return false;
         *number /= 1000;
         return true;
+    case CONFIG_BUDGET:
     case CONFIG_SIZE:
     case CONFIG_TABLE_SIZE:
         if (text.data)
@@ -212,7 +220,7 @@ static const char *nearest_number(const struct config_key *key, const struct val
 {
     static const char *const SIZES[] = {"KiB", "MiB", "GiB", "TiB", NULL};
     static const char *const TIMES[] = {"d", "h", "ms", "m", "s", NULL};
-    bool size = key->type == CONFIG_SIZE || key->type == CONFIG_TABLE_SIZE;
+    bool size = is_size(key);
     bool time = key->type == CONFIG_DURATION_MS || key->type == CONFIG_DURATION_S ||
                 key->type == CONFIG_REMEMBER;
     size_t digits = value->type == VALUE_TEXT ? strspn(value->text, "0123456789") : 0;
@@ -246,6 +254,19 @@ static int refuse_number(struct resolver *resolver, const struct config_key *key
                                                     : nearest_number(key, value, nearest));
 }
 
+/* The words that stand for a number beyond the key's bounds. */
+static bool is_word(const struct config_key *key, const struct value *value, uint64_t *number)
+{
+    const char *text = value->type == VALUE_TEXT ? value->text : "";
+    bool automatic = strcmp(text, "auto") == 0;
+    if (key->type == CONFIG_BUDGET) {
+        *number = automatic ? CONFIG_BUDGET_AUTO : CONFIG_BUDGET_OFF;
+        return automatic || strcmp(text, "off") == 0;
+    }
+    *number = 0;
+    return automatic && key->type == CONFIG_WORKERS;
+}
+
 static int resolve_number(struct resolver *resolver, const struct config_key *key,
                           const struct value *value, void *object)
 {
@@ -253,9 +274,8 @@ static int resolve_number(struct resolver *resolver, const struct config_key *ke
     char given[CONFIG_FORMAT_MAX];
     char taken[CONFIG_FORMAT_MAX];
     uint64_t number = 0;
-    if (key->type == CONFIG_WORKERS && value->type == VALUE_TEXT &&
-        strcmp(value->text, "auto") == 0) {
-        config_key_set_number(key, object, 0);
+    if (is_word(key, value, &number)) {
+        config_key_set_number(key, object, number);
         return 0;
     }
     if (!number_of(key, value, &number) || number < key->least || number > key->most)

@@ -50,7 +50,10 @@ struct config_push {
     uint32_t max_streams; /* promised and unfinished, per connection */
     uint64_t max_bytes;   /* pushed before the page is done */
     uint32_t holdout;     /* this share of the clients is pushed nothing, of CONFIG_SHARE_ALL */
+    uint64_t budget;      /* pushed with a page: bytes, or one of these */
 };
+#define CONFIG_BUDGET_AUTO UINT64_C(0)         /* what its connection carries while it is idle */
+#define CONFIG_BUDGET_OFF (UINT64_C(1) << 30) /* max_bytes alone bounds it */
 
 /* What holds for the requests below one prefix. A site's first route is its own ("/"); the others
  * inherit from it what they don't set. */

@@ -232,6 +232,12 @@ const char *config_key_format(const struct config_key *key, uint64_t number,
         return config_format_duration(number * 1000, text);
     case CONFIG_DURATION_MS:
         return config_format_duration(number, text);
+    case CONFIG_BUDGET:
+        if (number == CONFIG_BUDGET_AUTO || number == CONFIG_BUDGET_OFF) {
+            snprintf(text, CONFIG_FORMAT_MAX, "%s", number == CONFIG_BUDGET_OFF ? "off" : "auto");
+            break;
+        }
+        /* fall through */
     case CONFIG_SIZE:
     case CONFIG_TABLE_SIZE:
         return config_format_size(number, text);

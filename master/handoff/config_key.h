@@ -35,6 +35,7 @@ enum config_type {
     CONFIG_BOOL,
     /* uint32_t or uint64_t, as `size` says */
     CONFIG_WORKERS,
+    CONFIG_BUDGET, /* bytes, "auto" or "off" */
     CONFIG_COUNT,
     CONFIG_SHARE, /* from 0 to 1; kept in parts of CONFIG_SHARE_ALL */
     CONFIG_DURATION_S,

@@ -14,7 +14,7 @@ PAGES = {"/": list(ASSETS), "/first.html": SIX[:6], "/second.html": SIX[6:12],
 @pytest.fixture
 def site(herald):
     """Three pages with six assets each that no other page has, beside the usual ones."""
-    made = herald(pushes=PAGES)
+    made = herald(pushes=PAGES, push={"budget": "off"})
     for path in SIX:
         made.root.asset(path, 3000)
     for path in ("/first.html", "/second.html", "/third.html"):
@@ -215,7 +215,7 @@ def test_a_promise_reset_before_its_data_sends_none(site, connect, code):
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
 def test_a_push_reset_during_its_data_stops(herald, connect, tls):
     """No more arrives than was in the sockets, in one send and in the one that was being filled."""
-    site = herald(pushes={"/light.html": ["/assets/huge.bin"]}, push={"max_bytes": "64MiB"})
+    site = herald(pushes={"/light.html": ["/assets/huge.bin"]}, push={"max_bytes": "64MiB", "budget": "off"})
     size = 32 << 20
     site.root.write("/assets/huge.bin", binary_bytes("huge", size))
     client = connect(site, tls=tls, rcvbuf=32768, window=WINDOW_MAX, connection_window=WINDOW_MAX)

@@ -18,7 +18,7 @@ REQUESTS = 200000 if server.SOAK else 20000
 
 @pytest.fixture(scope="module")
 def site(shared_herald):
-    return shared_herald(pushes=PAGES)
+    return shared_herald(pushes=PAGES, push={"budget": "off"})
 
 
 def run(*argv, seconds=60):

@@ -185,6 +185,12 @@ static void on_not_promised(void *connection, int32_t id)
     streams_free(*slot);
 }
 
+static bool on_nothing_ready(void *connection)
+{
+    MUST(connection == &streams_context);
+    return false;
+}
+
 static void on_settings(void *connection)
 {
     MUST(connection == &streams_context);
@@ -208,6 +214,7 @@ static const struct http2_events EVENTS = {
     .response_end = on_response_end,
     .promised = on_promised,
     .not_promised = on_not_promised,
+    .nothing_ready = on_nothing_ready,
     .settings = on_settings,
     .goaway = on_goaway,
     .ping_acknowledged = on_settings,

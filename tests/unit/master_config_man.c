@@ -63,7 +63,8 @@ static void put_prose(FILE *out, const struct config_key *key)
 static void put_default(FILE *out, const struct config_key *key)
 {
     bool number = config_key_is_number(key) || key->type == CONFIG_BOOL;
-    bool described = number && key->number < key->least && key->type != CONFIG_WORKERS;
+    bool described = number && key->number < key->least && key->type != CONFIG_WORKERS &&
+                     key->type != CONFIG_BUDGET;
     if (key->scope == CONFIG_SITE && config_key_find(CONFIG_CLIENTS, key->name)) {
         fprintf(out, "Default: clients.%s.\n", key->name);
     } else if (number && !described) {
@@ -75,7 +76,7 @@ static void put_default(FILE *out, const struct config_key *key)
         put_text(out, key->text);
         fputs(".\n", out);
     }
-    if (config_key_is_number(key)) {
+    if (config_key_is_number(key) && key->type != CONFIG_BUDGET) {
         fputs("From ", out);
         put_number(out, key, key->least);
         fputs(" to ", out);

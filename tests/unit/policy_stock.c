@@ -240,6 +240,8 @@ static void budget_accepts_what_fits_in_order(void **state)
     assert_int_equal(accepted_of_five(f, "{}"), 5);
     f->decision.budget_bytes = 0;
     assert_int_equal(accepted_of_five(f, "{}"), 0);
+    assert_int_equal(accepted_of_five(f, "{\"max_bytes\":200}"), 0);
+    f->decision.budget_bytes = 1 << 20;
     assert_int_equal(accepted_of_five(f, "{\"max_bytes\":200}"), 2);
     assert_int_equal(accepted_of_five(f, "{\"max_bytes\":\"1KiB\"}"), 5);
     assert_int_equal(accepted_of_five(f, "{\"max_bytes\":\"1KiB\",\"max_count\":4}"), 4);

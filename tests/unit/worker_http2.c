@@ -86,6 +86,12 @@ static void on_goaway(void *connection, int32_t last, uint32_t error)
     (void)connection, (void)last, (void)error;
 }
 
+static bool on_nothing_ready(void *connection)
+{
+    assert_ptr_equal(connection, peer);
+    return false;
+}
+
 static const struct http2_events EVENTS = {
     .begin = on_begin,
     .request = on_request,
@@ -93,6 +99,7 @@ static const struct http2_events EVENTS = {
     .close = on_close,
     .promised = on_promised,
     .not_promised = on_not_promised,
+    .nothing_ready = on_nothing_ready,
     .settings = on_settings,
     .goaway = on_goaway,
 };

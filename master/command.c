@@ -26,9 +26,23 @@ static void stop(struct supervisor *s, struct control_handle client, const json_
     supervisor_end(s, now ? ENDING_STOP : ENDING_DRAIN);
 }
 
+static void look_client_up(struct supervisor *s, struct control_handle asker,
+                           const char *author, const json_t *request)
+{
+    const char *what = json_string_value(json_object_get(request, "do"));
+    if (!s->serving) {
+        control_answer(&s->control, asker, control_error("herald is not serving"));
+        return;
+    }
+    if (what && strcmp(what, "forget") == 0)
+        report_info("a client is to be forgotten, asked for by %s", author);
+    clients_run(&s->clients, &s->loop, &s->control, asker, request, s->serving->config, &s->segment,
+                &s->serving->user);
+}
+
 static void refuse(struct supervisor *s, struct control_handle client, const char *verb)
 {
-    static const char *const verbs[] = {"status", "reload", "stop", NULL};
+    static const char *const verbs[] = {"status", "reload", "stop", "client", NULL};
     const char *nearest = fault_nearest(verb, verbs);
     control_answer(&s->control, client,
                    nearest
@@ -48,6 +62,8 @@ void command_run(void *supervisor, struct control_handle client, const char *aut
     } else if (strcmp(verb, "stop") == 0) {
         report_info("stop asked for by %s", author);
         stop(s, client, request);
+    } else if (strcmp(verb, "client") == 0) {
+        look_client_up(s, client, author, request);
     } else {
         refuse(s, client, verb);
     }

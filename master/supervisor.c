@@ -189,6 +189,7 @@ static int64_t step(struct supervisor *s)
     next = earlier(next, draining_step(s, now_ms));
     next = earlier(next, control_step(&s->control, now_ms));
     next = earlier(next, keeper_step(&s->keeper, now_ms));
+    next = earlier(next, clients_step(&s->clients, now_ms));
     next = earlier(next, tickets_step(s, now_ms));
     return s->slots.segment ? earlier(next, slots_step(&s->slots, now_ms)) : next;
 }
@@ -238,6 +239,7 @@ static int supervisor_init(struct supervisor *s, const struct supervisor_options
 static void supervisor_finish(struct supervisor *s)
 {
     stage_cancel(&s->stage);
+    clients_cancel(&s->clients);
     listen_finish(&s->listens);
     if (s->failed)
         keeper_abandon(&s->keeper);

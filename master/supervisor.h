@@ -3,6 +3,7 @@
 #ifndef HERALD_SUPERVISOR_H
 #define HERALD_SUPERVISOR_H
 
+#include "master/clients.h"
 #include "master/control.h"
 #include "master/generation.h"
 #include "master/keeper.h"
@@ -49,6 +50,7 @@ struct supervisor {
     struct control control;
     struct stage stage;
     struct keeper keeper;
+    struct clients clients;
     int lock_fd;
     struct generation *serving; /* NULL before the first and after the last */
     struct generation *staged;  /* its workers start */

@@ -155,6 +155,16 @@ const struct assets *content_assets(const struct resource *resource, struct span
  * returns true when more is to be done, so that the loop must not wait. */
 bool content_work(struct content *content);
 
+/* The 12 bits of a resource's version that the push table keeps. */
+static inline uint16_t resource_validator(const struct resource *resource)
+{
+    return (uint16_t)(resource->validator & 0xfff);
+}
+
+/* The same for the file open as `fd`, which is read as it is now. Blocks; for commands. Returns 0 or
+ * -errno. */
+int content_validator(int fd, uint16_t *validator);
+
 /* Returns `resource`. */
 struct resource *resource_hold(struct resource *resource);
 void resource_release(struct resource *resource); /* NULL is accepted */

@@ -3,7 +3,10 @@
 #include "worker/http_date.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -197,4 +200,42 @@ void resource_complete(struct resource *resource, const struct mime *mime, struc
             complete(resource, &resource->codings[i]);
         }
     resource->validator = identity->hash;
+}
+
+/* Reads up to `size` bytes. Returns 0, or -errno: -EIO when there are fewer. */
+static int read_whole(int fd, uint8_t *body, size_t size)
+{
+    for (size_t got = 0; got < size;) {
+        ssize_t n = pread(fd, body + got, size - got, (off_t)got);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -EIO;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+int content_validator(int fd, uint16_t *validator)
+{
+    struct representation file = {0};
+    struct statx stat;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) < 0)
+        return -errno;
+    if (!S_ISREG(stat.stx_mode))
+        return -EINVAL;
+    file.stamp = stamp_of(&stat);
+    file.size = stat.stx_size;
+    if (file.size <= CONTENT_SMALL_MAX) {
+        file.body = malloc(file.size + 1);
+        int rc = file.body ? read_whole(fd, file.body, file.size) : -ENOMEM;
+        if (rc < 0) {
+            free(file.body);
+            return rc;
+        }
+    }
+    struct resource resource = {.validator = hash_of(&file)};
+    *validator = resource_validator(&resource);
+    free(file.body);
+    return 0;
 }

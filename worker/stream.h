@@ -63,12 +63,6 @@ struct stream {
     uint64_t content_began_ms;
 };
 
-/* The 12 bits of a resource's version that the push table keeps. */
-static inline uint16_t resource_validator(const struct resource *resource)
-{
-    return (uint16_t)(resource->validator & 0xfff);
-}
-
 /* What http2.c calls. */
 extern const struct http2_events stream_events;
 

@@ -1,3 +1,4 @@
+#include "master/cmd/duration.h"
 #include "master/cmd/remote.h"
 
 #include <stdio.h>
@@ -12,23 +13,6 @@ static const char *word(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));
     return value ? value : "-";
-}
-
-/* "3 d 4 h", "12 min 5 s" */
-static void print_duration(json_int_t s)
-{
-    static const struct {
-        json_int_t s;
-        const char *unit;
-    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-    int printed = 0;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && printed < 2; i++) {
-        if (s < units[i].s && !printed && units[i].s > 1)
-            continue;
-        printf("%s%" JSON_INTEGER_FORMAT " %s", printed ? " " : "", s / units[i].s, units[i].unit);
-        s %= units[i].s;
-        printed++;
-    }
 }
 
 /* "1.5 MiB" */
@@ -56,7 +40,8 @@ static void print_head(const json_t *status)
 {
     printf("herald %s, pid %" JSON_INTEGER_FORMAT ", %s for ", word(status, "version"),
            number(status, "pid"), word(status, "state"));
-    print_duration(number(status, "uptime_s"));
+    char text[DURATION_TEXT_MAX];
+    printf("%s", duration_text(number(status, "uptime_s"), text));
     printf("\ngeneration %" JSON_INTEGER_FORMAT, number(status, "generation"));
     if (json_is_string(json_object_get(status, "config")))
         printf(", config %s", word(status, "config"));

@@ -126,7 +126,7 @@ static void claim_every_key(struct racer *parent)
         assert_int_equal(in_flight(RACE_OWNER_BASE + (int)n, PUSH_WORD_TENTATIVE), 0);
         push_sweep_all(&parent->table, RACE_OWNER_BASE + (int)n);
     }
-    atomic_fetch_add(&race->now_ms, 10 * PUSH_COARSE_TICK_MS);
+    atomic_fetch_add(&race->now_ms, (RACE_LIFTED_S / 256 + 4) * PUSH_COARSE_TICK_MS);
     for (unsigned key = 0; key < RACE_KEYS; key++) {
         struct push_token token, second;
         unsigned words = 0;

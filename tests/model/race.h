@@ -19,6 +19,7 @@
 #define RACE_VALIDATORS 3
 #define RACE_WORKERS_MAX 8
 #define RACE_OWNER_BASE 40 /* owner ids of the workers */
+#define RACE_LIFTED_S 3900  /* what lifted beliefs last, at most: more than any was noted for */
 
 /* Everything that workers share; zeroed at first. */
 struct race {
@@ -189,6 +190,10 @@ static void racer_step(struct racer *racer)
         break;
     case 4:
         push_sweep_all(&racer->table, PUSH_TABLE_NO_OWNER);
+        break;
+    case 5:
+        push_table_lift(&racer->table, race_key(key), validator,
+                        racer_below(racer, 2) ? PUSH_HELD : PUSH_DECLINED, RACE_LIFTED_S, 0);
         break;
     default:
         claim(racer, key);

@@ -47,7 +47,8 @@ help:
 	@echo 'make soak         the long forms of the tests'
 	@echo 'make asan         build-asan/herald with AddressSanitizer and UBSan'
 	@echo 'make fuzz         the fuzz targets for FUZZ_SECONDS each (see tests/fuzz/README.md)'
-	@echo 'make bench        measure (see bench/README.md)'
+	@echo 'make bench        CPU per request beside the other servers that push (see bench/README.md)'
+	@echo 'make bench-micro, make bench-instructions   the push table and policies alone; callgrind'
 	@echo 'make bench-page   load pages over emulated links, as root (see bench/page/README.md)'
 	@echo 'make lint format  static checks; clang-format'
 	@echo 'make install      DESTDIR and PREFIX are honoured'
@@ -98,6 +99,10 @@ $(BUILD)/bench/page_link: $(wildcard bench/page/link/*.[ch])
 $(BUILD)/bench/page_visit: $(wildcard bench/page/visit/*.[ch])
 	@mkdir -p $(@D)
 	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) -lnghttp2 -lssl -lcrypto
+
+$(BUILD)/bench/instructions_shim.so: bench/instructions/shim.c
+	@mkdir -p $(@D)
+	$(call QUIET,LD)$(CC) -std=gnu17 -D_GNU_SOURCE -O1 $(WARNINGS) -Werror -fPIC -shared -o $@ $< -ldl
 
 $(BUILD)/bench/%: bench/%.c $(LIBRARY)
 	@mkdir -p $(@D)
@@ -189,8 +194,13 @@ lint:
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 
-# Prints the figures that bench/README.md quotes; minutes, not hours.
-bench: bench-binaries
+# Measures herald beside the other servers that push (bench/peers), in about 20 minutes.
+bench: all
+	@$(MAKE) $(PARALLEL) bench-binaries
+	@bench/peers/run CASES='$(CASES)' PEERS='$(PEERS)' ROUNDS='$(ROUNDS)' SECONDS='$(SECONDS)'
+
+# The push table and the policies alone.
+bench-micro: bench-binaries
 	$(BUILD)/bench/micro_push_table
 	$(BUILD)/bench/micro_policy
 
@@ -198,6 +208,10 @@ bench: bench-binaries
 bench-page: all $(BUILD)/bench/page_link $(BUILD)/bench/page_visit
 	@python3 bench/page/run.py --cases '$(CASES)' --runs $(or $(RUNS),25) \
 	    --out '$(or $(OUT),$(BUILD)/bench-page)'
+
+# Instructions per request, compared with bench/instructions/recorded.json (RECORD=1 writes it).
+bench-instructions: all $(BUILD)/bench/instructions_shim.so $(BUILD)/bench/pushload
+	@bench/instructions/run CASES='$(CASES)' RECORD='$(RECORD)'
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz herald
@@ -219,7 +233,8 @@ install:
 	install -m 644 master/herald.conf.5 $(MANDIR)/man5/
 	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
 
-.PHONY: all help bench bench-page test-binaries bench-binaries deps-build deps-test demo check check-fast soak \
+.PHONY: all help bench bench-micro bench-instructions bench-page test-binaries bench-binaries deps-build \
+        deps-test demo check check-fast soak \
         asan asan-tests tsan-tests fuzz fuzz-binaries lint format clean install
 
 -include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BENCH_BINARIES:=.d)

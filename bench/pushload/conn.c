@@ -235,6 +235,7 @@ void conn_open(struct run *run, struct client *client, enum cut cut_as)
     conn->client = client;
     conn->fd = -1;
     conn->cut = cut_as;
+    conn->pages_left = run->load->options->pages;
     conn->cut_at = 1 + load_random(run->load, run->cut_span);
     conn->began_us = load_now_us();
     run->load->totals.connections += client != NULL;
@@ -283,6 +284,15 @@ static void close_socket(struct conn *conn, enum ending ending)
     close(conn->fd);
 }
 
+static void drop_streams(struct conn *conn)
+{
+    while (conn->streams) {
+        struct stream *stream = conn->streams;
+        conn->streams = stream->next;
+        free(stream);
+    }
+}
+
 void conn_end(struct conn *conn, enum ending ending)
 {
     struct run *run = conn->run;
@@ -293,11 +303,7 @@ void conn_end(struct conn *conn, enum ending ending)
     unlink_from(conn);
     run->connecting -= state < CONN_WAITING;
     close_socket(conn, ending);
-    while (conn->streams) {
-        struct stream *stream = conn->streams;
-        conn->streams = stream->next;
-        free(stream);
-    }
+    drop_streams(conn);
     nghttp2_session_del(conn->session);
     SSL_free(conn->ssl);
     free(conn);
@@ -319,15 +325,19 @@ static bool page_came(const struct conn *conn)
     return false;
 }
 
+static void count_page(struct conn *conn)
+{
+    struct load *load = conn->run->load;
+    load->totals.pages++;
+    times_add(&load->complete, load_now_us() - conn->asked_us);
+}
+
 /* Says goodbye in order and waits for the other side to do so: a close with unread bytes would
  * be a reset, after which the server may not have seen all acknowledgements. */
 static void linger_on(struct conn *conn)
 {
-    struct load *load = conn->run->load;
-    if (conn->client && page_came(conn)) {
-        load->totals.pages++;
-        times_add(&load->complete, load_now_us() - conn->asked_us);
-    }
+    if (conn->client && page_came(conn))
+        count_page(conn);
     nghttp2_session_terminate_session(conn->session, NGHTTP2_NO_ERROR);
     conn_send(conn);
     if (conn->ssl)
@@ -336,6 +346,21 @@ static void linger_on(struct conn *conn)
     conn->state = CONN_LINGERING;
     shutdown(conn->fd, SHUT_WR);
     watch(conn, EPOLLIN);
+}
+
+/* All is over that was asked and promised: the next page, or the end. */
+static void page_over(struct conn *conn)
+{
+    if (!conn->client || conn->client->first || !page_came(conn) || conn->pages_left <= 1) {
+        linger_on(conn);
+        return;
+    }
+    conn->pages_left--;
+    count_page(conn);
+    drop_streams(conn); /* many pages are not kept account of */
+    conn->asked_us = load_now_us();
+    session_ask(conn);
+    conn_send(conn);
 }
 
 static void on_readable(struct conn *conn)
@@ -362,7 +387,7 @@ static void on_readable(struct conn *conn)
     if (n != MOVED_END && !conn->failed && !session_done(conn))
         conn_send(conn); /* which ends the streams that it resets */
     if (session_done(conn) && !conn->failed)
-        linger_on(conn);
+        page_over(conn);
     else if (n == MOVED_END || conn->failed)
         conn_end(conn, ENDED_LOST);
 }
@@ -390,6 +415,7 @@ static void on_shaking(struct conn *conn)
 {
     int n = SSL_do_handshake(conn->ssl);
     if (n == 1) {
+        conn->run->load->totals.resumed += (uint64_t)SSL_session_reused(conn->ssl);
         become_ready(conn);
         return;
     }

@@ -48,6 +48,7 @@ struct conn {
     nghttp2_session *session;
     struct stream *streams;
     unsigned open_streams;
+    unsigned pages_left; /* to ask for once all is over that was asked and promised */
     uint64_t pushed_bytes;
     uint64_t began_us, asked_us, linger_us;
     uint32_t events; /* what epoll watches */

@@ -26,6 +26,8 @@ static const struct option_entry ENTRIES[] = {
     {"--conns-per-client", NUMBER, AT(conns_per_client), 1, 64, "N",
      "connections that a client opens at once in a visit (1)"},
     {"--visits", NUMBER, AT(visits), 1, 1000000, "N", "visits of each client (1)"},
+    {"--pages", NUMBER, AT(pages), 1, 1000000, "N",
+     "times a connection asks for the page, one after another (1)"},
     {"--parallel", NUMBER, AT(parallel), 1, 100000, "N", "clients that visit at one time (64)"},
     {"--at-once", FLAG, AT(at_once), 0, 0, "",
      "all clients connect, and ask when the last is ready"},
@@ -193,7 +195,7 @@ static int check(struct options *options, const char *url)
 int options_read(struct options *options, int argc, char **argv)
 {
     const char *url = NULL;
-    *options = (struct options){.clients = 1, .conns_per_client = 1, .visits = 1, .parallel = 64,
+    *options = (struct options){.clients = 1, .conns_per_client = 1, .visits = 1, .pages = 1, .parallel = 64,
                                 .timeout_s = 10, .duration_s = 60, .seed = 1, .cookies = true,
                                 .verify = true};
     for (int i = 1; i < argc; i++) {

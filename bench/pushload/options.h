@@ -19,6 +19,7 @@ struct options {
     unsigned clients;
     unsigned conns_per_client;
     unsigned visits;
+    unsigned pages; /* requests of the page on each connection of a visit */
     unsigned parallel; /* clients that visit at the same time */
     unsigned pause_ms; /* between two rounds of visits */
     unsigned timeout_s;

@@ -15,6 +15,7 @@ struct shown {
 static const struct shown SHOWN[] = {
     {"pages", TOTAL(pages), "pages complete with all that was promised"},
     {"connections", TOTAL(connections), "connections begun"},
+    {"resumed", TOTAL(resumed), "of them that resumed a TLS session"},
     {"connect_failures", TOTAL(connect_failures), "connections that could not be made"},
     {"lost", TOTAL(lost), "connections that the server or network ended too early"},
     {"timeouts", TOTAL(timeouts), "connections given up after --timeout"},

@@ -1,5 +1,6 @@
 #include "master/command.h"
 
+#include "master/command_policy.h"
 #include "master/report.h"
 #include "master/status.h"
 #include "master/succession.h"
@@ -44,6 +45,8 @@ static void refuse(struct supervisor *s, struct control_handle client, const cha
 {
     static const char *const verbs[] = {"status", "reload", "stop", "client", NULL};
     const char *nearest = fault_nearest(verb, verbs);
+    if (!nearest)
+        nearest = fault_nearest(verb, COMMAND_POLICY_VERBS);
     control_answer(&s->control, client,
                    nearest
                        ? control_error("unknown verb \"%.40s\", did you mean %s?", verb, nearest)
@@ -64,7 +67,7 @@ void command_run(void *supervisor, struct control_handle client, const char *aut
         stop(s, client, request);
     } else if (strcmp(verb, "client") == 0) {
         look_client_up(s, client, author, request);
-    } else {
+    } else if (!command_policy(s, client, author, verb, request)) {
         refuse(s, client, verb);
     }
 }

@@ -1,6 +1,7 @@
 #include "master/control.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,7 +176,11 @@ static void author_of(int fd, char *author)
         snprintf(author, CONTROL_AUTHOR_MAX, "somebody");
         return;
     }
-    snprintf(author, CONTROL_AUTHOR_MAX, "uid %u (pid %d)", peer.uid, (int)peer.pid);
+    const struct passwd *user = getpwuid(peer.uid);
+    if (user)
+        snprintf(author, CONTROL_AUTHOR_MAX, "%.24s (pid %d)", user->pw_name, (int)peer.pid);
+    else
+        snprintf(author, CONTROL_AUTHOR_MAX, "uid %u (pid %d)", peer.uid, (int)peer.pid);
 }
 
 static struct control_client *client_place(struct control *control)

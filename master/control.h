@@ -26,7 +26,7 @@ struct control_client {
     uint64_t serial; /* 0: a free place */
     bool waiting;    /* for its answer */
     int64_t deadline_ms;
-    char author[CONTROL_AUTHOR_MAX]; /* "uid 1000 (pid 12)", from SO_PEERCRED */
+    char author[CONTROL_AUTHOR_MAX]; /* "alice (pid 12)", from SO_PEERCRED */
     char in[CONTROL_COMMAND_MAX];
     size_t in_used;
     char *out;

@@ -1,5 +1,6 @@
 #include "master/generation.h"
 
+#include "master/policy_desk.h"
 #include "master/report.h"
 
 #include <assert.h>
@@ -18,7 +19,7 @@ static void close_if_open(int fd)
 static size_t keep_max(const struct generation *generation)
 {
     const struct config *config = generation->config;
-    size_t count = 5 + (size_t)generation->shares * config->listens_count;
+    size_t count = 4 + SEGMENT_VERSIONS_MAX + (size_t)generation->shares * config->listens_count;
     for (size_t i = 0; i < config->sites_count; i++)
         count += config->sites[i].routes_count;
     return count;
@@ -37,7 +38,7 @@ struct generation *generation_create(unsigned number, const struct seat_tools *t
     generation->segment = segment;
     generation->config = parts->config;
     generation->user = parts->user;
-    generation->bundle_fd = parts->bundle_fd;
+    generation->version = parts->version;
     generation->access_fd = parts->access_fd;
     generation->error_fd = parts->error_fd;
     generation->seats_count = parts->config->workers;
@@ -61,7 +62,6 @@ fail:
         generation_destroy(generation);
     } else {
         config_destroy(parts->config);
-        close_if_open(parts->bundle_fd);
         close_if_open(parts->access_fd);
         close_if_open(parts->error_fd);
     }
@@ -73,7 +73,6 @@ void generation_destroy(struct generation *generation)
 {
     if (!generation)
         return;
-    close_if_open(generation->bundle_fd);
     close_if_open(generation->access_fd);
     close_if_open(generation->error_fd);
     config_destroy(generation->config);
@@ -100,13 +99,15 @@ size_t generation_handoff(struct generation *generation, const struct seat *seat
         .shares = generation->shares,
         .share = seat->share,
         .control_fd = -1,
-        .bundle_fd = generation->bundle_fd,
         .access_fd = generation->access_fd,
         .error_fd = generation->error_fd,
     };
     memcpy(generation->keep, generation->listeners, listeners * sizeof(int));
     count = listeners;
-    generation->keep[count++] = generation->bundle_fd;
+    if (generation->tools->desk)
+        desk_fill(generation->tools->desk, generation->version, handoff);
+    for (unsigned i = 0; i < handoff->versions_count; i++)
+        generation->keep[count++] = handoff->versions[i].fd;
     generation->keep[count++] = generation->access_fd;
     generation->keep[count++] = generation->error_fd;
     generation->keep[count++] = config->policy.dir_fd;

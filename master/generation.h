@@ -23,7 +23,7 @@ struct generation {
     struct segment *segment;
     struct config *config; /* owned, and the descriptors below as well */
     struct spawn_user user;
-    int bundle_fd;
+    uint32_t version; /* of the policies, that its workers start with; 0: none */
     int access_fd;
     int error_fd;
     struct seat *seats;
@@ -44,7 +44,7 @@ struct generation {
 struct generation_parts {
     struct config *config;
     struct spawn_user user;
-    int bundle_fd;
+    uint32_t version; /* of the policies */
     int access_fd;
     int error_fd;
 };

@@ -1,6 +1,7 @@
 #include "master/seat.h"
 
 #include "master/generation.h"
+#include "master/policy_desk.h"
 #include "master/report.h"
 #include "worker/worker.h"
 
@@ -58,6 +59,8 @@ static bool word_take(struct seat *seat)
         generation_seat_ready(seat->generation, seat, now_ms);
     } else if (message[0] == HANDOFF_FAULT) {
         snprintf(seat->said, sizeof(seat->said), "%.*s", (int)n - 1, message + 1);
+    } else if (seat->generation->tools->desk) {
+        desk_word(seat->generation->tools->desk, seat, message, (size_t)n);
     }
     return true;
 }
@@ -84,6 +87,8 @@ static void exit_ready(struct watch *watch, uint32_t events)
     close(seat->process.socket);
     close(seat->process.pidfd);
     seat->exit_watch.fd = -1;
+    uint32_t in_policy = atomic_load(&slot_of(seat)->in_policy);
+    desk_worker_ended(tools->desk, seat->slot, in_policy, how);
     slots_give_back(tools->slots, seat->slot);
     generation_seat_left(seat->generation, seat, how, loop_now_ms());
 }
@@ -166,57 +171,75 @@ int seat_start(struct seat *seat, int64_t now_ms, struct fault *fault)
     seat->kill_ms = now_ms + SEAT_READY_MS;
     seat->restart_ms = LOOP_NEVER;
     seat->said[0] = '\0';
+    for (unsigned i = 0; i < SEGMENT_VERSIONS_MAX; i++)
+        seat->versions[i] = (struct seat_version){
+            .number = i < handoff.versions_count ? handoff.versions[i].number : 0};
     pulse_begin(&seat->pulse, seat->process.pid);
     return 0;
 }
 
-static void send_message(struct seat *seat, const struct msghdr *message)
+static int send_message(struct seat *seat, const struct msghdr *message)
 {
-    if (sendmsg(seat->process.socket, message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EPIPE &&
-        errno != ECONNRESET)
+    if (sendmsg(seat->process.socket, message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return 0;
+    int rc = -errno;
+    if (rc != -EPIPE && rc != -ECONNRESET)
         report_warn("worker %u (pid %d) cannot be told '%c': %s", seat->share,
                     (int)seat->process.pid, *(const char *)message->msg_iov[0].iov_base,
-                    strerror(errno));
+                    strerror(-rc));
+    return rc;
 }
 
-void seat_tell(struct seat *seat, enum handoff_word word, uint32_t share)
-{
-    char bytes[1 + sizeof(share)] = {(char)word};
-    bool has_share = word == HANDOFF_ADOPT || word == HANDOFF_RELEASE;
-    struct iovec part = {bytes, has_share ? sizeof(bytes) : 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (seat->state == SEAT_EMPTY)
-        return;
-    memcpy(bytes + 1, &share, sizeof(share));
-    send_message(seat, &message);
-}
-
-void seat_tell_logs(struct seat *seat, int access_fd, int error_fd)
+/* Sends `length` bytes with descriptors, of which there are one or two, or none. */
+static int send_descriptors(struct seat *seat, char *bytes, size_t length, const int *fds,
+                            size_t count)
 {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(2 * sizeof(int))];
     } control = {0};
+    struct iovec part = {bytes, length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    assert(count <= 2);
+    if (count) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+    }
+    return send_message(seat, &message);
+}
+
+void seat_tell(struct seat *seat, enum handoff_word word, uint32_t number)
+{
+    char bytes[1 + sizeof(number)] = {(char)word};
+    bool numbered = word == HANDOFF_ADOPT || word == HANDOFF_RELEASE || word == HANDOFF_FORGET;
+    memcpy(bytes + 1, &number, sizeof(number));
+    if (seat->state != SEAT_EMPTY)
+        send_descriptors(seat, bytes, numbered ? sizeof(bytes) : 1, NULL, 0);
+}
+
+int seat_tell_policy(struct seat *seat, uint32_t number, int fd)
+{
+    char bytes[1 + sizeof(number)] = {HANDOFF_POLICY};
+    memcpy(bytes + 1, &number, sizeof(number));
+    return send_descriptors(seat, bytes, sizeof(bytes), &fd, 1);
+}
+
+void seat_tell_logs(struct seat *seat, int access_fd, int error_fd)
+{
     int fds[2];
-    unsigned count = 0;
+    size_t count = 0;
     char bytes[2] = {HANDOFF_LOGS, (char)((access_fd >= 0 ? 1 : 0) | (error_fd >= 0 ? 2 : 0))};
-    struct iovec part = {bytes, sizeof(bytes)};
     if (access_fd >= 0)
         fds[count++] = access_fd;
     if (error_fd >= 0)
         fds[count++] = error_fd;
-    if (seat->state == SEAT_EMPTY || count == 0)
-        return;
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(count * sizeof(int));
-    memcpy(CMSG_DATA(header), fds, count * sizeof(int));
-    send_message(seat, &message);
+    if (seat->state != SEAT_EMPTY && count)
+        send_descriptors(seat, bytes, sizeof(bytes), fds, count);
 }
 
 void seat_kill(struct seat *seat, const char *why)

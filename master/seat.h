@@ -17,12 +17,21 @@
 #define SEAT_RETRY_MS 100   /* when a process could not be made */
 
 struct generation;
+struct policy_desk;
 
 /* What all seats of all generations share. */
 struct seat_tools {
     struct loop *loop;
     struct slots *slots;
     struct listen_table *listens;
+    struct policy_desk *desk; /* NULL: there are no versions of policies */
+};
+
+/* A version of the policies that the worker has, or was sent. */
+struct seat_version {
+    uint32_t number; /* 0: a free place */
+    bool asked;      /* it has not answered yet */
+    bool refused;    /* it cannot run there */
 };
 
 enum seat_state {
@@ -49,6 +58,8 @@ struct seat {
     unsigned restarts;
     uint64_t requests_before;       /* of the slot's earlier workers */
     char said[HANDOFF_MESSAGE_MAX]; /* the fault it told; "" for none */
+    struct seat_version versions[SEGMENT_VERSIONS_MAX];
+    char said_of_policy[HANDOFF_MESSAGE_MAX]; /* of the version that it refused last */
 };
 
 void seat_init(struct seat *seat, struct generation *generation, unsigned share);
@@ -56,8 +67,12 @@ void seat_init(struct seat *seat, struct generation *generation, unsigned share)
 /* Starts a worker. Returns 0, or -errno with `fault` and the seat empty. */
 int seat_start(struct seat *seat, int64_t now_ms, struct fault *fault);
 
-/* Sends a word, with the share that ADOPT and RELEASE carry. Nothing happens on an empty seat. */
-void seat_tell(struct seat *seat, enum handoff_word word, uint32_t share);
+/* Sends a word, with the share that ADOPT and RELEASE carry, or the version that FORGET does.
+ * Nothing happens on an empty seat. */
+void seat_tell(struct seat *seat, enum handoff_word word, uint32_t number);
+
+/* Sends a version of the policies, whose bundle `fd` stays the caller's. Returns 0 or -errno. */
+int seat_tell_policy(struct seat *seat, uint32_t number, int fd);
 
 /* Sends new log descriptors, which stay the caller's; -1: that log stays as it is. */
 void seat_tell_logs(struct seat *seat, int access_fd, int error_fd);

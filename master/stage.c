@@ -2,10 +2,10 @@
 
 #include "master/config/config_load.h"
 #include "master/handoff/log.h"
+#include "master/policy_child.h"
 #include "master/report.h"
 #include "master/resources.h"
 #include "master/self_signed.h"
-#include "policy/bundle.h"
 #include "worker/ring.h"
 #include "worker/tls.h"
 
@@ -33,20 +33,18 @@ int stage_load(const struct config_source *source, struct config **config, struc
 static void parts_finish(struct generation_parts *parts)
 {
     config_destroy(parts->config);
-    if (parts->bundle_fd >= 0)
-        close(parts->bundle_fd);
     if (parts->access_fd >= 0)
         close(parts->access_fd);
     if (parts->error_fd >= 0)
         close(parts->error_fd);
-    *parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+    *parts = (struct generation_parts){.access_fd = -1, .error_fd = -1};
 }
 
 static void stage_fail(struct stage *stage, int rc, const struct fault *fault)
 {
     parts_finish(&stage->parts);
     stage->step = STAGE_IDLE;
-    stage->done(stage->context, rc, NULL, fault);
+    stage->done(stage->context, rc, NULL, -1, fault);
 }
 
 bool stage_running(const struct stage *stage)
@@ -100,39 +98,38 @@ static int certificates_body(int socket, void *context)
 static int policies_body(int socket, void *context)
 {
     struct stage *stage = context;
-    struct config *config = stage->parts.config;
-    struct fault fault = {0};
+    struct policy_child child = {.config = stage->parts.config, .stored_fd = stage->stored_fd};
     stage->shed(stage->context);
-    resources_forget_keys(config);
-    int bundle = bundle_create(config, &fault);
-    int rc = bundle < 0 ? bundle : policy_check(config, bundle, &fault);
-    return rc < 0 ? helper_refuse(socket, &fault)
-                  : helper_answer(socket, (struct span){NULL, 0}, bundle);
+    resources_forget_keys(stage->parts.config);
+    return policy_child_answer(socket, &child);
 }
 
 static int stage_child(struct stage *stage, enum stage_step step, const char *task,
-                       int (*body)(int socket, void *context), const int *keep, struct fault *fault)
+                       int (*body)(int socket, void *context), const int keep[3],
+                       struct fault *fault)
 {
     stage->step = step;
-    return helper_start(&stage->helper, stage->loop, task, &stage->parts.user, keep, 2, body, stage,
+    return helper_start(&stage->helper, stage->loop, task, &stage->parts.user, keep, 3, body, stage,
                         fault);
 }
 
-static void policies_checked(struct stage *stage, int fd)
+static void policies_checked(struct stage *stage, struct span answer, int fd)
 {
     struct generation_parts parts = stage->parts;
-    struct fault none = {0};
-    parts.bundle_fd = fd;
-    stage->parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+    struct fault files = {0};
+    if (fd < 0)
+        fault_set(&files, 0, NULL, 0, "%.*s", SPAN_PRINT(answer));
+    stage->parts = (struct generation_parts){.access_fd = -1, .error_fd = -1};
     stage->step = STAGE_IDLE;
-    stage->done(stage->context, 0, &parts, &none);
+    stage->done(stage->context, 0, &parts, fd, &files);
 }
 
 static int certificates_checked(struct stage *stage, struct span answer, struct fault *fault)
 {
     struct config *config = stage->parts.config;
-    const int keep[] = {config->policy.dir_fd, config->policy.stock_fd};
     int rc = self_signed_take(config, answer, fault);
+    stage->stored_fd = stage->stored(stage->context);
+    const int keep[] = {config->policy.dir_fd, config->policy.stock_fd, stage->stored_fd};
     return rc < 0 ? rc
                   : stage_child(stage, STAGE_POLICIES, "checking the policies", policies_body, keep,
                                 fault);
@@ -160,7 +157,7 @@ static int open_all(struct stage *stage, struct fault *fault)
 
 static int config_was_read(struct stage *stage, struct span answer, struct fault *fault)
 {
-    static const int keep[] = {-1, -1};
+    static const int keep[] = {-1, -1, -1};
     int rc = config_decode(answer, &stage->parts.config, fault);
     if (rc == 0)
         rc = open_all(stage, fault);
@@ -181,7 +178,7 @@ static void child_done(struct helper *helper, int rc, struct span answer, int fd
     if (stage->step == STAGE_READ)
         config_load_close(&stage->load);
     if (rc == 0 && stage->step == STAGE_POLICIES) {
-        policies_checked(stage, fd);
+        policies_checked(stage, answer, fd);
         return;
     }
     if (fd >= 0)
@@ -199,13 +196,14 @@ void stage_begin(struct stage *stage, struct loop *loop, const struct config_sou
     assert(!stage_running(stage));
     stage->loop = loop;
     stage->source = source;
-    stage->parts = (struct generation_parts){.bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+    stage->parts = (struct generation_parts){.access_fd = -1, .error_fd = -1};
+    stage->stored_fd = -1;
     stage->helper.done = child_done;
     int rc = spawn_user_find(READER, &stage->parts.user, &fault);
     if (rc >= 0)
         rc = open_source(stage, &fault);
     if (rc == 0) {
-        const int keep[] = {stage->load.file_fd, stage->load.directory_fd};
+        const int keep[] = {stage->load.file_fd, stage->load.directory_fd, -1};
         rc = stage_child(stage, STAGE_READ, "reading the config", read_body, keep, &fault);
         if (rc < 0)
             config_load_close(&stage->load);

@@ -25,13 +25,18 @@ struct stage {
     struct loop *loop;
     const struct config_source *source;
     struct generation_parts parts;
+    int stored_fd; /* while the policies are checked: what may serve in their place; -1: nothing */
     void *context;
     /* Judges a config whose files could be opened: 0, or -errno and `fault`. */
     int (*admit)(void *context, const struct config *config, struct fault *fault);
     /* In a child that will run Lua: forgets what others must not know. */
     void (*shed)(void *context);
-    /* Staging ended: rc 0 and `parts`, which become the callee's, or -errno and `fault`. */
-    void (*done)(void *context, int rc, const struct generation_parts *parts,
+    /* A stored version's bundle that may serve when the policy files are bad, owned by the callee;
+     * -1: none may. */
+    int (*stored)(void *context);
+    /* Staging ended: rc 0, `parts` and the policies' bundle, which become the callee's; or -errno
+     * and `fault`. The bundle is -1, with `fault`, when the stored version is to serve. */
+    void (*done)(void *context, int rc, const struct generation_parts *parts, int bundle_fd,
                  const struct fault *fault);
 };
 

@@ -1,5 +1,6 @@
 #include "master/status.h"
 
+#include "master/policy_status.h"
 #include "policy/decision.h"
 
 #include <string.h>
@@ -238,6 +239,7 @@ json_t *status_make(struct supervisor *s)
     put(status, "push", push_json(&s->segment));
     put(status, "skips", skips_json(&s->segment));
     put(status, "table", table_json(s, now_ms));
+    put(status, "policy", policy_status(&s->desk));
     put(status, "last_reload", reload_json(&s->last_reload));
     put(status, "counters", counters_json(&s->segment));
     return status;

@@ -92,6 +92,8 @@ static int admit_first(struct supervisor *s, const struct config *config, struct
         return s->lock_fd;
     rc = segment_create(&s->segment, config->table_bytes, fault);
     if (rc == 0)
+        rc = desk_open(&s->desk, s, config, fault);
+    if (rc == 0)
         rc = keeper_init(&s->keeper, &s->loop, &s->segment, config->state_dir, now_ms, fault);
     if (rc < 0)
         return rc;
@@ -124,7 +126,32 @@ static void use_own_access_log(const struct supervisor *s, struct generation_par
     parts->access_fd = fcntl(s->options->access_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-static void staged(void *context, int rc, const struct generation_parts *made,
+/* The first generation may serve with the policies that were active last. */
+static int stored(void *context)
+{
+    struct supervisor *s = context;
+    const struct desk_resident *active =
+        s->serving ? NULL : desk_make_resident(&s->desk, s->desk.store.active);
+    return active ? active->fd : -1;
+}
+
+/* Which version of the policies the generation is to run. */
+static int choose_policies(struct supervisor *s, int bundle_fd, const struct fault *files,
+                           struct generation_parts *parts, struct fault *fault)
+{
+    const char *author = s->serving ? "reload" : "start";
+    const char *message = parts->config->path ? parts->config->path : "";
+    if (bundle_fd < 0) {
+        report_error("the policy files are bad, v%u is used in their place: %s",
+                     s->desk.store.active, files->what);
+        desk_files_are_bad(&s->desk, files->what);
+    }
+    int64_t number = desk_admit(&s->desk, bundle_fd, author, message, fault);
+    parts->version = number > 0 ? (uint32_t)number : 0;
+    return number < 0 ? (int)number : 0;
+}
+
+static void staged(void *context, int rc, const struct generation_parts *made, int bundle_fd,
                    const struct fault *stage_fault)
 {
     struct supervisor *s = context;
@@ -136,12 +163,15 @@ static void staged(void *context, int rc, const struct generation_parts *made,
     }
     struct generation_parts parts = *made;
     use_own_access_log(s, &parts);
-    rc = listen_stage(&s->listens, parts.config, parts.config->workers, &fault);
+    rc = choose_policies(s, bundle_fd, stage_fault, &parts, &fault);
+    if (rc == 0)
+        rc = listen_stage(&s->listens, parts.config, parts.config->workers, &fault);
     struct generation *generation =
         generation_create(++s->numbers, &s->tools, &s->segment, &parts, &create_fault);
     if (rc < 0 || !generation) {
         listen_abandon(&s->listens);
         generation_destroy(generation);
+        desk_abandoned(&s->desk);
         failed(s, rc < 0 ? &fault : &create_fault);
         return;
     }
@@ -149,10 +179,8 @@ static void staged(void *context, int rc, const struct generation_parts *made,
     generation_start(generation, loop_now_ms());
 }
 
-/* In a child: the keys of clients, tickets and certificates. */
-static void shed(void *context)
+void succession_shed(struct supervisor *s)
 {
-    struct supervisor *s = context;
     struct generation *one[] = {s->serving, s->staged, s->leaving};
     segment_finish(&s->segment);
     for (size_t i = 0; i < sizeof(one) / sizeof(one[0]); i++)
@@ -162,11 +190,17 @@ static void shed(void *context)
         resources_forget_keys(g->config);
 }
 
+static void shed(void *context)
+{
+    succession_shed(context);
+}
+
 void succession_begin(struct supervisor *s)
 {
     s->stage.context = s;
     s->stage.admit = admit;
     s->stage.shed = shed;
+    s->stage.stored = stored;
     s->stage.done = staged;
     stage_begin(&s->stage, &s->loop, &s->options->source);
 }
@@ -192,6 +226,7 @@ static void abandon(struct supervisor *s, int64_t now_ms)
     if (!s->serving)
         generation_stop(generation, now_ms);
     listen_abandon(&s->listens);
+    desk_abandoned(&s->desk);
     failed(s, &generation->fault);
 }
 
@@ -222,6 +257,8 @@ static void promote(struct supervisor *s, int64_t now_ms)
     atomic_store(&s->segment.header->generation, generation->number);
     s->serving = generation;
     s->staged = NULL;
+    desk_configure(&s->desk, generation->config);
+    desk_promoted(&s->desk, generation->version, old ? "reload" : "start");
     report_to(generation->error_fd);
     report_info("generation %u serves with %u workers", generation->number,
                 generation->seats_count);

@@ -24,6 +24,9 @@ void succession_leave(struct supervisor *supervisor, struct generation *generati
 /* Gives up what is being staged; its workers drain. */
 void succession_cancel(struct supervisor *supervisor, int64_t now_ms);
 
+/* In a child that is about to run Lua: forgets the keys of clients, tickets and certificates. */
+void succession_shed(struct supervisor *supervisor);
+
 /* Does what is due. Returns when it is to be called next. */
 int64_t succession_step(struct supervisor *supervisor, int64_t now_ms);
 

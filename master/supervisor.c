@@ -190,6 +190,8 @@ static int64_t step(struct supervisor *s)
     next = earlier(next, control_step(&s->control, now_ms));
     next = earlier(next, keeper_step(&s->keeper, now_ms));
     next = earlier(next, clients_step(&s->clients, now_ms));
+    next = earlier(next, desk_step(&s->desk, now_ms));
+    next = earlier(next, policy_tasks_step(&s->tasks, now_ms));
     next = earlier(next, tickets_step(s, now_ms));
     return s->slots.segment ? earlier(next, slots_step(&s->slots, now_ms)) : next;
 }
@@ -227,8 +229,9 @@ static int supervisor_init(struct supervisor *s, const struct supervisor_options
     s->signals.fd = -1;
     s->lock_fd = -1;
     s->started_ms = loop_now_ms();
+    policy_tasks_init(&s->tasks, s);
     s->rotate_ms = s->started_ms + SUPERVISOR_ROTATE_MS;
-    s->tools = (struct seat_tools){&s->loop, &s->slots, &s->listens};
+    s->tools = (struct seat_tools){&s->loop, &s->slots, &s->listens, &s->desk};
     int rc = loop_init(&s->loop);
     if (rc == 0)
         rc = signals_open(s);
@@ -240,6 +243,8 @@ static void supervisor_finish(struct supervisor *s)
 {
     stage_cancel(&s->stage);
     clients_cancel(&s->clients);
+    policy_tasks_cancel(&s->tasks);
+    desk_close(&s->desk);
     listen_finish(&s->listens);
     if (s->failed)
         keeper_abandon(&s->keeper);

@@ -7,6 +7,8 @@
 #include "master/control.h"
 #include "master/generation.h"
 #include "master/keeper.h"
+#include "master/policy_desk.h"
+#include "master/policy_task.h"
 #include "master/stage.h"
 
 #include <stdbool.h>
@@ -51,6 +53,8 @@ struct supervisor {
     struct stage stage;
     struct keeper keeper;
     struct clients clients;
+    struct policy_desk desk;
+    struct policy_tasks tasks; /* what is asked of the desk, one after the other */
     int lock_fd;
     struct generation *serving; /* NULL before the first and after the last */
     struct generation *staged;  /* its workers start */

@@ -1,5 +1,7 @@
 #include "policy/bundle.h"
 
+#include "policy/policy_lists.h"
+
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,17 +17,18 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define MAGIC UINT64_C(0x31656c646e756221)
+#define MAGIC UINT64_C(0x32656c646e756221)
 #define DEPTH_MAX 4
 #define TOO_LARGE "the policy files come to more than 16 MiB"
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* A bundle is this header, the entries in order of their names, then names and contents. */
+/* A bundle is this header, the entries in order of their names, the config's policy lists, which
+ * are part of what a version is, then names and contents. */
 struct header {
     uint64_t magic;
     uint64_t bytes;   /* of the whole bundle */
     uint64_t version; /* XXH3 of what follows */
-    uint64_t lists;   /* XXH3 of the config's policy lists, which are part of what a version is */
+    uint64_t lists_bytes;
     uint64_t count;
 };
 
@@ -41,6 +44,7 @@ struct bundle {
     size_t bytes;
     const struct entry *entries;
     size_t count;
+    struct span lists;
 };
 
 struct file {
@@ -54,7 +58,7 @@ struct gathering {
     struct file files[BUNDLE_FILES_MAX];
     size_t count;
     size_t bytes;
-    uint64_t lists;
+    char *lists;
     const char *folder; /* as the fault is to call it */
     bool is_stock;
     struct fault *fault;
@@ -221,34 +225,10 @@ static int gather_folder(struct gathering *gathering, int root, const char *pref
     return rc;
 }
 
-/* Hashes the policy lists of the config's sites. */
-static int gather_lists(struct gathering *gathering, const struct config *config)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return fault_set(gathering->fault, -ENOMEM, NULL, 0, "memory ran out");
-    for (size_t s = 0; s < config->sites_count; s++) {
-        const struct config_site *site = &config->sites[s];
-        for (size_t r = 0; r < site->routes_count; r++) {
-            const struct config_route *route = &site->routes[r];
-            fprintf(out, "%s %s\n", site->names_count ? site->names[0] : "*",
-                    route->prefix ? route->prefix : "/");
-            for (size_t p = 0; p < route->policies_count; p++)
-                fprintf(out, " %s %s\n", route->policies[p].name, route->policies[p].arguments);
-        }
-    }
-    int rc = fclose(out);
-    gathering->lists = rc == 0 ? XXH3_64bits(text, size) : 0;
-    free(text);
-    return rc == 0 ? 0 : fault_set(gathering->fault, -ENOMEM, NULL, 0, "memory ran out");
-}
-
 /* The hash of all that follows the header's `version`. */
 static uint64_t version_of(const char *base, size_t bytes)
 {
-    size_t start = offsetof(struct header, lists);
+    size_t start = offsetof(struct header, lists_bytes);
     return XXH3_64bits(base + start, bytes - start);
 }
 
@@ -263,6 +243,8 @@ static void lay_out(const struct gathering *gathering, char *base, size_t bytes)
     struct header *header = (struct header *)base;
     struct entry *entries = (struct entry *)(base + sizeof(*header));
     size_t at = sizeof(*header) + gathering->count * sizeof(*entries);
+    memcpy(base + at, gathering->lists, strlen(gathering->lists));
+    at += strlen(gathering->lists);
     for (size_t i = 0; i < gathering->count; i++) {
         const struct file *file = &gathering->files[i];
         size_t name_length = strlen(file->name);
@@ -276,14 +258,14 @@ static void lay_out(const struct gathering *gathering, char *base, size_t bytes)
     header->magic = MAGIC;
     header->bytes = bytes;
     header->count = gathering->count;
-    header->lists = gathering->lists;
+    header->lists_bytes = strlen(gathering->lists);
     header->version = version_of(base, bytes);
 }
 
 static int write_out(struct gathering *gathering)
 {
     int rc;
-    size_t bytes = sizeof(struct header);
+    size_t bytes = sizeof(struct header) + strlen(gathering->lists);
     for (size_t i = 0; i < gathering->count; i++)
         bytes +=
             sizeof(struct entry) + strlen(gathering->files[i].name) + gathering->files[i].length;
@@ -309,7 +291,24 @@ fail:
                      strerror(-rc));
 }
 
+/* The one file given beside the folder takes the place of its namesake there. */
+static int gather_one(struct gathering *gathering, const struct bundle_file *one)
+{
+    if (strlen(one->name) > BUNDLE_NAME_MAX)
+        return refuse(gathering, -ENAMETOOLONG, one->name, "its path is above 56 bytes");
+    if (!is_policy_file(one->name))
+        return refuse(gathering, -EINVAL, one->name,
+                      "no policy file: their names end in .lua, .json, .txt or .csv");
+    return gather_file(gathering, one->fd, one->name);
+}
+
 int bundle_create(const struct config *config, struct fault *fault)
+{
+    return bundle_create_with(config, NULL, fault);
+}
+
+int bundle_create_with(const struct config *config, const struct bundle_file *one,
+                       struct fault *fault)
 {
     int rc = 0;
     struct gathering *gathering = calloc(1, sizeof(*gathering));
@@ -324,13 +323,18 @@ int bundle_create(const struct config *config, struct fault *fault)
     gathering->folder = config->policy.dir ? config->policy.dir : "policies";
     if (rc == 0 && config->policy.dir_fd >= 0)
         rc = gather_folder(gathering, config->policy.dir_fd, "", 0);
-    if (rc == 0)
-        rc = gather_lists(gathering, config);
+    if (rc == 0 && one)
+        rc = gather_one(gathering, one);
+    if (rc == 0) {
+        gathering->lists = policy_lists_text(config);
+        rc = gathering->lists ? 0 : fault_set(fault, -ENOMEM, NULL, 0, "memory ran out");
+    }
     qsort(gathering->files, gathering->count, sizeof(gathering->files[0]), by_name);
     if (rc == 0)
         rc = write_out(gathering);
     for (size_t i = 0; i < gathering->count; i++)
         free(gathering->files[i].data);
+    free(gathering->lists);
     free(gathering);
     return rc;
 }
@@ -363,6 +367,11 @@ static bool is_well_formed(struct bundle *bundle)
         return false;
     bundle->count = (size_t)header->count;
     bundle->entries = (const struct entry *)(bundle->base + sizeof(*header));
+    room -= bundle->count * sizeof(struct entry);
+    if (header->lists_bytes > room)
+        return false;
+    bundle->lists = span_make((const char *)(bundle->entries + bundle->count),
+                              (size_t)header->lists_bytes);
     for (size_t i = 0; i < bundle->count; i++) {
         const struct entry *entry = &bundle->entries[i];
         if (!within(bundle, entry->name_offset, entry->name_length) ||
@@ -437,6 +446,11 @@ struct span bundle_name(const struct bundle *bundle, size_t i)
 {
     assert(i < bundle->count);
     return entry_name(bundle, &bundle->entries[i]);
+}
+
+struct span bundle_lists(const struct bundle *bundle)
+{
+    return bundle->lists;
 }
 
 uint64_t bundle_version(const struct bundle *bundle)

@@ -26,6 +26,15 @@ struct bundle;
  * or -errno with `fault`. */
 int bundle_create(const struct config *config, struct fault *fault);
 
+/* The same, with one more file, which takes the place of what the directory has by this name.
+ * `one` may be NULL. */
+struct bundle_file {
+    const char *name; /* "shop.lua", "lib/prices.json" */
+    int fd;           /* open for reading */
+};
+int bundle_create_with(const struct config *config, const struct bundle_file *one,
+                       struct fault *fault);
+
 /* Maps a bundle, `fd` staying the caller's, and checks its seals, layout and hash. Returns 0 and a
  * bundle owned by the caller, or -errno with `fault`. */
 int bundle_open(int fd, struct bundle **bundle, struct fault *fault);
@@ -38,6 +47,9 @@ struct span bundle_find(const struct bundle *bundle, struct span name);
 /* How many files there are, and the name of file `i` of them, in order of names. */
 size_t bundle_count(const struct bundle *bundle);
 struct span bundle_name(const struct bundle *bundle, size_t i);
+
+/* The policy lists that it was made with (policy/policy_lists.h). */
+struct span bundle_lists(const struct bundle *bundle);
 
 /* 64-bit hash of the content, the version's name. */
 uint64_t bundle_version(const struct bundle *bundle);

@@ -93,7 +93,7 @@ bool outcome_begin(struct page *page)
         return false;
     supersede(conn);
     outcome->site = identity_site(secrets->hash_key, span_of(stream->site->names[0]));
-    outcome->version = policy_vm_version(page->worker->policy);
+    outcome->version = page->version_number;
     memcpy(outcome->request_id, page->request.id, sizeof(outcome->request_id));
     memcpy(outcome->client, page->request.client.id, sizeof(outcome->client));
     outcome->means = page->request.client.can_hints ? FIGURES_HINTS : FIGURES_PUSH;
@@ -195,11 +195,11 @@ void outcome_wasted(struct stream *stream, uint64_t resource, enum tally_kind ki
     struct worker *worker = conn->worker;
     const uint8_t *key = worker->handoff->segment->secrets->hash_key;
     struct tally_figures known;
-    if (!worker->policy || !tally_read(&worker->tally, resource, &known))
+    if (!worker->policies.active || !tally_read(&worker->tally, resource, &known))
         return; /* it was never pushed to anyone: that is no push's fault */
     struct ledger_entry of = {.resource = resource,
                               .site = identity_site(key, span_of(stream->site->names[0])),
-                              .version = policy_vm_version(worker->policy)};
+                              .version = worker->policies.active->number};
     count(worker, &of, kind, bytes);
     stats_add(worker->stats, COUNTER_wasted_bytes, bytes);
     if (conn->outcomes)

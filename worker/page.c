@@ -26,7 +26,7 @@ static bool make_room_for_timer(struct worker *worker)
     return timers_reserve(&worker->timers, worker->timers.count + worker->conns_count + 8) == 0;
 }
 
-static struct page *page_create(struct stream *stream, const struct policy_list *policies)
+static struct page *page_create(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
     struct page *page = worker->free_pages;
@@ -44,22 +44,31 @@ static struct page *page_create(struct stream *stream, const struct policy_list 
     page->worker = worker;
     page->stream = stream;
     page->site = stream->site;
-    page->policies = policies;
     page->request = stream->request;
     page->request.context = page;
     page->references = 1;
     page->resolving = 0;
     page->carried_out = false;
+    page->failed = false;
     page->deadline = (struct timer){.fired = on_deadline};
     page->hints_length = 0;
     decision_reset(&page->decision);
     return page;
 }
 
+static void let_version_go(struct page *page)
+{
+    if (page->version && page->version->vm)
+        policy_request_done(page->version->vm, &page->request);
+    policy_version_release(page->version);
+    page->version = NULL;
+    page->policies = NULL;
+}
+
 static void page_destroy(struct page *page)
 {
     struct worker *worker = page->worker;
-    policy_request_done(worker->policy, &page->request);
+    let_version_go(page);
     for (unsigned i = 0; i < page->decision.count; i++)
         resource_release(page->decision.items[i].resource);
     header_list_release(worker->http2, page->headers);
@@ -143,6 +152,8 @@ static void carry_out(struct page *page)
     stop_resolving(page);
     page->carried_out = true;
     push_execute(page);
+    if (page->references == 1) /* no policy waits for a result */
+        let_version_go(page);
     stream_answer(stream);
 }
 
@@ -283,6 +294,21 @@ static void resolve(struct page *page)
                   page->worker->timers.now_ms + RESOLVE_MS);
 }
 
+void page_enter(struct page *page)
+{
+    policy_version_enter(page->version);
+}
+
+void page_leave_hooks(struct page *page)
+{
+    struct segment_version *health = page->version->health;
+    if (!policy_version_leave(page->version) || page->failed)
+        return;
+    page->failed = true;
+    if (health)
+        policy_version_count(&health->failures);
+}
+
 static void ask_policies(struct page *page)
 {
     struct worker *worker = page->worker;
@@ -305,8 +331,23 @@ static void ask_policies(struct page *page)
     facts.links_count = links_read(&facts, &page->request, stream->authority, page->hints, links,
                                    PAGE_LINKS_MAX);
     stats_add(worker->stats, COUNTER_policy_calls, 2);
-    policy_on_request(worker->policy, page->policies, &page->request, &page->decision);
-    policy_on_response(worker->policy, page->policies, &page->request, &facts, &page->decision);
+    page_enter(page);
+    policy_on_request(page->version->vm, page->policies, &page->request, &page->decision);
+    policy_on_response(page->version->vm, page->policies, &page->request, &facts, &page->decision);
+    page_leave_hooks(page);
+}
+
+/* The version that the client has is that of all the hooks that will see this page. */
+static void choose_version(struct page *page)
+{
+    struct stream *stream = page->stream;
+    struct policy_version *version =
+        policy_versions_take(&page->worker->policies, &stream->client.id);
+    page->version = version;
+    page->version_number = version ? version->number : 0;
+    page->policies = version ? policy_version_list(version, stream->site, stream->route) : NULL;
+    if (version && version->health)
+        policy_version_count(&version->health->pages);
 }
 
 /* What may be pushed. Hints take no room, so clients that get those are not held to the path. A file
@@ -336,8 +377,6 @@ static void set_budget(struct page *page, const struct path *path)
 bool page_decide(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
-    const struct policy_list *policies =
-        policy_vm_list(worker->policy, stream->site, stream->route);
     struct request *request = &stream->request;
     worker_request_id(worker, request->id);
     identity_client_text(worker->handoff->segment->secrets->log_key, stream->client.stored,
@@ -345,14 +384,16 @@ bool page_decide(struct stream *stream)
     request->client.identified_by = stream->client.by;
     struct path path = {0};
     conn_path_facts(stream->conn, &path, &request->client);
-    struct page *page = page_create(stream, policies);
+    struct page *page = page_create(stream);
     if (!page)
         return false;
     stream->page = page;
+    choose_version(page);
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
     set_budget(page, &path);
-    ask_policies(page);
+    if (page->policies)
+        ask_policies(page);
     resolve(page);
     return true;
 }
@@ -436,6 +477,7 @@ static void host_failed(void *context, enum policy_event event, const char *poli
     struct worker *worker = context;
     char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
     stats_add(worker->stats, COUNTERS_OF[event], 1);
+    policy_versions_failed(&worker->policies, event);
     if (!is_news(worker, fault))
         return;
     worker_log_error(worker, "warn", "policy %s failed: %s", policy,

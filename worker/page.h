@@ -34,7 +34,9 @@ struct page {
     struct worker *worker;
     struct stream *stream; /* NULL once it has ended */
     const struct config_site *site;
-    const struct policy_list *policies;
+    struct policy_version *version; /* whose hooks see it, from the first to the last; NULL: none,
+                                     * or there is nothing left to ask */
+    const struct policy_list *policies; /* of that version */
     struct request request; /* the stream's; its texts are kept while the page lives */
     struct header_list *headers; /* taken over from a stream that ended first, as is the text */
     char *long_text;
@@ -45,6 +47,8 @@ struct page {
     unsigned references; /* the stream's, and one for each push whose result is wanted */
     unsigned resolving;  /* look-ups under way */
     bool carried_out;
+    bool failed;           /* a hook failed */
+    uint32_t version_number; /* for the log; 0: none */
     struct timer deadline; /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* the worker's heartbeat when the look-ups began */
     struct budget budget;  /* in bytes; set when pushes are possible */
@@ -60,6 +64,10 @@ struct page {
 /* Begins the decision for a page whose response is built: true when one is under way, and
  * stream_answer will be called (perhaps before this returns); false when no policy wants it. */
 bool page_decide(struct stream *stream);
+
+/* Around calls of the hooks of the page's version, which there is. */
+void page_enter(struct page *page);
+void page_leave_hooks(struct page *page);
 
 /* The stream has ended; the page goes when nothing refers to it any more. */
 void page_leave(struct page *page);

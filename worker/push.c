@@ -14,7 +14,8 @@ enum reason push_refusal(const struct stream *stream)
 {
     const struct conn *conn = stream->conn;
     const struct segment_header *header = conn->worker->handoff->segment->header;
-    if (atomic_load_explicit(&header->push_off, memory_order_relaxed))
+    const struct config_site *site = stream->site;
+    if (segment_push_is_off(header, site->names_count ? site->names[0] : "*"))
         return REASON_SWITCHED_OFF;
     if (!http2_push_enabled(conn->http2))
         return REASON_PUSH_DISABLED;
@@ -135,7 +136,7 @@ static void record(struct page *page, unsigned i, struct stream *pushed, struct 
     entry->declined_s = client_declined(&stream->client, stream->site);
     entry->candidate = i;
     outcome_promised(page, i, entry);
-    if (policy_wants_results(page->policies))
+    if (page->version && page->version->vm && policy_wants_results(page->policies))
         entry->page = page_hold(page);
     conn->ledger.pushes_open++;
     conn->promises++;
@@ -235,9 +236,12 @@ static enum reason carry_out(struct page *page, unsigned i)
         if (reason != REASON_PENDING)
             return reason;
     }
+    if (!page->version || !page->version->vm) /* cut off after many later ones */
+        return REASON_POLICY_FAILED;
     stats_add(page->worker->stats, COUNTER_policy_calls, 1);
-    policy_on_push(page->worker->policy, page->policies, &page->request, &page->decision,
-                   candidate);
+    page_enter(page);
+    policy_on_push(page->version->vm, page->policies, &page->request, &page->decision, candidate);
+    page_leave_hooks(page);
     if (candidate->verdict != REASON_PENDING)
         return candidate->verdict;
     if (page->held_out)
@@ -252,8 +256,11 @@ static enum reason judge(struct page *page, unsigned i)
     struct candidate *candidate = &page->decision.items[i];
     if (candidate->verdict != REASON_PENDING)
         return candidate->verdict;
-    if (candidate->kind == CANDIDATE_PRECONNECT)
+    if (candidate->kind == CANDIDATE_PRECONNECT) {
+        if (page->no_push == REASON_SWITCHED_OFF)
+            return page->no_push;
         return page->held_out ? REASON_HOLDOUT : REASON_HINTED;
+    }
     if (!candidate->resolved)
         return REASON_UNREADABLE;
     return carry_out(page, i);
@@ -314,8 +321,12 @@ void push_result(void *context, struct ledger_entry *entry, enum push_result res
     if (!page)
         return;
     entry->page = NULL;
-    policy_on_push_result(conn->worker->policy, page->policies, &page->request,
-                          &page->decision.items[entry->candidate], result);
+    if (page->version && page->version->vm) {
+        page_enter(page);
+        policy_on_push_result(page->version->vm, page->policies, &page->request,
+                              &page->decision.items[entry->candidate], result);
+        page_leave_hooks(page);
+    }
     page_release(page);
 }
 

@@ -351,14 +351,16 @@ static bool policy_is_wanted(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
     struct request *request = &stream->request;
-    if (!worker->policy || stream->head)
+    if (!worker->policies.list || stream->head)
         return false;
-    request->client.can_push = push_refusal(stream) == REASON_PENDING;
-    request->client.can_hints = !request->client.can_push && hints_wanted(stream);
+    enum reason refusal = push_refusal(stream);
+    request->client.can_push = refusal == REASON_PENDING;
+    request->client.can_hints =
+        !request->client.can_push && refusal != REASON_SWITCHED_OFF && hints_wanted(stream);
     bool heard = http2_push_enabled(stream->conn->http2) || request->client.can_hints ||
                  worker->access.fd >= 0;
-    const struct policy_list *list = policy_vm_list(worker->policy, stream->site, stream->route);
-    return heard && list && policy_applies(list, request);
+    return heard &&
+           policy_versions_apply(&worker->policies, stream->site, stream->route, request);
 }
 
 /* ":" and digits, when the authority ends so. */

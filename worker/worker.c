@@ -66,6 +66,23 @@ static void send_word(struct worker *worker, enum handoff_word word, const char 
         worker->stopping = true; /* the master is gone */
 }
 
+static void send_numbered(struct worker *worker, enum handoff_word word, uint32_t number,
+                          const char *text)
+{
+    char message[HANDOFF_MESSAGE_MAX];
+    size_t length = strnlen(text, sizeof(message) - 1 - sizeof(number));
+    message[0] = (char)word;
+    memcpy(message + 1, &number, sizeof(number));
+    memcpy(message + 1 + sizeof(number), text, length);
+    if (send(worker->handoff->control_fd, message, 1 + sizeof(number) + length, MSG_NOSIGNAL) < 0)
+        worker->stopping = true; /* the master is gone */
+}
+
+void worker_tell_difference(struct worker *worker, uint32_t number, const char *text)
+{
+    send_numbered(worker, HANDOFF_DIFFERS, number, text);
+}
+
 static void on_drain_deadline(struct timer *timer)
 {
     struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, drain));
@@ -102,7 +119,19 @@ static void reopen_logs(struct worker *worker, uint8_t flags, const int *fds, un
         worker_log_reopen(&worker->errors, fds[used++]);
 }
 
-static void obey(struct worker *worker, const uint8_t *message, size_t length, const int *fds,
+/* A version of the policies arrives, and is ready to run before that is said. */
+static void load_policy(struct worker *worker, uint32_t number, const int *fds, unsigned count)
+{
+    char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16] = "";
+    struct fault fault = {0};
+    if (count == 0)
+        fault_set(&fault, -EINVAL, NULL, 0, "no bundle came with the version");
+    if (count == 0 || policy_versions_load(&worker->policies, number, fds[0], &fault) < 0)
+        fault_text(&fault, text, sizeof(text));
+    send_numbered(worker, HANDOFF_LOADED, number, text);
+}
+
+static void obey(struct worker *worker, const uint8_t *message, size_t length, int *fds,
                  unsigned fds_count)
 {
     uint32_t share = 0;
@@ -125,11 +154,21 @@ static void obey(struct worker *worker, const uint8_t *message, size_t length, c
         break;
     case HANDOFF_LOGS:
         reopen_logs(worker, length > 1 ? message[1] : 0, fds, fds_count);
+        return; /* the logs keep the descriptors */
+    case HANDOFF_POLICY:
+        load_policy(worker, share, fds, fds_count);
+        break;
+    case HANDOFF_FORGET:
+        policy_versions_forget(&worker->policies, share);
         break;
     case HANDOFF_READY:
     case HANDOFF_FAULT:
+    case HANDOFF_LOADED:
+    case HANDOFF_DIFFERS:
         break;
     }
+    for (unsigned i = 0; i < fds_count; i++)
+        close(fds[i]);
 }
 
 /* Takes the descriptors out of a message's control data. */
@@ -275,22 +314,24 @@ static bool wants_tls(const struct config *config)
     return false;
 }
 
-static bool has_policies(const struct config *config)
-{
-    for (size_t i = 0; i < config->sites_count; i++)
-        for (size_t j = 0; j < config->sites[i].routes_count; j++)
-            if (config->sites[i].routes[j].policies_count)
-                return true;
-    return false;
-}
-
+/* The first version must be good; those beside it may be missing here. */
 static int start_policies(struct worker *worker, struct fault *fault)
 {
-    if (worker->handoff->bundle_fd < 0 || !has_policies(worker->config))
-        return 0;
+    const struct handoff *handoff = worker->handoff;
+    struct fault other;
     page_policy_host(worker, &worker->policy_host);
-    return policy_vm_create(worker->config, worker->handoff->bundle_fd, &worker->policy_host,
-                            &worker->policy, fault);
+    policy_versions_init(&worker->policies, worker->config, &worker->policy_host,
+                         handoff->segment->header, worker->slot);
+    for (unsigned i = 0; i < handoff->versions_count; i++) {
+        const struct handoff_version *version = &handoff->versions[i];
+        int rc = policy_versions_load(&worker->policies, version->number, version->fd,
+                                      i == 0 ? fault : &other);
+        if (rc < 0 && i == 0)
+            return rc;
+        if (rc < 0)
+            send_numbered(worker, HANDOFF_LOADED, version->number, other.what);
+    }
+    return 0;
 }
 
 static int start_parts(struct worker *worker, struct fault *fault)
@@ -345,7 +386,7 @@ static int start(struct worker *worker, struct fault *fault)
 
 static void finish(struct worker *worker)
 {
-    policy_vm_destroy(worker->policy);
+    policy_versions_finish(&worker->policies);
     manifests_finish(worker);
     pages_finish(worker);
     outcomes_finish(worker);

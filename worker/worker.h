@@ -5,7 +5,7 @@
 #include "master/handoff/handoff.h"
 #include "master/handoff/log.h"
 #include "policy/figures.h"
-#include "policy/policy_vm.h"
+#include "policy/policy_versions.h"
 #include "policy/push_table.h"
 #include "worker/content.h"
 #include "worker/http2.h"
@@ -54,7 +54,7 @@ struct worker {
     struct http2_context *http2;
     struct tls_context *tls; /* NULL when no listener wants TLS */
     struct content *content;
-    struct policy_vm *policy; /* NULL when no route has policies */
+    struct policy_versions policies;
     struct policy_host policy_host;
     struct push_table pushes;
     struct tally tally;
@@ -104,6 +104,9 @@ void worker_outbox_give(struct worker *worker, struct outbox *outbox);
 /* One line of the error log. */
 void worker_log_error(struct worker *worker, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Tells the master how the shadow version `number` would have decided otherwise. */
+void worker_tell_difference(struct worker *worker, uint32_t number, const char *text);
 
 /* Sixteen hexadecimal digits that no other request has. `text` has room for 20 bytes. */
 void worker_request_id(struct worker *worker, char *text);

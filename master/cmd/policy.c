@@ -2,6 +2,15 @@
 #include "master/cmd/policy.h"
 
 static const struct cmd_verb VERBS[] = {
+    {"load", cmd_policy_load, "[FILE|DIR]", "make a version of the files, on every worker"},
+    {"use", cmd_policy_use, "vN", "make a version the active one"},
+    {"rollback", cmd_policy_rollback, "", "make the one before active again"},
+    {"list", cmd_policy_list, "", "list the versions"},
+    {"show", cmd_policy_show, "[vN]", "tell what is known of a version"},
+    {"diff", cmd_policy_diff, "[vN [vN]]", "show what differs between versions, or from the files"},
+    {"canary", cmd_policy_canary, "vN PERCENT|off", "let a share of the clients have a version"},
+    {"shadow", cmd_policy_shadow, "vN|off", "ask a version beside the active one"},
+    {"discard", cmd_policy_discard, "vN", "remove a version from the disk"},
     {"test", cmd_policy_test, "[DIR|FILE]", "run the specs of policies"},
     {"doc", cmd_policy_doc, "[WORD ...]", "print what the policy API says of a word"},
     {0},

@@ -131,7 +131,12 @@ struct config {
         uint32_t soft_ms;  /* 4 to 1,000; 0: what suits this kernel (policy/deadline.h) */
         uint32_t hard_ms;  /* 8 to 5,000, more than soft_ms; 0 likewise */
         uint64_t memory_bytes; /* of one policy state's arena */
-        uint32_t keep;
+        uint32_t keep;         /* versions on disk */
+        bool watch;            /* load and use the files when they change */
+        uint32_t window_s;     /* a version is judged by what it did in this time: */
+        uint32_t failures;     /* percent of the pages on which a hook failed; 0: any */
+        uint32_t soft_strikes; /* soft deadlines; 0: any number */
+        uint32_t hard_strikes; /* hard deadlines, kills and crashes; 0: any number */
     } policy;
     struct {
         char *access; /* absolute path, "stderr", or NULL: off */

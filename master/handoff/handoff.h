@@ -7,6 +7,12 @@
 
 #include <stdint.h>
 
+/* A version of the policies: its number, and its bundle (policy/bundle.h). */
+struct handoff_version {
+    uint32_t number;
+    int fd;
+};
+
 /* A worker owns everything here after fork; it is made before and freed by the exit. */
 struct handoff {
     const struct config *config;
@@ -17,7 +23,8 @@ struct handoff {
     unsigned shares;        /* listener sets: one per worker of the generation, then retired ones */
     unsigned share;         /* the set this worker accepts from */
     int control_fd;         /* SOCK_SEQPACKET to the master; end of file: the master is gone */
-    int bundle_fd;          /* the policies, a sealed memfd (policy/bundle.h); -1: none */
+    struct handoff_version versions[SEGMENT_VERSIONS_MAX]; /* the first one must load */
+    unsigned versions_count; /* 0: there are no policies */
     int access_fd;          /* access log, O_APPEND; -1: off */
     int error_fd;           /* error log */
 };
@@ -32,6 +39,13 @@ enum handoff_word {
     HANDOFF_RELEASE = 'l', /* master -> worker: stop accepting from that share (uint32_t) */
     HANDOFF_LOGS = 'g',    /* master -> worker: new log descriptors (access, error) by SCM_RIGHTS;
                             * a byte of flags follows: bit 0 access, bit 1 error is there */
+    HANDOFF_POLICY = 'p',  /* master -> worker: a version of the policies: its number (uint32_t),
+                            * its bundle by SCM_RIGHTS; answered by LOADED */
+    HANDOFF_FORGET = 'x',  /* master -> worker: that version (uint32_t) is not used any more */
+    HANDOFF_LOADED = 'o',  /* worker -> master: a version (uint32_t) can run here; or, when a text
+                            * follows, it can't, for this reason */
+    HANDOFF_DIFFERS = 'h', /* worker -> master: the shadow version (uint32_t) would decide a page
+                            * otherwise: a text */
 };
 
 #define HANDOFF_MESSAGE_MAX 1024

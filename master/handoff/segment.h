@@ -17,14 +17,28 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
-#define SEGMENT_LAYOUT 3 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_LAYOUT 4 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
 #define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
 #define SEGMENT_TALLY_BYTES (512 * 1024)          /* policy/tally.h */
 #define SEGMENT_FIGURES_BYTES (512 * 1024)        /* policy/figures.h */
 #define SEGMENT_TICKET_KEYS 3
+#define SEGMENT_VERSIONS_MAX 8        /* versions of the policies that a worker has at once */
+#define SEGMENT_PUSH_OFF_SITES_MAX 64 /* sites whose pushes are switched off */
 
 enum slot_state { SLOT_EMPTY, SLOT_STARTING, SLOT_READY, SLOT_DRAINING, SLOT_DEAD };
+
+/* How one version of the policies fares in one worker. A place is given to another version only by
+ * setting `number` to 0 first. */
+struct segment_version {
+    _Atomic uint32_t number; /* 0: nobody's */
+    _Atomic uint64_t pages;     /* decisions made */
+    _Atomic uint64_t failures;  /* of them, those in which a hook failed */
+    _Atomic uint64_t soft;      /* hooks stopped by the soft deadline */
+    _Atomic uint64_t hard;      /* hooks that had to be left */
+    _Atomic uint64_t compared;  /* pages decided beside the version that runs */
+    _Atomic uint64_t differing; /* of them, those decided otherwise */
+} __attribute__((aligned(64)));
 
 /* One worker's page(s). The worker writes the second part, the master the first. Slot indices are
  * unique among running workers of all generations, and so is the push table's owner id, which is
@@ -39,9 +53,12 @@ struct segment_slot {
 
     _Alignas(64) _Atomic uint64_t heartbeat; /* grows with every wake-up of the loop */
     _Atomic uint32_t connections;            /* open now */
-    _Atomic uint32_t in_policy;              /* a hook is running */
+    _Atomic uint32_t in_policy; /* the version of which a hook is running; 0: none is */
+    struct segment_version versions[SEGMENT_VERSIONS_MAX];
     struct stats stats;
 } __attribute__((aligned(4096)));
+
+enum segment_push_off { PUSH_OFF_NOWHERE, PUSH_OFF_EVERYWHERE, PUSH_OFF_SOME_SITES };
 
 struct segment_header {
     uint64_t magic;
@@ -55,9 +72,12 @@ struct segment_header {
     uint64_t names_offset;
     uint64_t names_bytes;
     uint64_t bytes;              /* of the whole segment */
-    _Atomic uint32_t push_off;   /* pushes and hints are switched off everywhere */
+    _Atomic uint32_t push_off;   /* enum segment_push_off */
     _Atomic uint32_t generation; /* the one that serves */
     _Atomic uint64_t sweep_at;   /* next bucket of the incremental sweep of dead words */
+    _Atomic uint64_t versions;   /* which versions decide: segment_versions_word */
+    _Atomic uint32_t shadow;     /* the version that is asked beside them; 0: none */
+    _Atomic uint64_t push_off_sites[SEGMENT_PUSH_OFF_SITES_MAX]; /* segment_site_key; 0: free */
 } __attribute__((aligned(4096)));
 
 /* One session ticket key (RFC 5077's form: name, AES-256-CBC key, HMAC-SHA-256 key). */
@@ -94,6 +114,22 @@ struct segment {
 /* Makes the segment with a push table of `table_bytes` (a power of two, 1 MiB to 4 GiB) and fresh
  * secrets. Returns 0 or -errno with `fault`. */
 int segment_create(struct segment *segment, uint64_t table_bytes, struct fault *fault);
+
+/* Which versions decide, as one word that changes at once: the active one, the canary (0: none), and
+ * how many of 1,000 clients have the canary. */
+#define SEGMENT_VERSION_BITS 27
+#define SEGMENT_VERSION_MOST ((UINT32_C(1) << SEGMENT_VERSION_BITS) - 1)
+static inline uint64_t segment_versions_word(uint32_t active, uint32_t canary, uint32_t permille)
+{
+    return (uint64_t)active | (uint64_t)canary << SEGMENT_VERSION_BITS |
+           (uint64_t)permille << (2 * SEGMENT_VERSION_BITS);
+}
+
+/* What names a site in `push_off_sites`: an FNV-1a hash of its first name, never 0. */
+uint64_t segment_site_key(const char *name);
+
+/* Whether pushes are switched off for the site whose first name is `name`. */
+bool segment_push_is_off(const struct segment_header *header, const char *name);
 
 /* Unmaps and closes. A zeroed segment is accepted. */
 void segment_finish(struct segment *segment);

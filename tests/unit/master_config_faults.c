@@ -257,9 +257,6 @@ static void what_comes_later_is_refused_by_name(void **state)
          "herald.lua:4: origin is not supported in this version (a reverse proxy)"},
         {"site { names = { 'x' }, root = '/x', redirect = 'y' }",
          "herald.lua:3: redirect is not supported in this version (redirecting a route)"},
-        {"policy = {\n watch = true }",
-         "herald.lua:4: policy.watch is not supported in this version "
-         "(loading policies when their files change)"},
         {"shared = {}",
          "herald.lua:3: shared is not supported in this version (state that policies share)"},
     };

@@ -1,6 +1,7 @@
 #include "master/control.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -123,7 +124,11 @@ static void a_command_gets_one_line_and_its_author_is_known(void **state)
     int fd = connect_once();
     send_text(fd, "{\"verb\":\"echo\",\"n\":1}\n");
     assert_string_equal(answer(fd), "{\"verb\":\"echo\",\"n\":1}\n");
-    snprintf(expected, sizeof(expected), "uid %u (pid %d)", geteuid(), (int)getpid());
+    const struct passwd *user = getpwuid(geteuid());
+    if (user)
+        snprintf(expected, sizeof(expected), "%.24s (pid %d)", user->pw_name, (int)getpid());
+    else
+        snprintf(expected, sizeof(expected), "uid %u (pid %d)", geteuid(), (int)getpid());
     assert_string_equal(author, expected);
     close(fd);
 }

@@ -49,7 +49,7 @@ static struct segment segment;
 static struct loop loop;
 static struct slots slots;
 static struct listen_table listens;
-static struct seat_tools tools = {&loop, &slots, &listens};
+static struct seat_tools tools = {&loop, &slots, &listens, NULL};
 static unsigned numbers;
 
 static void say(const struct handoff *handoff, const char *text)
@@ -139,7 +139,7 @@ static struct generation *stage(unsigned workers)
 {
     struct fault fault = {0};
     struct generation_parts parts = {
-        .config = config_of(workers), .bundle_fd = -1, .access_fd = -1, .error_fd = -1};
+        .config = config_of(workers), .access_fd = -1, .error_fd = -1};
     assert_true(spawn_user_find("nobody", &parts.user, &fault) >= 0);
     assert_int_equal(listen_stage(&listens, parts.config, workers, &fault), 0);
     struct generation *generation = generation_create(++numbers, &tools, &segment, &parts, &fault);

@@ -69,8 +69,9 @@ struct names_load {
 int names_attach(struct names *names, void *base, size_t bytes);
 
 /* `voter` asked for the resource `resource`, which is `path` of `site`, and the answer may be known
- * to everyone. now_s: seconds of CLOCK_BOOTTIME. Returns the name's id, or 0 while it is not public
- * (this voter was counted), or when it is too long, or when its set is full of names in use. */
+ * to everyone. now_s: seconds of a clock that all processes share. Returns the name's id, or 0
+ * while it is not public (this voter was counted), when it is too long, or when its set is full of
+ * names in use. */
 uint32_t names_note(struct names *names, uint64_t resource, uint64_t voter, struct span site,
                     struct span path, uint64_t now_s);
 

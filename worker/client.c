@@ -32,6 +32,22 @@ static struct span cookie_find(struct span name, const struct field *fields, siz
     return (struct span){0};
 }
 
+bool client_other_cookies(const struct conn *conn, const struct field *fields, size_t count)
+{
+    struct span name = cookie_name(conn);
+    for (size_t i = 0; i < count; i++) {
+        struct span list = fields[i].value;
+        if (!span_equal(fields[i].name, SPAN_LITERAL("cookie")))
+            continue;
+        while (list.length) {
+            struct span pair = span_next(&list, ';');
+            if (pair.length && !span_equal(span_make(pair.data, span_find(pair, '=')), name))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* The connection's own id: the TLS session's, or one minted now. */
 static const struct client_id *connection_id(struct conn *conn)
 {

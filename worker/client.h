@@ -28,6 +28,9 @@ struct client {
 void client_identify(struct client *client, struct conn *conn, const struct config_site *site,
                      const struct field *fields, size_t count);
 
+/* Whether any cookie came that is not ours: then the answer may be one person's. */
+bool client_other_cookies(const struct conn *conn, const struct field *fields, size_t count);
+
 /* The Set-Cookie value for the client. `text` has room for CLIENT_COOKIE_MAX bytes. */
 struct span client_cookie(const struct client *client, const struct conn *conn,
                           const struct config_site *site, char *text);

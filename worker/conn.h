@@ -76,6 +76,9 @@ struct conn {
     unsigned promises, refusals; /* of this connection: half refused switches pushes off */
     bool push_off;
     char peer[48]; /* address, for the log */
+    uint8_t address[16];   /* what its subscriber has of it (public.c) */
+    uint8_t address_bytes; /* of that; 0: not asked for yet */
+    bool address_local;    /* the loopback's */
 };
 
 /* Takes an accepted socket. Closes it when the worker is full or memory runs out. */

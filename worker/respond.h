@@ -67,6 +67,11 @@ uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t he
 /* The same for the answer to a GET of the file `resource` of `site`. */
 uint32_t respond_ttl(const struct resource *resource, const struct config_site *site);
 
+/* Whether anyone may know of this response: a shared cache may store it (RFC 9111 3) and hand it to
+ * others, it sets no cookie, and it varies on nothing but the content coding. `with_cookies`: the
+ * request had cookies that are not this server's, so it must say public or s-maxage. */
+bool respond_is_public(const struct response *response, bool with_cookies);
+
 /* Whether `resource` may be pushed to who sends this Accept-Encoding (NULL data: none is sent):
  * REASON_PENDING when it may; REASON_NOT_CACHEABLE when the client may not store it, when it is
  * private (a promised request carries no one's cookies), or when it is stale at once, so that

@@ -47,6 +47,13 @@ static void take_directive(struct cache_directives *directives, struct span name
         directives->no_cache = true; /* with field names, too: as caches treat it (5.2.2.4) */
     else if (span_equal_nocase(name, SPAN_LITERAL("private")))
         directives->is_private = true;
+    else if (span_equal_nocase(name, SPAN_LITERAL("public")))
+        directives->is_public = true;
+    else if (span_equal_nocase(name, SPAN_LITERAL("s-maxage")) && !directives->has_s_maxage) {
+        directives->has_s_maxage = true;
+        if (!parse_seconds(argument, &directives->s_maxage_s))
+            directives->s_maxage_s = 0;
+    }
     else if (span_equal_nocase(name, SPAN_LITERAL("max-age")) && !directives->has_max_age) {
         directives->has_max_age = true;
         if (!parse_seconds(argument, &directives->max_age_s))
@@ -171,6 +178,39 @@ uint32_t respond_ttl(const struct resource *resource, const struct config_site *
     const struct config_route *route = config_route(site, resource->path);
     struct said said = {.directives = cache_directives_parse(span_of(route->cache_control))};
     return freshness(&said, site->heuristic_s);
+}
+
+static bool varies_on_more_than_coding(struct span vary)
+{
+    while (vary.length)
+        if (!span_equal_nocase(span_next(&vary, ','), SPAN_LITERAL("accept-encoding")))
+            return true;
+    return false;
+}
+
+/* For a shared cache, too, what is stale at once is nothing to keep; s-maxage outranks the rest of
+ * what says how long (RFC 9111 4.2.1). */
+bool respond_is_public(const struct response *response, bool with_cookies)
+{
+    bool says_so = false, shared_stale = false, shared_fresh = false;
+    for (unsigned i = 0; i < response->fields_count; i++) {
+        const struct field *field = &response->fields[i];
+        if (span_equal(field->name, SPAN_LITERAL("set-cookie")) ||
+            (span_equal(field->name, SPAN_LITERAL("vary")) &&
+             varies_on_more_than_coding(field->value)))
+            return false;
+        if (!span_equal(field->name, SPAN_LITERAL("cache-control")))
+            continue;
+        struct cache_directives line = cache_directives_parse(field->value);
+        if (line.no_store || line.no_cache || line.is_private)
+            return false;
+        says_so |= line.is_public || line.has_s_maxage;
+        shared_stale |= line.has_s_maxage && line.s_maxage_s == 0;
+        shared_fresh |= line.has_s_maxage && line.s_maxage_s > 0;
+    }
+    if (shared_stale || (with_cookies && !says_so))
+        return false;
+    return shared_fresh || (response->cacheable && response->ttl_s > 0);
 }
 
 enum reason respond_pushable(const struct resource *resource, const struct config_site *site,

@@ -44,12 +44,13 @@ enum byte_range evaluate_range(const struct asked *asked,
                                uint64_t *offset, uint64_t *length);
 
 struct cache_directives {
-    bool no_store, no_cache, is_private;
-    bool has_max_age;
+    bool no_store, no_cache, is_private, is_public;
+    bool has_max_age, has_s_maxage;
     uint32_t max_age_s;
+    uint32_t s_maxage_s;
 };
 
-/* RFC 9111 5.2.2, as a private cache sees it. */
+/* RFC 9111 5.2.2. */
 struct cache_directives cache_directives_parse(struct span cache_control);
 
 #endif

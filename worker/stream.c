@@ -230,7 +230,7 @@ static bool is_remembered(const struct stream *stream)
            (http2_push_enabled(stream->conn->http2) || stream->request.mode.length);
 }
 
-static void identify(struct stream *stream)
+void stream_identify(struct stream *stream)
 {
     if (!stream->client.known)
         client_identify(&stream->client, stream->conn, stream->site, stream->request.fields,
@@ -248,7 +248,7 @@ static void remember(struct stream *stream)
     if (stream->head || (!whole && response->status != 304) || !stream->resource ||
         !is_remembered(stream))
         return;
-    identify(stream);
+    stream_identify(stream);
     uint32_t life_s =
         response->cacheable ? client_life(&stream->client, stream->site, response->ttl_s) : 0;
     /* By the URL as it is written, query and encodings included, as candidates are. */
@@ -338,7 +338,7 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
     int status = stream->response.status;
     if (stream->wants_policy && (status == 200 || status == 304)) {
         set_state(stream, STREAM_DECIDING);
-        identify(stream);
+        stream_identify(stream);
         if (page_decide(stream))
             return;
     }

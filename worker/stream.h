@@ -75,6 +75,9 @@ struct stream *stream_for_push(struct stream *parent, const struct candidate *ca
                                const struct config_route *route);
 void stream_discard(struct stream *stream); /* one that was not promised after all */
 
+/* Fills stream->client, unless it is known already. */
+void stream_identify(struct stream *stream);
+
 /* Sends the response, once the page's decision was carried out. */
 void stream_answer(struct stream *stream);
 

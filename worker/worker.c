@@ -348,6 +348,9 @@ static int start_parts(struct worker *worker, struct fault *fault)
     rc = outcomes_start(worker, fault);
     if (rc < 0)
         return rc;
+    rc = names_attach(&worker->names, segment->names, segment->header->names_bytes);
+    if (rc < 0)
+        return fault_set(fault, rc, "names", 0, "cannot be used: %s", strerror(-rc));
     if (wants_tls(config)) {
         rc = tls_context_create(config, segment, &worker->tls, fault);
         if (rc < 0)

@@ -5,6 +5,7 @@
 #include "master/handoff/handoff.h"
 #include "master/handoff/log.h"
 #include "policy/figures.h"
+#include "policy/names.h"
 #include "policy/policy_versions.h"
 #include "policy/push_table.h"
 #include "worker/content.h"
@@ -59,6 +60,7 @@ struct worker {
     struct push_table pushes;
     struct tally tally;
     struct figures figures;
+    struct names names;
     struct acceptor *acceptor;
 
     struct conn *conns; /* every connection, doubly linked */

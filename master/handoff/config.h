@@ -123,6 +123,7 @@ struct config {
         enum config_identify identify[CONFIG_IDENTIFY_MAX];
         size_t identify_count;
         uint32_t remember_s;
+        uint32_t per_address; /* distinct clients that one address counts for; 0: what suits it */
     } clients; /* what sites have that say nothing else */
     struct {
         char *dir;         /* absolute, or NULL */

@@ -57,7 +57,8 @@ static void every_key_of_the_manuals_example_is_understood(void **state)
         "state   = '/var/lib/herald'\n"
         "listen  = { { '[::]:443', tls = true }, '127.0.0.1:8080' }\n"
         "tls     = { { sni = '*.Example.com', cert = 'example.pem', key = '/keys/example.key' } }\n"
-        "clients = { table = '64MiB', identify = { 'tls', 'cookie' }, remember = '7d' }\n"
+        "clients = { table = '64MiB', identify = { 'tls', 'cookie' }, remember = '7d', "
+        "per_address = 9 }\n"
         "policy  = { dir = 'policies', soft = '12ms', hard = '40ms', memory = '16MiB', keep = 20 "
         "}\n"
         "log     = { access = 'access.json', error = '/var/log/herald/error' }\n"
@@ -86,6 +87,7 @@ static void every_key_of_the_manuals_example_is_understood(void **state)
     assert_string_equal(config->certificates[0].cert_path, path);
     assert_string_equal(config->certificates[0].key_path, "/keys/example.key");
     assert_int_equal(config->table_bytes, 64 << 20);
+    assert_int_equal(config->clients.per_address, 9);
     assert_int_equal(config->policy.soft_ms, 12);
     assert_int_equal(config->policy.hard_ms, 40);
     snprintf(path, sizeof(path), "%s/access.json", (char *)*state);

@@ -127,6 +127,36 @@ static void names_stay_the_same_from_build_to_build(void **state)
     assert_string_equal(text, "2a218d69b5f76ce3");
 }
 
+static void one_address_has_as_many_voters_as_it_may(void **state)
+{
+    const struct span near = SPAN_LITERAL("\x7f\0\0\1"), far = SPAN_LITERAL("\x7f\0\0\2");
+    uint64_t voters[3] = {0};
+    unsigned count = 0;
+    (void)state;
+    for (uint64_t n = 1; n <= 1000; n++) {
+        uint64_t voter = identity_voter(hash_key, n * 0x9e3779b97f4a7c15, near, 3);
+        unsigned i = 0;
+        while (i < count && voters[i] != voter)
+            i++;
+        assert_true(i < 3);
+        voters[i] = voter;
+        count += i == count;
+    }
+    assert_int_equal(count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        for (uint64_t n = 0; n < 3; n++)
+            assert_true(identity_voter(hash_key, n, far, 3) != voters[i]);
+}
+
+static void without_a_bound_each_client_is_a_voter_whatever_its_address(void **state)
+{
+    (void)state;
+    uint64_t voter = identity_voter(hash_key, 1, SPAN_LITERAL("abcd"), 0);
+    assert_true(voter == identity_voter(hash_key, 1, SPAN_LITERAL("efgh"), 0));
+    assert_true(voter != identity_voter(hash_key, 2, SPAN_LITERAL("abcd"), 0));
+    assert_true(voter != 1);
+}
+
 static void validators_take_all_values_evenly(void **state)
 {
     static unsigned seen[1 << PUSH_VALIDATOR_BITS];
@@ -341,6 +371,8 @@ int main(void)
         cmocka_unit_test(a_packed_id_unpacks_to_itself),
         cmocka_unit_test(a_cookie_with_one_byte_changed_is_refused),
         cmocka_unit_test(a_cookie_of_another_length_is_refused),
+        cmocka_unit_test(one_address_has_as_many_voters_as_it_may),
+        cmocka_unit_test(without_a_bound_each_client_is_a_voter_whatever_its_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -782,6 +782,45 @@ static void an_expires_without_a_date_counts_from_now(void **state)
         assert_in_range(respond_freshness(said, count, 77, NULL), 990, 1000);
 }
 
+static bool is_public(const char *cache_control, const char *name, const char *value,
+                      bool with_cookies)
+{
+    struct response answer = {.status = 200, .cacheable = true, .ttl_s = 3600};
+    answer.fields[answer.fields_count++] =
+        (struct field){SPAN_LITERAL("cache-control"), span_of(cache_control)};
+    answer.ttl_s = respond_freshness(answer.fields, 1, 3600, &answer.cacheable);
+    if (name)
+        answer.fields[answer.fields_count++] = (struct field){span_of(name), span_of(value)};
+    return respond_is_public(&answer, with_cookies);
+}
+
+static void a_response_is_public_only_when_a_shared_cache_may_hand_it_to_anyone(void **state)
+{
+    (void)state;
+    assert_true(is_public("max-age=60", NULL, NULL, false));
+    assert_true(is_public("", NULL, NULL, false));
+    assert_true(is_public("max-age=0, s-maxage=60", NULL, NULL, false));
+    assert_true(is_public("max-age=60", "vary", "Accept-Encoding", false));
+    assert_false(is_public("max-age=0", NULL, NULL, false));
+    assert_false(is_public("max-age=60, s-maxage=0", NULL, NULL, false));
+    assert_false(is_public("no-store", NULL, NULL, false));
+    assert_false(is_public("no-cache", NULL, NULL, false));
+    assert_false(is_public("private, max-age=60", NULL, NULL, false));
+    assert_false(is_public("private, s-maxage=60", NULL, NULL, false));
+    assert_false(is_public("public, max-age=60", "set-cookie", "a=b", false));
+    assert_false(is_public("public, max-age=60", "vary", "accept-encoding, cookie", false));
+    assert_false(is_public("public, max-age=60", "vary", "*", false));
+}
+
+static void what_was_asked_for_with_cookies_is_public_only_when_it_says_so(void **state)
+{
+    (void)state;
+    assert_false(is_public("max-age=60", NULL, NULL, true));
+    assert_true(is_public("public, max-age=60", NULL, NULL, true));
+    assert_true(is_public("s-maxage=60", NULL, NULL, true));
+    assert_false(is_public("public, no-store", NULL, NULL, true));
+}
+
 static enum reason pushable(const char *cache_control, const char *accept)
 {
     char text[64];
@@ -843,6 +882,8 @@ int main(void)
         cmocka_unit_test(freshness_is_what_all_fields_together_say),
         cmocka_unit_test(an_expires_without_a_date_counts_from_now),
         cmocka_unit_test(only_what_a_client_may_keep_is_pushed),
+        cmocka_unit_test(a_response_is_public_only_when_a_shared_cache_may_hand_it_to_anyone),
+        cmocka_unit_test(what_was_asked_for_with_cookies_is_public_only_when_it_says_so),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -480,7 +480,7 @@ static bool send_ready(struct conn *conn)
     conn->send.done = on_send;
     ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
     if (conn->sending >= PLAINTEXT_MAX / 2)
-        conn_learn_path(conn); /* there is more than a small response: whether to pace it */
+        conn->large = true; /* many small responses */
     return true;
 }
 

@@ -56,7 +56,8 @@ struct conn {
     bool goaway_sent;     /* the second GOAWAY, with the real last stream */
     bool goaway_received;
     uint32_t rtt_us; /* last read from TCP_INFO; 0: not yet */
-    bool path_known; /* TCP_INFO was read */
+    bool large;      /* it has more to send than a first window carries: whether to pace it matters */
+    bool path_known; /* TCP_INFO was read for that */
     bool paced;      /* what is sent is decided late (path.h) */
     bool writable;   /* the kernel has said so since the last send */
     uint32_t unsent_max; /* TCP_NOTSENT_LOWAT as it was set here; 0: as the listener has it */

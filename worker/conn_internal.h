@@ -35,9 +35,6 @@ size_t conn_read_tcp_info(struct conn *conn, struct tcp_info *info);
  * writable. */
 size_t conn_room(struct conn *conn, size_t most);
 
-/* Learns whether the connection is to be paced, if that isn't known. */
-void conn_learn_path(struct conn *conn);
-
 /* Fills conn->peer, for the log. */
 void conn_name_peer(struct conn *conn);
 void conn_log_failure(struct conn *conn, const char *why);

@@ -81,14 +81,6 @@ uint64_t conn_unacked_bytes(const struct conn *conn)
 
 /* ---- pacing ---- */
 
-void conn_learn_path(struct conn *conn)
-{
-    struct tcp_info info;
-    struct path path;
-    if (!conn->path_known)
-        read_path(conn, &path, &info);
-}
-
 /* Set anew once the window has doubled or halved. */
 static void set_unsent_max(struct conn *conn, uint32_t bytes)
 {
@@ -104,6 +96,8 @@ size_t conn_room(struct conn *conn, size_t most)
     struct path path;
     bool writable = conn->writable;
     conn->writable = false;
+    if (conn->large && !conn->path_known)
+        read_path(conn, &path, &info);
     if (!conn->paced || !read_path(conn, &path, &info) || !conn->paced)
         return most;
     set_unsent_max(conn, path_unsent_max(&path));

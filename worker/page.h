@@ -52,7 +52,8 @@ struct page {
     struct timer deadline; /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* the worker's heartbeat when the look-ups began */
     struct budget budget;  /* in bytes; set when pushes are possible */
-    uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1) */
+    uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1), */
+    bool incremental;      /* and whether it shares that with others (4.2) */
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */

@@ -31,39 +31,59 @@ enum reason push_refusal(const struct stream *stream)
 #define URGENCY_DEFAULT 3
 #define URGENCY_LAST 7
 
-/* The urgency in a Priority field: the "u" of a dictionary (RFC 9218 5, RFC 8941 3.2), the last one. */
-static uint8_t urgency_of_field(struct span field)
+/* Reads one member of a Priority field, "u=0" or "i" (RFC 9218 4, RFC 8941 3.2), its spaces cut. */
+static void read_priority_member(struct page *page, struct span member)
 {
-    uint8_t urgency = URGENCY_DEFAULT;
+    member.length = span_find(member, ';');
+    while (member.length && strchr(" \t", member.data[member.length - 1]))
+        member.length--;
+    if (member.length == 3 && span_starts(member, SPAN_LITERAL("u=")) && member.data[2] >= '0' &&
+        member.data[2] <= '0' + URGENCY_LAST)
+        page->urgency = (uint8_t)(member.data[2] - '0');
+    else if (span_equal(member, SPAN_LITERAL("i")) || span_equal(member, SPAN_LITERAL("i=?1")))
+        page->incremental = true;
+    else if (span_equal(member, SPAN_LITERAL("i=?0")))
+        page->incremental = false;
+}
+
+/* The page's own priority, as its request's field says; nghttp2 orders it by the same. */
+static void read_priority(struct page *page)
+{
+    const struct request *request = &page->request;
+    struct span field =
+        field_find(request->fields, request->fields_count, SPAN_LITERAL("priority"));
+    page->urgency = URGENCY_DEFAULT;
+    page->incremental = false;
     while (field.length) {
         size_t end = span_find(field, ',');
         struct span member = span_make(field.data, end);
         field = span_after(field, end < field.length ? end + 1 : end);
-        while (member.length && (member.data[0] == ' ' || member.data[0] == '\t'))
+        while (member.length && strchr(" \t", member.data[0]))
             member = span_after(member, 1);
-        if (member.length < 3 || !span_starts(member, SPAN_LITERAL("u=")) ||
-            member.data[2] < '0' || member.data[2] > '0' + URGENCY_LAST ||
-            (member.length > 3 && !strchr("; \t", member.data[3])))
-            continue;
-        urgency = (uint8_t)(member.data[2] - '0');
+        read_priority_member(page, member);
     }
-    return urgency;
 }
 
-/* Pushes rank behind their page; what blocks rendering goes before what does not. */
+/* Pushes rank behind their page and what is asked for by default; what blocks rendering goes before
+ * what does not. */
 static uint8_t urgency_of(const struct page *page, const struct candidate *candidate)
 {
     if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
         return candidate->urgency;
     bool blocks =
         candidate->as == AS_STYLE || candidate->as == AS_SCRIPT || candidate->as == AS_FONT;
-    unsigned urgency = page->urgency + (blocks ? 1U : 2U);
+    unsigned least = page->urgency > URGENCY_DEFAULT ? page->urgency : URGENCY_DEFAULT;
+    unsigned urgency = least + (blocks ? 1U : 2U);
     return (uint8_t)(urgency < URGENCY_LAST ? urgency : URGENCY_LAST);
 }
 
+/* Ahead of the rest of its page, by the policy's word. No urgency is below 0, but an incremental page
+ * shares its own. */
 static bool goes_ahead(const struct page *page, const struct candidate *candidate)
 {
-    return urgency_of(page, candidate) < page->urgency;
+    uint8_t urgency = candidate->urgency;
+    return urgency != CANDIDATE_URGENCY_UNSET &&
+           (urgency < page->urgency || (urgency == page->urgency && page->incremental));
 }
 
 /* ---- limits ---- */
@@ -269,8 +289,7 @@ static enum reason judge(struct page *page, unsigned i)
 void push_execute(struct page *page)
 {
     unsigned hinted = 0, held_out = 0;
-    page->urgency = urgency_of_field(
-        field_find(page->request.fields, page->request.fields_count, SPAN_LITERAL("priority")));
+    read_priority(page);
     for (unsigned i = 0; i < page->decision.count; i++) {
         struct candidate *candidate = &page->decision.items[i];
         candidate->verdict = judge(page, i);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define LARGE_BYTES (12 * 1024) /* a response of more than a first window */
 #define STREAMS_KEPT 1024 /* free streams kept by the worker */
 
 static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
@@ -182,6 +183,8 @@ static void submit(struct stream *stream)
         http2_reset(conn->http2, stream->id, HTTP2_INTERNAL_ERROR);
     } else {
         stream->answered = true;
+        if (stream->body.left > LARGE_BYTES)
+            conn->large = true;
         count_status(conn->worker->stats, response->status);
     }
     conn_dirty(conn);

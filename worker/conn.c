@@ -540,7 +540,9 @@ void conn_on_settings(void *connection)
 void conn_on_goaway(void *connection, int32_t last, uint32_t error)
 {
     struct conn *conn = connection;
-    (void)last, (void)error;
+    struct ledger_sink sink = conn_sink(conn);
+    (void)error;
     conn->goaway_received = true; /* no new promise (RFC 9113 6.8) */
+    ledger_lose_above(&conn->ledger, last, &sink);
     conn_dirty(conn);
 }

@@ -183,6 +183,16 @@ void ledger_lose(struct ledger *ledger, int32_t id, const struct ledger_sink *si
         lose(ledger, entry, sink);
 }
 
+void ledger_lose_above(struct ledger *ledger, int32_t last, const struct ledger_sink *sink)
+{
+    for (unsigned i = 0; ledger->open && i < ledger->count; i++) {
+        struct ledger_entry *entry = entry_at(ledger, i);
+        bool open = entry->state == LEDGER_SENDING || entry->state == LEDGER_SENT;
+        if (entry->pushed && open && entry->id > last)
+            lose(ledger, entry, sink);
+    }
+}
+
 void ledger_abandon(struct ledger *ledger, const struct ledger_sink *sink)
 {
     for (unsigned i = 0; ledger->open && i < ledger->count; i++) {

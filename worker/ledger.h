@@ -90,6 +90,10 @@ void ledger_reset(struct ledger *ledger, int32_t id, uint32_t error,
 /* The stream failed on this side or was never promised: its entry returns to absent. */
 void ledger_lose(struct ledger *ledger, int32_t id, const struct ledger_sink *sink);
 
+/* The peer's GOAWAY: it takes no promised stream above `last`, sent or not (RFC 9113 6.8). What of
+ * these is open returns to absent; what it has acknowledged it has. */
+void ledger_lose_above(struct ledger *ledger, int32_t last, const struct ledger_sink *sink);
+
 /* The connection ends: what is still open returns to absent. */
 void ledger_abandon(struct ledger *ledger, const struct ledger_sink *sink);
 

@@ -170,6 +170,26 @@ static void another_error_returns_the_entry_to_absent(void **state)
     assert_int_equal(results[PUSH_RESULT_LOST], 1);
 }
 
+static void a_goaway_below_a_push_returns_it_to_absent(void **state)
+{
+    (void)state;
+    for (int32_t id = 2; id <= 8; id += 2)
+        push(id);
+    for (int32_t id = 2; id <= 6; id += 2)
+        ledger_sent(&ledger, id);
+    ledger_flushed(&ledger, 10);
+    ledger_lose_above(&ledger, 4, &sink);
+    assert_int_equal(ledger.open, 2);
+    assert_int_equal(ledger.pushes_open, 0);
+    ledger_acknowledged(&ledger, 10, &sink);
+    assert_int_equal(belief(2), PUSH_HELD);
+    assert_int_equal(belief(4), PUSH_HELD);
+    assert_int_equal(belief(6), PUSH_ABSENT);
+    assert_int_equal(belief(8), PUSH_ABSENT);
+    ledger_lose_above(&ledger, 0, &sink); /* what was acknowledged arrived */
+    assert_int_equal(belief(4), PUSH_HELD);
+}
+
 static void a_connection_that_dies_first_returns_every_open_entry_to_absent(void **state)
 {
     (void)state;
@@ -258,6 +278,7 @@ int main(void)
         TEST(a_cancel_that_comes_after_the_acknowledgement_turns_held_into_declined),
         TEST(a_second_reset_of_the_same_stream_says_nothing_new),
         TEST(another_error_returns_the_entry_to_absent),
+        TEST(a_goaway_below_a_push_returns_it_to_absent),
         TEST(a_connection_that_dies_first_returns_every_open_entry_to_absent),
         TEST(a_request_of_the_clients_own_is_noted_when_acknowledged),
         TEST(the_last_256_are_kept_and_open_ones_are_never_forgotten),

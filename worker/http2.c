@@ -13,6 +13,7 @@
 #define FIELDS_OUT_MAX 40 /* fields of a response or promised request */
 #define FAILURE_MAX 160
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
+#define SMALL_DATA_MAX 32 /* octets of a DATA frame that is more frame than content */
 
 struct http2_context {
     nghttp2_session_callbacks *callbacks;
@@ -147,9 +148,13 @@ static enum guard_event guard_event_of(const struct frame_header *header)
     case FRAME_CONTINUATION:
         return GUARD_CONTINUATION;
     case FRAME_DATA:
-        return header->length || header->flags & FRAME_END_STREAM ? GUARD_DATA : GUARD_EMPTY_DATA;
-    default:
+        if (header->flags & FRAME_END_STREAM || header->length > SMALL_DATA_MAX)
+            return GUARD_DATA;
+        return header->length ? GUARD_SMALL_DATA : GUARD_EMPTY_DATA;
+    case FRAME_PUSH_PROMISE: /* an error of its own */
         return GUARD_EVENTS;
+    default: /* GOAWAY too: one or two are honest */
+        return GUARD_UNKNOWN;
     }
 }
 
@@ -223,7 +228,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
                      nghttp2_rcbuf *value, uint8_t flags, void *user_data)
 {
     struct http2 *http2 = user_data;
+    size_t bytes = nghttp2_rcbuf_get_buf(name).len + nghttp2_rcbuf_get_buf(value).len + 32;
     (void)session, (void)flags;
+    if (!guard_count_field(http2->guard, bytes))
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is decoded, and looked at no more */
     if (http2->building && http2->building_id == frame->hd.stream_id)
         header_list_add(http2->building, http2->context->limits, name, value);
     return 0;

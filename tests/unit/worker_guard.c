@@ -52,6 +52,75 @@ static void a_second_later_as_many_pings_pass_again(void **state)
     assert_false(guard_count(&guard, GUARD_PING));
 }
 
+static void unknown_frames_have_a_limit_of_their_own(void **state)
+{
+    (void)state;
+    assert_int_equal(passes(GUARD_UNKNOWN, 1000), limits.unknown_rate);
+    assert_int_equal(guard.tripped, COUNTER_limit_unknown);
+}
+
+/* Ninety of a hundred of each kind, kind after kind. */
+static void kinds_below_their_limits_are_too_much_together(void **state)
+{
+    static const enum guard_event KINDS[] = {GUARD_PING, GUARD_UNKNOWN, GUARD_CLIENT_RESET,
+                                             GUARD_SERVER_RESET};
+    (void)state;
+    unsigned passed = 0;
+    for (unsigned kind = 0; kind < 4; kind++)
+        for (unsigned i = 0; i < 90 && !guard.failed; i++)
+            passed += guard_count(&guard, KINDS[kind]);
+    assert_int_equal(guard.tripped, COUNTER_limit_misbehaviour);
+    assert_int_equal(passed, limits.misbehaviour * 100);
+}
+
+static void the_account_comes_back_with_time(void **state)
+{
+    (void)state;
+    for (unsigned second = 0; second < 100; second++) { /* one whole limit a second, for ever */
+        for (unsigned i = 0; i < 50; i++) {
+            assert_true(guard_count(&guard, GUARD_PING));
+            assert_true(guard_count(&guard, GUARD_UNKNOWN));
+        }
+        now_ms += 1000;
+    }
+}
+
+static void what_a_client_has_earned_costs_the_account_nothing(void **state)
+{
+    (void)state;
+    guard.bytes_sent = 200u << 20; /* a download for which Node sends 6,000 WINDOW_UPDATEs */
+    assert_int_equal(passes(GUARD_WINDOW_UPDATE, 6000), 6000);
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_true(guard_count(&guard, GUARD_REQUEST));
+        for (unsigned j = 0; j < limits.priority_per_request; j++)
+            assert_true(guard_count(&guard, GUARD_PRIORITY));
+    }
+    assert_int_equal(passes(GUARD_PING, 1000), limits.ping_rate);
+    assert_int_equal(guard.tripped, COUNTER_limit_ping);
+}
+
+static void a_header_block_of_many_times_the_limits_is_an_attack(void **state)
+{
+    (void)state;
+    unsigned fields = 0;
+    while (fields < 100000 && guard_count_field(&guard, 34))
+        fields++;
+    assert_int_equal(fields, 4 * limits.header_fields);
+    assert_int_equal(guard.tripped, COUNTER_limit_bomb);
+}
+
+static void each_header_block_is_counted_for_itself(void **state)
+{
+    (void)state;
+    for (int block = 0; block < 1000; block++) {
+        assert_true(guard_count(&guard, GUARD_HEADERS));
+        for (unsigned i = 0; i < 3; i++)
+            assert_true(guard_count_field(&guard, limits.header_bytes));
+    }
+    assert_true(guard_count_field(&guard, limits.header_bytes));
+    assert_false(guard_count_field(&guard, 1));
+}
+
 static void settings_have_a_limit_of_their_own(void **state)
 {
     (void)state;
@@ -165,6 +234,12 @@ int main(void)
         TEST(pings_pass_up_to_the_rate_and_no_further),
         TEST(a_second_later_as_many_pings_pass_again),
         TEST(settings_have_a_limit_of_their_own),
+        TEST(a_header_block_of_many_times_the_limits_is_an_attack),
+        TEST(each_header_block_is_counted_for_itself),
+        TEST(unknown_frames_have_a_limit_of_their_own),
+        TEST(kinds_below_their_limits_are_too_much_together),
+        TEST(the_account_comes_back_with_time),
+        TEST(what_a_client_has_earned_costs_the_account_nothing),
         TEST(each_request_earns_priority_frames),
         TEST(an_honest_download_may_send_a_window_update_for_each_kilobyte),
         TEST(window_updates_without_a_download_are_limited),

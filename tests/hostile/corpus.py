@@ -1,0 +1,47 @@
+"""The attacks' register: each has a name, what the server is expected to do, and the counter that
+must move."""
+from dataclasses import dataclass, field
+
+CALM = "GOAWAY ENHANCE_YOUR_CALM"
+PROTOCOL = "GOAWAY PROTOCOL_ERROR"
+FLOW = "GOAWAY FLOW_CONTROL_ERROR"
+STREAM_CLOSED = "GOAWAY STREAM_CLOSED"
+COMPRESSION = "GOAWAY COMPRESSION_ERROR"
+CLOSED = "closed"
+KEPT = "kept"                            # absorbed: nothing happens, and it costs next to nothing
+RESET = "RST_STREAM"
+
+
+@dataclass
+class Attack:
+    """`run(link)` attacks over one connection and returns, or is ended by the server."""
+    name: str
+    group: str
+    run: object
+    expect: tuple                        # outcomes that are right, by their beginning
+    counter: str = ""                    # in `herald status --json`; "" when nothing is cut off
+    short: bool = False                  # against a server whose limits of time are short
+    link: dict = field(default_factory=dict)   # how to connect; attacker.Attacker
+    cve: str = ""
+
+    @property
+    def slug(self):
+        return "".join(c if c.isalnum() else "_" for c in self.name.lower()).strip("_")
+
+
+ATTACKS = []
+
+
+def attack(name, group, expect, counter="", cve="", short=False, **link):
+    """Registers the function that follows."""
+    def register(run):
+        expected = (expect,) if isinstance(expect, str) else tuple(expect)
+        ATTACKS.append(Attack(name, group, run, expected, counter, short, link, cve))
+        return run
+    return register
+
+
+def load():
+    """Every attack, in the order of its group's file."""
+    import floods, holds, memory, requests_bad, stalls, pushes  # noqa: F401 (each registers its own)
+    return ATTACKS

@@ -1,0 +1,95 @@
+"""The servers that are attacked: one worker each, with the default limits, or with short times."""
+import json
+import shutil
+import tempfile
+
+import server
+from h2client import Client
+
+WIDE = """return {
+  api = 1,
+  on_request = function(req, push)
+    if req.path == "/wide.html" then
+      for i = 1, 10000 do push:add("/assets/" .. i .. ".css") end
+    else
+      for _, path in ipairs { "/assets/site.css", "/assets/app.js", "/assets/hero.jpg" } do
+        push:add(path)
+      end
+    end
+  end,
+}
+"""
+SHORT_S = 0.5
+LIMITS_OF_TIME = ("limit_send", "limit_handshake", "limit_header", "limit_idle")
+SHORT = {"handshake": "500ms", "header": "500ms", "idle": "500ms", "send_progress": "500ms",
+         "body_grace": "500ms"}
+
+
+class Site:
+    """A herald as the attackers see it."""
+
+    address, host = server.ADDRESS, server.HOST
+    big, short_s = b"/big.bin", SHORT_S
+
+    def __init__(self, certificate, limits=None):
+        self.herald = server.make(certificate, workers=1, limits=limits,
+                                  policy_files={"wide.lua": WIDE}, policies=["wide.lua"],
+                                  top={"log": {"error": "stderr"}})
+        self.herald.root.write("/wide.html", b"<!doctype html><title>wide</title>")
+        self.herald.root.write("/hello.txt", b"hello\n")
+        self.herald.root.write("/big.bin", bytes(4 << 20))
+        server.start(self.herald)
+        self.tls_port, self.h2c_port = self.herald.tls_port, self.herald.h2c_port
+        self._warm()
+
+    def _warm(self):
+        """What the worker opens once and keeps is not to be counted against an attack."""
+        client = Client(self.herald, tls=False)
+        for path in ("/", "/wide.html", "/hello.txt", "/big.bin"):
+            client.get(path)
+        client.close()
+
+    def authority(self, tls):
+        return self.herald.authority(tls)
+
+    def worker(self):
+        return next(iter(self.herald.workers()), 0)
+
+    def counter(self, name):
+        if not name:
+            return 0
+        told = self.herald.command("status", "--json")
+        return json.loads(told.stdout)["counters"][name]
+
+
+class Sites:
+    """Context: `of(attack)` is the site for it, started when it is first needed."""
+
+    def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix="herald-cert-")
+        self.certificate = server.Certificate(self.directory)
+        self.made = {}
+        return self
+
+    def of(self, attack):
+        kind = "short" if attack.short or attack.counter in LIMITS_OF_TIME else "default"
+        if kind not in self.made:
+            self.made[kind] = Site(self.certificate, SHORT if kind == "short" else None)
+        return self.made[kind]
+
+    def close(self):
+        """Ends the servers; returns how many ended badly (a sanitizer's report, a lost worker)."""
+        bad = 0
+        for site in self.made.values():
+            try:
+                site.herald.close()
+            except Exception as fault:   # the others are to be ended as well
+                print("  ^ FAIL: %s" % fault)
+                bad += 1
+            shutil.rmtree(site.herald.directory, ignore_errors=True)
+        self.made = {}
+        return bad
+
+    def __exit__(self, *_):
+        self.close()
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reads ahead into one buffer: what was read is taken before the next read begins. It outlives its
- * body while a read is under way. */
+#define FRAME_BYTES 16384 /* windows that leave less room are nearly shut: little is read for them */
+#define LITTLE_BYTES 4096
+
+/* Reads into one buffer: what was read is taken before the next read begins. It outlives its body
+ * while a read is under way. */
 struct body_reader {
     struct content_reader read;
     struct content *content;
@@ -13,19 +16,134 @@ struct body_reader {
     const struct representation *representation;
     uint64_t offset; /* of the next read */
     uint64_t left;   /* not yet read */
-    size_t ahead;
-    size_t start, filled; /* what is there to be taken */
+    struct read_ahead *ahead; /* NULL once orphaned */
+    struct body_reader *next, *previous; /* in ahead->holding or ahead->waiting */
+    uint8_t *buffer;        /* NULL: none */
+    size_t room;            /* bytes of it */
+    size_t start, filled;   /* what is there to be taken */
     int failure;
     bool reading;
-    bool orphaned;
-    body_ready *ready;
+    bool waiting;
+    const struct body_events *events;
     void *context;
-    uint8_t buffer[];
 };
+
+/* ---- a connection's buffers ---- */
+
+static void wait_for_room(struct body_reader *reader)
+{
+    struct read_ahead *ahead = reader->ahead;
+    if (reader->waiting)
+        return;
+    reader->waiting = true;
+    reader->next = NULL;
+    reader->previous = ahead->waiting_last;
+    if (ahead->waiting_last)
+        ahead->waiting_last->next = reader;
+    else
+        ahead->waiting = reader;
+    ahead->waiting_last = reader;
+}
+
+static void wait_no_more(struct body_reader *reader)
+{
+    struct read_ahead *ahead = reader->ahead;
+    if (!reader->waiting)
+        return;
+    reader->waiting = false;
+    if (reader->previous)
+        reader->previous->next = reader->next;
+    else
+        ahead->waiting = reader->next;
+    if (reader->next)
+        reader->next->previous = reader->previous;
+    else
+        ahead->waiting_last = reader->previous;
+}
+
+static void take_buffer(struct body_reader *reader, uint8_t *buffer, size_t room)
+{
+    struct read_ahead *ahead = reader->ahead;
+    reader->buffer = buffer;
+    reader->room = room;
+    reader->previous = NULL;
+    reader->next = ahead->holding;
+    if (ahead->holding)
+        ahead->holding->previous = reader;
+    ahead->holding = reader;
+    ahead->bytes += room;
+}
+
+static void count_no_more(struct body_reader *reader)
+{
+    struct read_ahead *ahead = reader->ahead;
+    ahead->bytes -= reader->room;
+    if (reader->previous)
+        reader->previous->next = reader->next;
+    else
+        ahead->holding = reader->next;
+    if (reader->next)
+        reader->next->previous = reader->previous;
+}
+
+/* What it holds is read again. No read is under way. */
+static void give_buffer(struct body_reader *reader)
+{
+    if (!reader->buffer)
+        return;
+    reader->offset -= reader->filled - reader->start;
+    reader->left += reader->filled - reader->start;
+    reader->start = reader->filled = 0;
+    count_no_more(reader);
+    free(reader->buffer);
+    reader->buffer = NULL;
+}
+
+/* Gives up what streams hold that nobody takes. */
+static void reclaim(struct read_ahead *ahead)
+{
+    struct body_reader *next;
+    for (struct body_reader *reader = ahead->holding; reader; reader = next) {
+        next = reader->next;
+        if (!reader->reading && reader->events->shut(reader->context))
+            give_buffer(reader);
+    }
+}
+
+/* Only those that will find room when content is asked of them. */
+static void serve_waiting(struct read_ahead *ahead)
+{
+    size_t promised = ahead->bytes;
+    while (ahead->waiting && (!promised || promised + ahead->piece_max <= ahead->bytes_max)) {
+        struct body_reader *first = ahead->waiting;
+        wait_no_more(first);
+        promised += ahead->piece_max;
+        first->events->ready(first->context);
+    }
+}
+
+void read_ahead_settle(struct read_ahead *ahead)
+{
+    if (!ahead->waiting)
+        return;
+    if (ahead->bytes + ahead->piece_max > ahead->bytes_max)
+        reclaim(ahead);
+    serve_waiting(ahead);
+}
+
+static bool has_room(struct read_ahead *ahead, size_t length)
+{
+    if (ahead->bytes && ahead->bytes + length > ahead->bytes_max)
+        reclaim(ahead);
+    return !ahead->bytes || ahead->bytes + length <= ahead->bytes_max;
+}
+
+/* ---- reading ---- */
 
 static void reader_free(struct body_reader *reader)
 {
     resource_release(reader->resource);
+    free(reader->buffer);
     free(reader);
 }
 
@@ -33,7 +151,7 @@ static void on_read(struct content_reader *read, int result)
 {
     struct body_reader *reader = (struct body_reader *)read;
     reader->reading = false;
-    if (reader->orphaned) {
+    if (!reader->ahead) {
         reader_free(reader);
         return;
     }
@@ -45,12 +163,35 @@ static void on_read(struct content_reader *read, int result)
         reader->offset += (uint64_t)result;
         reader->left -= (uint64_t)result;
     }
-    reader->ready(reader->context);
+    reader->events->ready(reader->context);
 }
 
-static void read_more(struct body_reader *reader)
+static size_t piece(const struct body_reader *reader, size_t max)
 {
-    size_t length = reader->left < reader->ahead ? (size_t)reader->left : reader->ahead;
+    size_t length = reader->ahead->piece_max;
+    if (max < FRAME_BYTES)
+        length = max < LITTLE_BYTES ? LITTLE_BYTES : max;
+    return reader->left < length ? (size_t)reader->left : length;
+}
+
+static void read_more(struct body_reader *reader, size_t max)
+{
+    size_t length = piece(reader, max);
+    if (reader->buffer && reader->room < length)
+        give_buffer(reader);
+    if (!reader->buffer) {
+        if (!has_room(reader->ahead, length)) {
+            wait_for_room(reader);
+            return;
+        }
+        uint8_t *buffer = malloc(length);
+        if (!buffer) {
+            reader->failure = -ENOMEM;
+            return;
+        }
+        wait_no_more(reader);
+        take_buffer(reader, buffer, length);
+    }
     reader->reading = true;
     reader->read.done = on_read;
     content_read_at(reader->content, &reader->read, reader->representation, reader->offset,
@@ -64,16 +205,14 @@ void body_open_memory(struct body *body, const void *data, size_t length)
 
 int body_open(struct body *body, struct content *content, struct resource *resource,
               const struct representation *representation, uint64_t offset, uint64_t length,
-              size_t ahead, body_ready *ready, void *context)
+              struct read_ahead *ahead, const struct body_events *events, void *context)
 {
     *body = (struct body){.left = length};
     if (representation->body) {
         body->memory = representation->body + offset;
         return 0;
     }
-    if (length < ahead)
-        ahead = (size_t)length;
-    struct body_reader *reader = malloc(sizeof(*reader) + ahead);
+    struct body_reader *reader = malloc(sizeof(*reader));
     if (!reader)
         return -ENOMEM;
     *reader = (struct body_reader){.content = content,
@@ -82,7 +221,7 @@ int body_open(struct body *body, struct content *content, struct resource *resou
                                    .offset = offset,
                                    .left = length,
                                    .ahead = ahead,
-                                   .ready = ready,
+                                   .events = events,
                                    .context = context};
     body->reader = reader;
     return 0;
@@ -94,10 +233,28 @@ void body_close(struct body *body)
     *body = (struct body){0};
     if (!reader)
         return;
-    if (reader->reading)
-        reader->orphaned = true;
-    else
+    struct read_ahead *ahead = reader->ahead;
+    wait_no_more(reader);
+    if (reader->reading) { /* the buffer is the kernel's until the read ends */
+        count_no_more(reader);
+        reader->ahead = NULL;
+    } else {
+        give_buffer(reader);
         reader_free(reader);
+    }
+    serve_waiting(ahead);
+}
+
+/* Returns 0 when something is there, -EAGAIN or the failure. */
+static int reader_fill(struct body_reader *reader, uint64_t left, size_t max)
+{
+    if (!reader->failure && reader->start == reader->filled && left) {
+        if (!reader->reading)
+            read_more(reader, max);
+        if (reader->reading || reader->waiting)
+            return -EAGAIN;
+    }
+    return reader->failure;
 }
 
 ptrdiff_t body_available(struct body *body, size_t max, bool *last)
@@ -105,16 +262,9 @@ ptrdiff_t body_available(struct body *body, size_t max, bool *last)
     size_t n = body->left < max ? (size_t)body->left : max;
     struct body_reader *reader = body->reader;
     if (reader) {
-        if (reader->failure)
-            return reader->failure;
-        if (reader->start == reader->filled && body->left) {
-            if (!reader->reading)
-                read_more(reader);
-            if (reader->reading)
-                return -EAGAIN;
-            if (reader->failure)
-                return reader->failure;
-        }
+        int rc = reader_fill(reader, body->left, max);
+        if (rc < 0)
+            return rc;
         if (n > reader->filled - reader->start)
             n = reader->filled - reader->start;
     }
@@ -130,6 +280,10 @@ void body_take(struct body *body, uint8_t *out, size_t length)
     if (reader) {
         memcpy(out, reader->buffer + reader->start, length);
         reader->start += length;
+        if (reader->start == reader->filled && reader->ahead->waiting) {
+            give_buffer(reader);
+            serve_waiting(reader->ahead);
+        }
     } else {
         memcpy(out, body->memory, length);
         body->memory += length;

@@ -1,4 +1,8 @@
-/* A response's content on its way out: from memory, or read ahead from a file through the ring. */
+/* A response's content on its way out: from memory, or read ahead from a file through the ring.
+ *
+ * What a connection's bodies have read and not handed on is bounded: beyond it a body waits until
+ * another one's buffer is empty. Buffers of streams whose window is shut are given up then, and read
+ * again, so that a client that leaves some responses lying can still have others. */
 #ifndef HERALD_BODY_H
 #define HERALD_BODY_H
 
@@ -10,8 +14,24 @@
 
 struct body_reader;
 
-/* Called when content that was not available has become so, or has failed. */
-typedef void body_ready(void *context);
+/* One connection's buffers. Lives as long as its bodies. */
+struct read_ahead {
+    size_t piece_max; /* bytes of one body's buffer */
+    size_t bytes_max; /* of all of them */
+    size_t bytes;
+    struct body_reader *holding; /* those with a buffer */
+    struct body_reader *waiting, *waiting_last; /* those that want one, first come first served */
+};
+
+/* Lets those that wait have what shut streams hold. To be called when a send has ended: a window that
+ * shuts meanwhile tells nobody. */
+void read_ahead_settle(struct read_ahead *ahead);
+
+/* What a body asks of its stream. */
+struct body_events {
+    void (*ready)(void *context); /* content that was not available has become so, or has failed */
+    bool (*shut)(void *context);  /* the peer's window for the stream is shut: nothing is taken */
+};
 
 struct body {
     const uint8_t *memory; /* the next byte, when the content is in memory */
@@ -23,16 +43,16 @@ struct body {
 void body_open_memory(struct body *body, const void *data, size_t length);
 
 /* Sends part of a representation, which must outlive the body: from its cached bytes, or by reading
- * `ahead` bytes at a time. Returns 0 or -ENOMEM. */
+ * ahead. `ahead` and `events` are borrowed until body_close. Returns 0 or -ENOMEM. */
 int body_open(struct body *body, struct content *content, struct resource *resource,
               const struct representation *representation, uint64_t offset, uint64_t length,
-              size_t ahead, body_ready *ready, void *context);
+              struct read_ahead *ahead, const struct body_events *events, void *context);
 
 /* Lets go; a read under way ends by itself. A zeroed body is accepted. */
 void body_close(struct body *body);
 
-/* How many of the next bytes, at most `max`, can be taken now. -EAGAIN: `ready` will be called;
- * another -errno: the file changed or cannot be read. */
+/* How many of the next bytes, at most `max` (what the windows and a frame have room for), can be
+ * taken now. -EAGAIN: `ready` will be called; another -errno: the file changed or cannot be read. */
 ptrdiff_t body_available(struct body *body, size_t max, bool *last);
 
 /* Copies out what body_available has just offered. */

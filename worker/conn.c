@@ -85,6 +85,8 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     conn->timer.fired = conn_on_timer;
     conn->opened_ms = conn->active_ms = conn->progress_ms = worker->timers.now_ms;
     guard_init(&conn->guard, &worker->config->limits, &worker->timers.now_ms);
+    conn->ahead.piece_max = worker->config->limits.stream_buffer;
+    conn->ahead.bytes_max = worker->config->limits.connection_buffer;
     if (tls)
         conn->tls = tls_create(worker->tls);
     if ((tls && !conn->tls) || (!tls && !start_http2(conn)) ||
@@ -505,6 +507,8 @@ static void rest(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     conn->dirty = false;
+    if (!conn->send.armed)
+        read_ahead_settle(&conn->ahead);
     if (conn->state < CONN_LINGERING && !conn->send.armed && !send_ready(conn))
         rest(conn);
     if (conn->state < CONN_LINGERING)

@@ -7,6 +7,7 @@
 #define HERALD_CONN_H
 
 #include "policy/identity.h"
+#include "worker/body.h"
 #include "worker/guard.h"
 #include "worker/http2.h"
 #include "worker/ledger.h"
@@ -63,6 +64,7 @@ struct conn {
     uint32_t unsent_max; /* TCP_NOTSENT_LOWAT as it was set here; 0: as the listener has it */
 
     struct stream *streams; /* every stream of the connection, doubly linked */
+    struct read_ahead ahead; /* what their contents have read and not handed on */
     unsigned receiving;     /* streams whose request content is still coming */
     unsigned pushes_waiting; /* promised streams that are answered when nothing else is ready */
 

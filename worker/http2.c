@@ -655,6 +655,11 @@ uint32_t http2_window(const struct http2 *http2)
     return bytes > 0 ? (uint32_t)bytes : 0;
 }
 
+bool http2_window_shut(const struct http2 *http2, int32_t id)
+{
+    return nghttp2_session_get_stream_remote_window_size(http2->session, id) <= 0;
+}
+
 unsigned http2_open_streams(const struct http2 *http2)
 {
     return http2->open_streams;

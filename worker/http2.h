@@ -162,6 +162,9 @@ uint32_t http2_streams_max(const struct http2 *http2);
 /* Bytes of content that the connection's window takes from this side now (RFC 9113 6.9.1). */
 uint32_t http2_window(const struct http2 *http2);
 
+/* True when the peer's window for the stream has no room (RFC 9113 6.9). */
+bool http2_window_shut(const struct http2 *http2, int32_t id);
+
 /* Streams that are open or half-closed, the client's and pushed ones, unwritten promises too. */
 unsigned http2_open_streams(const struct http2 *http2);
 

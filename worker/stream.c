@@ -155,6 +155,14 @@ static void content_became_ready(void *context)
     conn_dirty(stream->conn);
 }
 
+static bool window_is_shut(void *context)
+{
+    struct stream *stream = context;
+    return stream->conn->http2 && http2_window_shut(stream->conn->http2, stream->id);
+}
+
+static const struct body_events BODY_EVENTS = {content_became_ready, window_is_shut};
+
 static int open_body(struct stream *stream)
 {
     const struct response *response = &stream->response;
@@ -166,8 +174,7 @@ static int open_body(struct stream *stream)
     }
     int rc = body_open(&stream->body, stream->conn->worker->content, stream->resource,
                        response->body, response->offset, response->length,
-                       stream->conn->worker->config->limits.stream_buffer, content_became_ready,
-                       stream);
+                       &stream->conn->ahead, &BODY_EVENTS, stream);
     return rc < 0 ? rc : response->length > 0;
 }
 

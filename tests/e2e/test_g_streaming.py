@@ -43,6 +43,33 @@ def test_many_large_files_at_once_arrive_whole(site, connect, tls):
         assert stream.ended and stream.sha256() == wanted[path], path
 
 
+@pytest.mark.asan
+def test_more_large_files_at_once_than_a_connection_may_buffer_arrive_whole(site, connect):
+    data = site.root.write("/large.bin", binary_bytes("buffered", (1 << 20) + 7))
+    client = connect(site, tls=False)
+    streams = [client.request("/large.bin") for _ in range(40)]
+    client.wait_done(*streams, seconds=30)
+    for stream in streams:
+        assert stream.ended and len(stream.body) == len(data)
+        assert stream.sha256() == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.asan
+def test_responses_left_lying_leave_room_for_others(site, connect):
+    """Twenty streams whose windows shut with most of what was read for them untaken."""
+    data = site.root.write("/large.bin", binary_bytes("lying", 3 << 20))
+    client = connect(site, tls=False, window=20000, manual=True, connection_window=1 << 28)
+    lying = [client.request("/large.bin") for _ in range(20)]
+    client.wait(lambda: all(len(s.body) == 20000 for s in lying), "the small windows' octets")
+    wanted = client.request("/large.bin")
+    rest(client, wanted)
+    assert bytes(wanted.body) == data
+    for stream in lying:
+        client.open_window(1 << 26, stream)
+    client.wait_done(*lying, seconds=30)
+    assert all(s.sha256() == hashlib.sha256(data).hexdigest() for s in lying)
+
+
 @pytest.mark.parametrize("size", [1, 1300, 16383, 16384, 16385, 65535, 65536, 65537, 262144, 262145])
 def test_sizes_around_the_borders_of_buffers(site, connect, size):
     data = site.root.write("/size.bin", binary_bytes("size %d" % size, size))

@@ -2,6 +2,7 @@
 
 #include "worker/hints.h"
 #include "worker/manifest.h"
+#include "worker/page_queue.h"
 #include "worker/outcome.h"
 #include "worker/push.h"
 #include "worker/stream.h"
@@ -50,6 +51,7 @@ static struct page *page_create(struct stream *stream)
     page->resolving = 0;
     page->carried_out = false;
     page->failed = false;
+    page->waits = false;
     page->deadline = (struct timer){.fired = on_deadline};
     page->hints_length = 0;
     decision_reset(&page->decision);
@@ -136,6 +138,7 @@ static void stop_resolving(struct page *page)
 void page_leave(struct page *page)
 {
     struct stream *stream = page->stream;
+    page_queue_leave(page);
     stop_resolving(page);
     outcome_page_over(page);
     page->stream = NULL;
@@ -238,18 +241,13 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
         carry_out(page);
 }
 
-static uint64_t wakeup(const struct page *page)
-{
-    return atomic_load_explicit(&page->worker->slot->heartbeat, memory_order_relaxed);
-}
-
 /* A look-up takes several wake-ups, each of which is long in a worker that a crowd keeps busy: then
  * it is not the disk that is slow. An idle worker's wake-ups are these deadlines themselves. */
 static void on_deadline(struct timer *timer)
 {
     struct page *page = (struct page *)((char *)timer - offsetof(struct page, deadline));
     struct timers *timers = &page->worker->timers;
-    if (wakeup(page) - page->asked_at_wakeup < RESOLVE_WAKEUPS)
+    if (page->worker->wakeups - page->asked_at_wakeup < RESOLVE_WAKEUPS)
         timer_set(timers, timer, timers->now_ms + RESOLVE_AGAIN_MS);
     else
         carry_out(page);
@@ -286,7 +284,7 @@ static void resolve(struct page *page)
         page->lookups[i].lookup = (struct content_lookup){0};
         resolve_one(page, i);
     }
-    page->asked_at_wakeup = wakeup(page);
+    page->asked_at_wakeup = page->worker->wakeups;
     if (--page->resolving == 0)
         carry_out(page);
     else
@@ -335,6 +333,7 @@ static void ask_policies(struct page *page)
     policy_on_request(page->version->vm, page->policies, &page->request, &page->decision);
     policy_on_response(page->version->vm, page->policies, &page->request, &facts, &page->decision);
     page_leave_hooks(page);
+    worker_beat(worker); /* a wake-up may bring hundreds of pages */
 }
 
 /* The version that the client has is that of all the hooks that will see this page. */
@@ -392,10 +391,16 @@ bool page_decide(struct stream *stream)
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
     set_budget(page, &path);
+    if (page_queue_enter(page))
+        page_decide_now(page);
+    return true;
+}
+
+void page_decide_now(struct page *page)
+{
     if (page->policies)
         ask_policies(page);
     resolve(page);
-    return true;
 }
 
 /* ---- what policies ask of the worker ---- */

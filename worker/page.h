@@ -50,10 +50,16 @@ struct page {
     bool failed;           /* a hook failed */
     uint32_t version_number; /* for the log; 0: none */
     struct timer deadline; /* candidates not resolved by then are left out */
-    uint64_t asked_at_wakeup; /* the worker's heartbeat when the look-ups began */
+    uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
     struct budget budget;  /* in bytes; set when pushes are possible */
+<<<<<<< HEAD
     uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1), */
     bool incremental;      /* and whether it shares that with others (4.2) */
+=======
+    uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1) */
+    bool waits; /* for its turn (worker/page_queue.h) */
+    struct page *waits_next, *waits_previous;
+>>>>>>> 69c80ba (wip)
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */
@@ -69,6 +75,9 @@ bool page_decide(struct stream *stream);
 /* Around calls of the hooks of the page's version, which there is. */
 void page_enter(struct page *page);
 void page_leave_hooks(struct page *page);
+
+/* Asks the policies about a page that page_decide made, and goes on from there. */
+void page_decide_now(struct page *page);
 
 /* The stream has ended; the page goes when nothing refers to it any more. */
 void page_leave(struct page *page);

@@ -6,6 +6,7 @@
 #include "worker/manifest.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
+#include "worker/page_queue.h"
 #include "worker/stream.h"
 #include "worker/worker_log.h"
 
@@ -283,20 +284,28 @@ static bool finished(struct worker *worker)
            worker_log_idle(&worker->errors);
 }
 
+void worker_beat(struct worker *worker)
+{
+    _Atomic uint64_t *heartbeat = &worker->slot->heartbeat;
+    atomic_store_explicit(heartbeat, atomic_load_explicit(heartbeat, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
 static void run(struct worker *worker)
 {
     bool more = false;
-    _Atomic uint64_t *heartbeat = &worker->slot->heartbeat;
     while (!finished(worker)) {
         int64_t timeout_ns = timers_wait_ns(&worker->timers);
         if ((worker->draining || worker->stopping) && (timeout_ns < 0 || timeout_ns > 50000000))
             timeout_ns = 50000000; /* what ends may have no completion of its own */
         ring_sleep(worker->ring, more || worker->dirty ? 0 : timeout_ns);
         timers_update(&worker->timers);
-        atomic_fetch_add_explicit(heartbeat, 1, memory_order_relaxed);
+        worker->wakeups++;
+        worker_beat(worker);
         ring_run(worker->ring);
         timers_run(&worker->timers);
         more = content_work(worker->content);
+        more = page_queue_run(worker) || more;
         feed_starved(worker);
         flush_dirty(worker);
         bury_dead(worker);

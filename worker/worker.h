@@ -42,6 +42,13 @@ struct outbox {
     uint8_t bytes[OUTBOX_BYTES];
 };
 
+/* Pages that wait for their turn to be decided (worker/page_queue.h). */
+struct page_queue {
+    struct page *first, *last;
+    uint64_t wakeup;   /* the one in which pages were last decided, */
+    uint64_t began_us; /* and since when */
+};
+
 #define WORKER_FAILURES 16 /* lines of policies whose failures are told apart */
 
 struct worker {
@@ -77,6 +84,7 @@ struct worker {
     unsigned free_pages_count;
     struct outcome *free_outcomes;
     unsigned free_outcomes_count;
+    struct page_queue pages_waiting;
     struct manifest *manifests;
 
     struct worker_log access;
@@ -91,6 +99,7 @@ struct worker {
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */
+    uint64_t wakeups;       /* of the loop, so far */
     bool draining;
     bool stopping;
 };
@@ -109,6 +118,9 @@ void worker_log_error(struct worker *worker, const char *level, const char *form
 
 /* Tells the master how the shadow version `number` would have decided otherwise. */
 void worker_tell_difference(struct worker *worker, uint32_t number, const char *text);
+
+/* Tells the master that this worker gets on: once a wake-up, and after each thing that may take long. */
+void worker_beat(struct worker *worker);
 
 /* Sixteen hexadecimal digits that no other request has. `text` has room for 20 bytes. */
 void worker_request_id(struct worker *worker, char *text);

@@ -51,7 +51,7 @@ struct segment_slot {
     _Atomic uint32_t incarnation; /* grows with each worker started in this slot */
     _Atomic int64_t started_ms;   /* CLOCK_BOOTTIME */
 
-    _Alignas(64) _Atomic uint64_t heartbeat; /* grows with every wake-up of the loop */
+    _Alignas(64) _Atomic uint64_t heartbeat; /* grows with every wake-up of the loop, and every page */
     _Atomic uint32_t connections;            /* open now */
     _Atomic uint32_t in_policy; /* the version of which a hook is running; 0: none is */
     struct segment_version versions[SEGMENT_VERSIONS_MAX];

@@ -44,6 +44,7 @@ help:
 	@echo 'make demo         install what is missing, build, and serve bench/site (8443 TLS, 8080 h2c)'
 	@echo 'make check        install what the tests need, build, run every test (T=pattern: some)'
 	@echo 'make check-fast   the inner loop: under a minute'
+	@echo 'make check-hostile  attack it with everything, and measure (T=pattern: some)'
 	@echo 'make soak         the long forms of the tests'
 	@echo 'make asan         build-asan/herald with AddressSanitizer and UBSan'
 	@echo 'make fuzz         the fuzz targets for FUZZ_SECONDS each (see tests/fuzz/README.md)'
@@ -134,6 +135,11 @@ check: deps-test
 check-fast: all
 	@$(MAKE) $(PARALLEL) test-binaries
 	@FAST=1 T='$(T)' tests/run
+
+# Minutes: every attack of tests/hostile, measured (T=pattern: some; WRITE=1: the table of the README).
+check-hostile: deps-test
+	@$(MAKE) $(PARALLEL) all
+	@tests/hostile/run $(if $(T),--only '$(T)') $(if $(WRITE),--write)
 
 soak: deps-test
 	@$(MAKE) $(PARALLEL) test-binaries bench-binaries
@@ -234,7 +240,7 @@ install:
 	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
 
 .PHONY: all help bench bench-micro bench-instructions bench-page test-binaries bench-binaries deps-build \
-        deps-test demo check check-fast soak \
+        deps-test demo check check-fast check-hostile soak \
         asan asan-tests tsan-tests fuzz fuzz-binaries lint format clean install
 
 -include $(OBJECTS:.o=.d) $(TEST_BINARIES:=.d) $(BENCH_BINARIES:=.d)

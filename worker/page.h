@@ -52,14 +52,10 @@ struct page {
     struct timer deadline; /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
     struct budget budget;  /* in bytes; set when pushes are possible */
-<<<<<<< HEAD
     uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1), */
     bool incremental;      /* and whether it shares that with others (4.2) */
-=======
-    uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1) */
     bool waits; /* for its turn (worker/page_queue.h) */
     struct page *waits_next, *waits_previous;
->>>>>>> 69c80ba (wip)
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */

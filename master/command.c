@@ -1,6 +1,7 @@
 #include "master/command.h"
 
 #include "master/command_policy.h"
+#include "master/explain.h"
 #include "master/report.h"
 #include "master/status.h"
 #include "master/succession.h"
@@ -43,7 +44,7 @@ static void look_client_up(struct supervisor *s, struct control_handle asker,
 
 static void refuse(struct supervisor *s, struct control_handle client, const char *verb)
 {
-    static const char *const verbs[] = {"status", "reload", "stop", "client", NULL};
+    static const char *const verbs[] = {"status", "reload", "stop", "client", "explain", NULL};
     const char *nearest = fault_nearest(verb, verbs);
     if (!nearest)
         nearest = fault_nearest(verb, COMMAND_POLICY_VERBS);
@@ -67,6 +68,8 @@ void command_run(void *supervisor, struct control_handle client, const char *aut
         stop(s, client, request);
     } else if (strcmp(verb, "client") == 0) {
         look_client_up(s, client, author, request);
+    } else if (strcmp(verb, "explain") == 0) {
+        explain_run(s, client, request);
     } else if (!command_policy(s, client, author, verb, request)) {
         refuse(s, client, verb);
     }

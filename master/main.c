@@ -22,6 +22,7 @@ static const struct verb VERBS[] = {
     {"reload", cmd_reload, "make a running herald read its config again"},
     {"stop", cmd_stop, "make a running herald finish its work and end"},
     {"push", cmd_push, "switch pushes off, or on again"},
+    {"explain", cmd_explain, "say what would be pushed with a URL, to whom, and why not more"},
     {"policy", cmd_policy, "test, check, start and look up policies"},
     {"client", cmd_client, "show what a client is believed to hold; forget it"},
     {"doctor", cmd_doctor, "say whether this machine has what herald needs"},

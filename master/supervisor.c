@@ -192,6 +192,7 @@ static int64_t step(struct supervisor *s)
     next = earlier(next, clients_step(&s->clients, now_ms));
     next = earlier(next, desk_step(&s->desk, now_ms));
     next = earlier(next, policy_tasks_step(&s->tasks, now_ms));
+    next = earlier(next, explain_step(&s->explain, now_ms));
     next = earlier(next, tickets_step(s, now_ms));
     return s->slots.segment ? earlier(next, slots_step(&s->slots, now_ms)) : next;
 }
@@ -245,6 +246,7 @@ static void supervisor_finish(struct supervisor *s)
     clients_cancel(&s->clients);
     policy_tasks_cancel(&s->tasks);
     desk_close(&s->desk);
+    explain_cancel(&s->explain);
     listen_finish(&s->listens);
     if (s->failed)
         keeper_abandon(&s->keeper);

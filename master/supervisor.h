@@ -5,6 +5,7 @@
 
 #include "master/clients.h"
 #include "master/control.h"
+#include "master/explain.h"
 #include "master/generation.h"
 #include "master/keeper.h"
 #include "master/policy_desk.h"
@@ -55,6 +56,7 @@ struct supervisor {
     struct clients clients;
     struct policy_desk desk;
     struct policy_tasks tasks; /* what is asked of the desk, one after the other */
+    struct explain explain;
     int lock_fd;
     struct generation *serving; /* NULL before the first and after the last */
     struct generation *staged;  /* its workers start */

@@ -11,8 +11,12 @@ static void log_candidate(struct log *log, const struct candidate *candidate)
     log_string(log, "path", candidate->path);
     log_string(log, "verdict", span_of(reason_name(candidate->verdict)));
     log_string(log, "by", span_of(candidate->proposer));
+    if (candidate->proposed_line)
+        log_number(log, "line", candidate->proposed_line);
     if (candidate->judge)
         log_string(log, "judge", span_of(candidate->judge));
+    if (candidate->judge && candidate->judge_line)
+        log_number(log, "judge_line", candidate->judge_line);
     if (candidate->why.length)
         log_string(log, "detail", candidate->why);
     if (candidate->resolved)
@@ -68,16 +72,11 @@ static void log_client(struct stream *stream, struct log *log)
     log_string(log, "identified_by", span_of(BY[stream->client.by]));
 }
 
-void access_log(struct stream *stream)
+void access_members(struct stream *stream, struct log *log)
 {
-    struct worker *worker = stream->conn->worker;
-    struct log *log = &worker->access.log;
     char time_text[LOG_TIME_MAX];
-    if (worker->access.fd < 0)
-        return;
     if (!stream->request.id[0])
-        worker_request_id(worker, stream->request.id);
-    log_begin(log);
+        worker_request_id(stream->conn->worker, stream->request.id);
     log_string(log, "time", span_of(log_time(time_text)));
     log_string(log, "id", span_of(stream->request.id));
     log_client(stream, log);
@@ -85,12 +84,22 @@ void access_log(struct stream *stream)
     log_string(log, "scheme", stream->request.scheme);
     log_string(log, "host", stream->request.host);
     log_string(log, "path", stream->target);
-    log_number(log, "status", stream->answered ? stream->response.status : 0);
+    bool answered = stream->answered || stream->conn->assumed;
+    log_number(log, "status", answered ? stream->response.status : 0);
     log_number(log, "bytes", (int64_t)stream->content_sent);
     log_number(log, "duration_us", elapsed_us(stream->began_us));
     log_string(log, "protocol", SPAN_LITERAL("h2"));
     log_bool(log, "complete", stream->complete);
     if (stream->page)
         log_page(log, stream->page);
-    log_end(log);
+}
+
+void access_log(struct stream *stream)
+{
+    struct worker *worker = stream->conn->worker;
+    if (worker->access.fd < 0)
+        return;
+    log_begin(&worker->access.log);
+    access_members(stream, &worker->access.log);
+    log_end(&worker->access.log);
 }

@@ -10,7 +10,7 @@
 
 static struct span cookie_name(const struct conn *conn)
 {
-    return conn->tls ? SPAN_LITERAL("__Host-herald") : SPAN_LITERAL("herald");
+    return conn_is_secure(conn) ? SPAN_LITERAL("__Host-herald") : SPAN_LITERAL("herald");
 }
 
 /* The first cookie of that name in the request's Cookie fields, of which HTTP/2 may send several
@@ -99,6 +99,12 @@ void client_identify(struct client *client, struct conn *conn, const struct conf
     const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
     bool found = false;
     *client = (struct client){.known = true, .by = IDENTIFY_CONNECTION, .age_s = UINT32_MAX};
+    if (conn->assumed && conn->assumed->has_client) {
+        client->stored = conn->assumed->client;
+        client->by = IDENTIFY_COOKIE;
+        client->standing = PUSH_KNOWN;
+        return;
+    }
     for (size_t i = 0; i < site->identify_count && !found; i++) {
         if (site->identify[i] == IDENTIFY_COOKIE)
             found = identify_by_cookie(client, conn, site, fields, count);
@@ -122,7 +128,7 @@ struct span client_cookie(const struct client *client, const struct conn *conn,
     identity_cookie_make(secrets->cookie_key, span_of(site->names[0]), &client->id, value);
     int length = snprintf(text, CLIENT_COOKIE_MAX, "%.*s=%s; Path=/; Max-Age=%u; HttpOnly%s",
                           SPAN_PRINT(cookie_name(conn)), value, site->remember_s,
-                          conn->tls ? "; Secure; SameSite=Lax" : "; SameSite=Lax");
+                          conn_is_secure(conn) ? "; Secure; SameSite=Lax" : "; SameSite=Lax");
     return span_make(text, (size_t)length);
 }
 

@@ -7,6 +7,7 @@
 #define HERALD_CONN_H
 
 #include "policy/identity.h"
+#include "worker/assumed.h"
 #include "worker/body.h"
 #include "worker/guard.h"
 #include "worker/http2.h"
@@ -39,6 +40,7 @@ struct conn {
     uint64_t queued_bytes; /* handed to the socket since the connection began */
 
     struct tls *tls; /* NULL in cleartext */
+    struct conn_assumed *assumed; /* a rehearsal's; NULL: there is a peer */
     struct http2 *http2;
     struct guard guard;
     unsigned preface_matched; /* bytes of the preface seen so far */
@@ -83,6 +85,12 @@ struct conn {
     uint8_t address_bytes; /* of that; 0: not asked for yet */
     bool address_local;    /* the loopback's */
 };
+
+/* Whether requests come over TLS. */
+static inline bool conn_is_secure(const struct conn *conn)
+{
+    return conn->tls || (conn->assumed && conn->assumed->secure);
+}
 
 /* Takes an accepted socket. Closes it when the worker is full or memory runs out. */
 void conn_open(struct worker *worker, int fd, bool tls);

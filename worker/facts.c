@@ -138,7 +138,7 @@ int facts_promise(struct stream *stream, const struct stream *parent,
     request->context = stream;
     request->method = SPAN_LITERAL("GET");
     request->scheme =
-        stream->conn->tls ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+        conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
     stream->authority = append(&text, parent->authority);
     request->host = append(&text, page->host);
     stream->target = append(&text, candidate->path);

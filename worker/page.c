@@ -361,7 +361,7 @@ static void set_budget(struct page *page, const struct path *path)
         .unacked_bytes = conn_unacked_bytes(conn),
         .content_bytes = streams_left_bytes(conn, stream),
         .credit_bytes = http2_window(conn->http2),
-        .tls = conn->tls != NULL,
+        .tls = conn_is_secure(conn),
     };
     if (page->request.client.can_hints)
         page->budget.behind = page->budget.ahead = CONFIG_BUDGET_OFF;

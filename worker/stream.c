@@ -183,6 +183,8 @@ static void submit(struct stream *stream)
 {
     struct conn *conn = stream->conn;
     struct response *response = &stream->response;
+    if (conn->assumed)
+        conn->assumed->answered(conn->assumed, stream);
     set_state(stream, STREAM_ANSWERING);
     int content = open_body(stream);
     if (content < 0 || http2_respond(conn->http2, stream->id, response->status, response->fields,
@@ -397,7 +399,7 @@ static void redirect_to_name(struct stream *stream)
         answer_status(stream, 500, (struct span){0});
         return;
     }
-    int length = snprintf(text, size, "%s://%s%.*s%.*s", stream->conn->tls ? "https" : "http",
+    int length = snprintf(text, size, "%s://%s%.*s%.*s", conn_is_secure(stream->conn) ? "https" : "http",
                           name, SPAN_PRINT(port), SPAN_PRINT(target));
     stream->long_location = text;
     answer_status(stream, 308, span_make(text, (size_t)length));
@@ -421,7 +423,8 @@ static void begin_answer(struct stream *stream)
     } else {
         stream->wants_policy = policy_is_wanted(stream);
         stream->lookup.wants_assets = stream->wants_policy;
-        stream->lookup.scheme = stream->conn->tls ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+        stream->lookup.scheme =
+            conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
         stream->lookup.authority = stream->authority;
         content_find(worker->content, stream->site, stream->route, stream->request.path,
                      &stream->lookup);

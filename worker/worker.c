@@ -291,26 +291,30 @@ void worker_beat(struct worker *worker)
                           memory_order_relaxed);
 }
 
+void worker_turn(struct worker *worker, int64_t most_ns)
+{
+    int64_t timeout_ns = timers_wait_ns(&worker->timers);
+    if (most_ns >= 0 && (timeout_ns < 0 || timeout_ns > most_ns))
+        timeout_ns = most_ns;
+    ring_sleep(worker->ring, worker->more || worker->dirty ? 0 : timeout_ns);
+    timers_update(&worker->timers);
+    worker->wakeups++;
+    worker_beat(worker);
+    ring_run(worker->ring);
+    timers_run(&worker->timers);
+    worker->more = content_work(worker->content);
+    worker->more = page_queue_run(worker) || worker->more;
+    feed_starved(worker);
+    flush_dirty(worker);
+    bury_dead(worker);
+    flush_logs(worker);
+}
+
 static void run(struct worker *worker)
 {
-    bool more = false;
-    while (!finished(worker)) {
-        int64_t timeout_ns = timers_wait_ns(&worker->timers);
-        if ((worker->draining || worker->stopping) && (timeout_ns < 0 || timeout_ns > 50000000))
-            timeout_ns = 50000000; /* what ends may have no completion of its own */
-        ring_sleep(worker->ring, more || worker->dirty ? 0 : timeout_ns);
-        timers_update(&worker->timers);
-        worker->wakeups++;
-        worker_beat(worker);
-        ring_run(worker->ring);
-        timers_run(&worker->timers);
-        more = content_work(worker->content);
-        more = page_queue_run(worker) || more;
-        feed_starved(worker);
-        flush_dirty(worker);
-        bury_dead(worker);
-        flush_logs(worker);
-    }
+    /* What ends may have no completion of its own. */
+    while (!finished(worker))
+        worker_turn(worker, worker->draining || worker->stopping ? 50000000 : -1);
 }
 
 /* ---- setting up ---- */
@@ -360,7 +364,7 @@ static int start_parts(struct worker *worker, struct fault *fault)
     rc = names_attach(&worker->names, segment->names, segment->header->names_bytes);
     if (rc < 0)
         return fault_set(fault, rc, "names", 0, "cannot be used: %s", strerror(-rc));
-    if (wants_tls(config)) {
+    if (worker->handoff->shares && wants_tls(config)) {
         rc = tls_context_create(config, segment, &worker->tls, fault);
         if (rc < 0)
             return rc;
@@ -376,8 +380,14 @@ static int start_parts(struct worker *worker, struct fault *fault)
     return start_policies(worker, fault);
 }
 
-static int start(struct worker *worker, struct fault *fault)
+int worker_prepare(struct worker *worker, const struct handoff *handoff, struct fault *fault)
 {
+    *worker = (struct worker){.handoff = handoff,
+                              .config = handoff->config,
+                              .slot = &handoff->segment->slots[handoff->slot],
+                              .access.fd = -1,
+                              .errors.fd = -1};
+    worker->stats = &worker->slot->stats;
     timers_update(&worker->timers);
     worker->slow_start_after_idle = conn_path_restarts();
     worker->drain.fired = on_drain_deadline;
@@ -385,7 +395,12 @@ static int start(struct worker *worker, struct fault *fault)
     worker->control.done = on_control;
     if (getrandom(&worker->id_base, sizeof(worker->id_base), 0) < 0)
         return fault_set(fault, -errno, "worker", 0, "no random numbers: %s", strerror(errno));
-    int rc = start_parts(worker, fault);
+    return start_parts(worker, fault);
+}
+
+static int start(struct worker *worker, const struct handoff *handoff, struct fault *fault)
+{
+    int rc = worker_prepare(worker, handoff, fault);
     if (rc < 0)
         return rc;
     worker->acceptor = acceptor_create(worker);
@@ -437,15 +452,10 @@ int worker_run(const struct handoff *handoff)
 {
     char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
     struct fault fault;
-    struct worker worker = {.handoff = handoff,
-                            .config = handoff->config,
-                            .slot = &handoff->segment->slots[handoff->slot],
-                            .access.fd = -1,
-                            .errors.fd = -1};
-    worker.stats = &worker.slot->stats;
+    struct worker worker;
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    if (start(&worker, &fault) < 0) {
+    if (start(&worker, handoff, &fault) < 0) {
         send_word(&worker, HANDOFF_FAULT, fault_text(&fault, text, sizeof(text)));
         return 1;
     }

@@ -100,6 +100,7 @@ struct worker {
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */
     uint64_t wakeups;       /* of the loop, so far */
+    bool more; /* pages are being scanned: the loop does not wait */
     bool draining;
     bool stopping;
 };
@@ -107,6 +108,15 @@ struct worker {
 /* Runs a worker in this process until it is told to end or its master is gone. Returns the exit
  * status: 0 after a drain or stop, 1 when it could not start (the fault was sent to the master). */
 int worker_run(const struct handoff *handoff);
+
+/* Makes a worker's parts in `worker`, whose content does not matter: all but what accepts; without
+ * listeners (shares is 0), all but TLS too. `handoff` is borrowed. Returns 0 or -errno with `fault`.
+ */
+int worker_prepare(struct worker *worker, const struct handoff *handoff, struct fault *fault);
+
+/* One wake-up of the loop: waits for at most `most_ns` (-1: for whatever comes), then does all that
+ * can be done. */
+void worker_turn(struct worker *worker, int64_t most_ns);
 
 /* A free outbox, or NULL when memory runs out; and back. */
 struct outbox *worker_outbox_take(struct worker *worker);

@@ -18,6 +18,7 @@ int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_push(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_client(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -167,6 +167,25 @@ int segment_create(struct segment *segment, uint64_t table_bytes, struct fault *
     return 0;
 }
 
+/* Over the mapping that is there, so that every pointer into it stays good. */
+static int map_privately(void *at, size_t bytes, int fd)
+{
+    void *mapped = mmap(at, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0);
+    return mapped == MAP_FAILED ? -errno : 0;
+}
+
+int segment_privatize(struct segment *segment)
+{
+    size_t bytes = segment->header->bytes;
+    int rc = map_privately(segment->header, bytes, segment->fd);
+    if (rc == 0)
+        rc = map_privately(segment->secrets, sizeof(*segment->secrets), segment->secrets_fd);
+    if (rc == 0)
+        explicit_bzero(segment->secrets->tickets, sizeof(segment->secrets->tickets));
+    return rc;
+}
+
 void segment_finish(struct segment *segment)
 {
     if (segment->header) {

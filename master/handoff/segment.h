@@ -131,6 +131,11 @@ uint64_t segment_site_key(const char *name);
 /* Whether pushes are switched off for the site whose first name is `name`. */
 bool segment_push_is_off(const struct segment_header *header, const char *name);
 
+/* From here on what this process writes into the segment and the secrets is its own, and it sees what
+ * others write only where it wrote nothing; called again, what it wrote is forgotten. The ticket
+ * keys are wiped. Returns 0 or -errno. */
+int segment_privatize(struct segment *segment);
+
 /* Unmaps and closes. A zeroed segment is accepted. */
 void segment_finish(struct segment *segment);
 

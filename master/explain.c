@@ -20,7 +20,8 @@
 struct task {
     struct supervisor *supervisor;
     const struct generation *generation;
-    int access_fd;
+    int version_fd;   /* the bundle of `version`; owned by the master; -1: none was named */
+    uint32_t version; /* REHEARSE_ACTIVE: none was named */
     struct rehearse_question questions[EXPLAIN_QUESTIONS_MAX];
     size_t count;
     char text[TEXT_MAX];
@@ -45,6 +46,16 @@ static void forget_keys(struct supervisor *s)
         resources_forget_keys(g->config);
 }
 
+static void fill_versions(const struct task *task, struct handoff *handoff)
+{
+    if (task->version == REHEARSE_ACTIVE) {
+        desk_fill(&task->supervisor->desk, 0, handoff);
+        return;
+    }
+    handoff->versions[0] = (struct handoff_version){task->version, task->version_fd};
+    handoff->versions_count = 1;
+}
+
 static int explain_body(int socket, void *context)
 {
     struct task *task = context;
@@ -56,11 +67,11 @@ static int explain_body(int socket, void *context)
                               .slot = SEGMENT_SLOTS_MAX - 1,
                               .generation = generation->number,
                               .control_fd = -1,
-                              .bundle_fd = generation->bundle_fd,
-                              .access_fd = task->access_fd,
+                              .access_fd = generation->access_fd,
                               .error_fd = -1};
+    fill_versions(task, &handoff);
     forget_keys(task->supervisor);
-    if (worker_rehearse(&handoff, task->questions, task->count, told, answers, &fault) < 0)
+    if (worker_rehearse(&handoff, task->version, task->questions, task->count, told, answers, &fault) < 0)
         return helper_refuse(socket, &fault);
     json_t *answer = json_pack("{s:b, s:o}", "ok", 1, "answers", answers);
     char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
@@ -197,13 +208,16 @@ static int start(struct explain *explain, struct task *task, struct fault *fault
 {
     struct supervisor *s = task->supervisor;
     const struct config *config = task->generation->config;
-    size_t count = 0, most = 3;
+    struct handoff handoff = {0};
+    size_t count = 0, most = 3 + SEGMENT_VERSIONS_MAX;
+    fill_versions(task, &handoff);
     for (size_t i = 0; i < config->sites_count; i++)
         most += config->sites[i].routes_count;
     int *keep = calloc(most, sizeof(*keep));
     if (!keep)
         return fault_set(fault, -ENOMEM, "explain", 0, "out of memory");
-    keep[count++] = task->generation->bundle_fd;
+    for (unsigned i = 0; i < handoff.versions_count; i++)
+        keep[count++] = handoff.versions[i].fd;
     keep[count++] = s->segment.fd;
     keep[count++] = s->segment.secrets_fd;
     for (size_t i = 0; i < config->sites_count; i++)
@@ -215,6 +229,24 @@ static int start(struct explain *explain, struct task *task, struct fault *fault
                           count, explain_body, task, fault);
     free(keep);
     return rc;
+}
+
+/* "v14" or "14". */
+static int take_version(struct task *task, const json_t *named, struct fault *fault)
+{
+    const char *text = json_string_value(named);
+    char *end = NULL;
+    task->version = REHEARSE_ACTIVE;
+    task->version_fd = -1;
+    if (!text)
+        return 0;
+    unsigned long number = strtoul(text + (text[0] == 'v'), &end, 10);
+    if (*end || number == 0 || number > SEGMENT_VERSION_MOST)
+        return fault_set(fault, -EINVAL, NULL, 0, "\"%.40s\" is no version: they are called v14",
+                         text);
+    task->version = (uint32_t)number;
+    task->version_fd = policy_store_bundle(&task->supervisor->desk.store, task->version, fault);
+    return task->version_fd < 0 ? task->version_fd : 0;
 }
 
 static json_t *begin(struct supervisor *s, struct explain *explain, struct control_handle client,
@@ -232,7 +264,6 @@ static json_t *begin(struct supervisor *s, struct explain *explain, struct contr
         return control_error("\"questions\" is a list of 1 to %d", EXPLAIN_QUESTIONS_MAX);
     task.supervisor = s;
     task.generation = s->serving;
-    task.access_fd = s->serving->access_fd;
     task.count = 0;
     task.text_used = 0;
     json_array_foreach(questions, i, question)
@@ -243,9 +274,12 @@ static json_t *begin(struct supervisor *s, struct explain *explain, struct contr
     }
     explain->control = &s->control;
     explain->asker = client;
-    if (start(explain, &task, &fault) < 0)
-        return control_error("%s", fault_text(&fault, text, sizeof(text)));
-    return NULL;
+    int rc = take_version(&task, json_object_get(request, "policy"), &fault);
+    if (rc == 0)
+        rc = start(explain, &task, &fault);
+    if (task.version_fd >= 0)
+        close(task.version_fd);
+    return rc < 0 ? control_error("%s", fault_text(&fault, text, sizeof(text))) : NULL;
 }
 
 void explain_run(struct supervisor *s, struct control_handle client, json_t *request)

@@ -28,7 +28,7 @@
 
 struct rehearsal {
     struct worker *worker;
-    const struct rehearse_question *question;
+    uint32_t version;
     struct log log;
     struct span answer;
     bool warming; /* the first of two runs: it fills the cache */
@@ -162,20 +162,17 @@ static void add_belief(struct log *log, const struct page *page, unsigned i)
 /* Why no policy was asked. */
 static const char *unasked(const struct stream *stream)
 {
-    const struct worker *worker = stream->conn->worker;
+    struct worker *worker = stream->conn->worker;
     int status = stream->response.status;
     if (!stream->site)
         return "no site has this name";
-    if (!stream->route || !worker->policy)
-        return "the site has no policies";
-    const struct policy_list *list = policy_vm_list(worker->policy, stream->site, stream->route);
-    if (!list)
-        return "its route has no policies";
+    if (!stream->route || !worker->policies.list)
+        return "there are no policies";
     if (stream->head || !span_equal(stream->request.method, SPAN_LITERAL("GET")))
         return "policies are asked about GET only";
     if (stream->wants_policy && status != 200 && status != 304)
         return "policies are asked only when the answer is 200 or 304";
-    if (!policy_applies(list, &stream->request))
+    if (!policy_versions_apply(&worker->policies, stream->site, stream->route, &stream->request))
         return "no policy applies to this path, destination and method";
     if (!stream->resource && !stream->wants_policy)
         return "the request was answered without looking for a file";
@@ -194,7 +191,13 @@ static void add_facts(struct log *log, const struct stream *stream)
     if (!asked)
         log_string(log, "not_asked", span_of(unasked(stream)));
     else
-        log_number(log, "budget_bytes", (int64_t)stream->page->decision.budget_bytes);
+        log_number(log, "version", stream->page->version_number);
+    /* Who has the canary follows from the id that the client keeps, of which the log has a hash. */
+    uint64_t word = atomic_load(&stream->conn->worker->handoff->segment->header->versions);
+    if (stream->conn->assumed->has_client && word >> (2 * SEGMENT_VERSION_BITS))
+        log_string(log, "note",
+                   SPAN_LITERAL("a canary is out, and this client may be among those who have it; "
+                                "name a version"));
 }
 
 /* What failed meanwhile, by the error log. */
@@ -312,6 +315,19 @@ static void run_once(struct rehearsal *rehearsal, struct conn_assumed *assumed,
     end(worker, fd);
 }
 
+/* The segment as others see it, but for the versions that decide; none is asked beside them. */
+static int forget(const struct rehearsal *rehearsal, struct segment *segment)
+{
+    int rc = segment_privatize(segment);
+    if (rc < 0)
+        return rc;
+    if (rehearsal->version != REHEARSE_ACTIVE)
+        atomic_store(&segment->header->versions,
+                     segment_versions_word(rehearsal->version, 0, 0));
+    atomic_store(&segment->header->shadow, 0);
+    return 0;
+}
+
 static void answer(struct rehearsal *rehearsal, const struct rehearse_question *question)
 {
     static struct bytes request;
@@ -324,7 +340,6 @@ static void answer(struct rehearsal *rehearsal, const struct rehearse_question *
                                    .bandwidth_bps = question->bandwidth_bps,
                                    .answered = on_answered,
                                    .context = rehearsal};
-    rehearsal->question = question;
     request.length = 0;
     request.full = false;
     if (assumed.has_client &&
@@ -340,7 +355,7 @@ static void answer(struct rehearsal *rehearsal, const struct rehearse_question *
      * what that run claimed is forgotten. */
     for (int run = 0; run < 2; run++) {
         rehearsal->warming = run == 0;
-        if (segment_privatize(segment) < 0) {
+        if (forget(rehearsal, segment) < 0) {
             refuse(rehearsal, "out of memory");
             return;
         }
@@ -349,12 +364,13 @@ static void answer(struct rehearsal *rehearsal, const struct rehearse_question *
     }
 }
 
-int worker_rehearse(const struct handoff *handoff, const struct rehearse_question *questions,
-                    size_t count, void (*told)(void *context, struct span answer), void *context,
+int worker_rehearse(const struct handoff *handoff, uint32_t version,
+                    const struct rehearse_question *questions, size_t count,
+                    void (*told)(void *context, struct span answer), void *context,
                     struct fault *fault)
 {
     static struct worker worker;
-    struct rehearsal rehearsal = {.worker = &worker};
+    struct rehearsal rehearsal = {.worker = &worker, .version = version};
     struct handoff own = *handoff;
     assert(handoff->shares == 0);
     rehearsal.errors_fd = memfd_create("herald-errors", MFD_CLOEXEC);
@@ -363,14 +379,15 @@ int worker_rehearse(const struct handoff *handoff, const struct rehearse_questio
         own.access_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (rehearsal.errors_fd < 0 || log_init(&rehearsal.log, ANSWER_BYTES) < 0)
         return fault_set(fault, -ENOMEM, "explain", 0, "out of memory");
-    int rc = segment_privatize(handoff->segment);
+    int rc = forget(&rehearsal, handoff->segment);
     if (rc < 0)
         return fault_set(fault, rc, "explain", 0, "no view of the segment: %s", strerror(-rc));
     rc = worker_prepare(&worker, &own, fault);
     if (rc < 0)
         return rc;
-    if (worker.policy)
-        policy_vm_trace(worker.policy);
+    for (struct policy_version *one = worker.policies.list; one; one = one->next)
+        if (one->vm)
+            policy_vm_trace(one->vm);
     for (size_t i = 0; i < count; i++) {
         rehearsal.answer = (struct span){0};
         answer(&rehearsal, &questions[i]);

@@ -27,13 +27,18 @@ struct rehearse_question {
     uint64_t bandwidth_bps; /* 0: not known */
 };
 
+/* The policies' version that is to decide. */
+#define REHEARSE_ACTIVE 0 /* the one that the segment names for the client */
+
 /* Answers each question by a line of JSON without line feed: the access log's members and what else
  * is known; {"error":...} when there is no answer. `told` borrows it. `handoff` has no listeners
- * (shares is 0), a slot that no worker has, and the segment's descriptors. The segment is private
+ * (shares is 0), a slot that no worker has, the segment's descriptors, and `version` among its
+ * versions. The segment is private
  * to this process from here on (segment_privatize). Returns 0 or -errno with `fault`. Called once
  * in a process, which exits afterwards. */
-int worker_rehearse(const struct handoff *handoff, const struct rehearse_question *questions,
-                    size_t count, void (*told)(void *context, struct span answer), void *context,
+int worker_rehearse(const struct handoff *handoff, uint32_t version,
+                    const struct rehearse_question *questions, size_t count,
+                    void (*told)(void *context, struct span answer), void *context,
                     struct fault *fault);
 
 #endif

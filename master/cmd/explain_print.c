@@ -172,7 +172,10 @@ static void print_candidates(const json_t *answer)
         print_bytes(number(answer, "budget"), 0);
         putchar('\n');
     }
-    printf("  %zu proposed, %zu pushed, %zu hinted\n", json_array_size(list), pushed, hinted);
+    printf("  %zu proposed, %zu pushed, %zu hinted", json_array_size(list), pushed, hinted);
+    if (number(answer, "version"))
+        printf(" by policies v%" JSON_INTEGER_FORMAT, number(answer, "version"));
+    putchar('\n');
     json_array_foreach(list, i, one)
         print_candidate(answer, one, (int)width);
 }
@@ -190,6 +193,8 @@ void explain_print(const json_t *answer)
     print_head(answer);
     if (*word(answer, "not_asked"))
         printf("  no policy was asked: %s\n", word(answer, "not_asked"));
+    if (*word(answer, "note"))
+        printf("  %s\n", word(answer, "note"));
     if (*word(answer, "push_off"))
         printf("  nothing can be pushed: %s\n", word(answer, "push_off"));
     print_candidates(answer);

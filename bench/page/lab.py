@@ -13,9 +13,9 @@ HERALD = os.environ.get("HERALD_BIN", os.path.join(TOP, "herald"))
 TLS_PORT, H2C_PORT = 8443, 8080
 START_LIMIT_S = 30
 
-# How late something may be before a run counts as disturbed, in microseconds: an emulated packet,
-# and the three processes that were ready to run and did not.
-LATE_US = 3000
+# How late something may be before a visit counts as disturbed: an emulated packet, and the three
+# processes that were ready to run and did not. The larger of the two.
+LATE_US, LATE_SHARE = 3000, 0.005   # the share is of the visit's own time
 
 
 class LabError(Exception):
@@ -160,6 +160,15 @@ class Server:
             raise LabError("herald status: " + done.stderr.strip())
         return json.loads(done.stdout)
 
+    def experiment(self, site):
+        """What push.holdout has shown of this site's pushes, or None where herald does not say."""
+        try:
+            trials = self.status("--experiment")["experiment"]
+        except (LabError, KeyError):
+            return None
+        return next((trial for trial in trials
+                     if trial["site"] == site and trial["means"] == "push"), None)
+
     def log(self):
         """The access log's complete lines."""
         with open(self.access_log) as log:
@@ -173,20 +182,6 @@ class Server:
         if getattr(self, "errors", None):
             self.errors.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def accepts(site_text):
-    """Whether this herald knows all keys of a site's text."""
-    directory = tempfile.mkdtemp(prefix="herald-page-")
-    config = os.path.join(directory, "herald.lua")
-    try:
-        with open(config, "w") as file:
-            file.write('listen = { "127.0.0.1:1" }\nsite { root = "%s", %s }\n'
-                       % (directory, site_text))
-        return subprocess.run([HERALD, "check", "-c", config], capture_output=True,
-                              timeout=20).returncode == 0
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 class Run:
@@ -203,14 +198,15 @@ class Run:
     def disturbed(self):
         """Why the times of this run say little, or None."""
         late = max(self.link["down"]["late_max_us"], self.link["up"]["late_max_us"])
+        limit = max(LATE_US, LATE_SHARE * sum(page["complete_us"] or 0 for page in self.pages))
         if self.link["down"]["overruns"] or self.link["up"]["overruns"]:
             return "the emulator overran"
-        if late > LATE_US:
+        if late > limit:
             return "a packet was %.1f ms late" % (late / 1000)
         for who, waited in (("the emulator", self.link["waited_us"]),
                             ("the client", sum(page["waited_us"] for page in self.pages)),
                             ("the server", self.server_waited_us)):
-            if waited > LATE_US:
+            if waited > limit:
                 return "%s waited %.1f ms for a CPU" % (who, waited / 1000)
         return None
 

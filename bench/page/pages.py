@@ -113,9 +113,62 @@ def large(site):
     site.page("/", 12 * kib, head=head, images=images)
 
 
-def slow(site):
+def many(site):
+    """2 KiB of HTML with many small assets, of which a first window holds some."""
+    kib = 1024
+    head = [site.style("/assets/a.css", 2 * kib), site.script("/assets/a.js", 3 * kib)]
+    images = [site.blob("/assets/i%d.png" % n, 1500 + 300 * n) for n in range(20)]
+    site.page("/", 2 * kib, head=head, images=images)
+
+
+def thin(site):
     """40 KiB of HTML with 100 KiB of assets: on a thin link the page itself takes its time."""
     kib = 1024
     head = [site.style("/assets/a.css", 20 * kib), site.script("/assets/a.js", 30 * kib)]
     images = [site.blob("/assets/i%d.jpg" % n, 10 * kib) for n in range(5)]
     site.page("/", 40 * kib, head=head, images=images)
+
+
+def rules(site, html_bytes, script_bytes):
+    """A script in the head of a page, twice; and a page that lets the connection's window grow."""
+    site.page("/", html_bytes, head=[site.script("/assets/a.js", script_bytes)])
+    site.page("/idle.html", html_bytes, head=[site.script("/assets/idle.js", script_bytes)])
+    site.page("/warm/", 2000, images=[site.blob("/assets/warm.jpg", 90000)])
+
+
+REAL_IMAGES = (22, 18, 15, 12, 10, 8, 8, 6, 5, 4)  # KB
+
+
+def real(site):
+    """30 KB of HTML, 270 KB of what it needs, some of which only sheets and scripts name; and 90 KB of
+    what other clients would take instead: the images for finer screens, the fonts for older ones."""
+    fonts = [site.blob("/assets/font%d.woff2" % n, 20000) for n in range(2)]
+    for n in range(2):
+        site.blob("/assets/font%d.woff" % n, 25000)
+    back = site.blob("/assets/back.jpg", 12000)
+    head = [site.style("/assets/base.css", 24000, urls=fonts),
+            site.style("/assets/home.css", 10000, urls=[back]),
+            site.script("/assets/library.js", 36000), site.script("/assets/page.js", 12000)]
+    images = [site.blob("/assets/image%d.jpg" % n, size * 1000)
+              for n, size in enumerate(REAL_IMAGES)]
+    for n in range(2):
+        site.blob("/assets/image%d-fine.jpg" % n, 20000)
+    more = [site.script("/assets/more%d.js" % n, 8000) for n in range(2)]
+    last = site.script("/assets/app.js", 24000, loads=more)
+    site.page("/", 30000, head=head, images=images, last_scripts=[last])
+
+
+def everything_policy():
+    """Pushes all of real()'s assets, in the order of their names, none of them more urgent."""
+    names = ["app.js", "back.jpg", "base.css", "home.css", "library.js", "more0.js", "more1.js",
+             "page.js"]
+    names += ["font%d.%s" % (n, kind) for n in range(2) for kind in ("woff", "woff2")]
+    names += ["image%d.jpg" % n for n in range(len(REAL_IMAGES))]
+    names += ["image%d-fine.jpg" % n for n in range(2)]
+    return """return {
+  api = 1,
+  applies = { dest = "document" },
+  on_request = function(req, push)
+%s  end,
+}
+""" % "".join('    push:add("/assets/%s", { urgency = 3 })\n' % name for name in sorted(names))

@@ -2,7 +2,9 @@
 import json
 import os
 
+import plot
 import stats
+from cases import counts_agree
 
 HEADINGS = {"html_first": "HTML's first byte", "html_last": "HTML's last byte",
             "painted": "painted", "complete": "complete"}
@@ -10,9 +12,9 @@ HEADINGS = {"html_first": "HTML's first byte", "html_last": "HTML's last byte",
 
 def cell_rows(cell):
     for view in cell.views:
-        for mode in cell.modes:
+        for mode in cell.ways:
             row = {metric: stats.summary(cell.times(mode, metric, view)) for metric in HEADINGS}
-            pages = cell.counts.get((mode.name, view), [])
+            pages = cell.loads.get((mode.name, view), [])
             yield view, mode, row, pages
 
 
@@ -44,11 +46,57 @@ def claims_of(cells, failures):
     """(case, claims or the failure) in order."""
     for case, each in cells.items():
         failed = [failures[cell] for cell in each if cell in failures]
-        yield case, each, case.judge(each) if not failed else [], failed
+        claims = case.judge(each) + counts_agree(each) if not failed else []
+        yield case, each, claims, failed
 
 
 def verdict(claim):
-    return "PASS" if claim.holds else "FAIL"
+    return "NOTE" if claim.holds is None else "PASS" if claim.holds else "FAIL"
+
+
+def typical(pages):
+    """The page whose time to completeness is the median's."""
+    done = sorted((page for page in pages if page["complete_us"]), key=lambda p: p["complete_us"])
+    return done[len(done) // 2] if done else None
+
+
+def link_words(link):
+    rate = ", %g kbit/s" % link["down"] if link.get("down") else ""
+    return "round trip %g ms%s" % (link["rtt"], rate)
+
+
+def plots_of(case, cells):
+    """name -> SVG, of the cells that could be measured."""
+    groups = []
+    made = {}
+    for cell in cells:
+        for view in cell.views:
+            rows = [(mode.name, row) for shown_view, mode, row, _ in cell_rows(cell)
+                    if shown_view == view]
+            groups.append((" ".join(filter(None, [cell.title, view])), rows))
+            loads = [(mode.name, typical(cell.loads.get((mode.name, view), [])))
+                     for mode in cell.ways]
+            loads = [load for load in loads if load[1]]
+            name = "-".join(filter(None, [cell.name, view])).replace(", ", "-").replace(" ", "-")
+            name = name.replace("/", "p")
+            made["waterfall" + ("-" + name if name else "")] = plot.waterfall(
+                "%s %s" % (cell.title, view), link_words(cell.link_settings) +
+                "; of each way the visit that took the median time", loads)
+    if cells:
+        made["milestones"] = plot.milestones(
+            case.title, "medians, ms from the start of the navigation; " +
+            link_words(cells[0].link_settings) + (" and others" if len(cells) > 1 else ""), groups)
+    made.update(case.plots(cells))
+    return made
+
+
+def write_plots(folder, case, cells):
+    names = []
+    for name, svg in plots_of(case, cells).items():
+        names.append("%s-%s.svg" % (case.name, name))
+        with open(os.path.join(folder, names[-1]), "w") as file:
+            file.write(svg)
+    return names
 
 
 def write(folder, cells, failures, runs, seconds):
@@ -65,11 +113,14 @@ def write(folder, cells, failures, runs, seconds):
             line = "%s  %s: %s" % (verdict(claim), claim.text, claim.figures)
             print("  " + line)
             text += ["- **%s** %s: %s" % (verdict(claim), claim.text, claim.figures)]
-            status |= not claim.holds
+            status |= claim.holds is False
         for failure in failed:
             print("  FAIL  could not be measured: %s" % failure)
             text += ["- **FAIL** could not be measured: %s" % failure]
             status = 1
+        if not failed:
+            text += [""] + case.tables(each) + [""]
+            text += ["[%s](%s)" % (name[:-4], name) for name in write_plots(folder, case, each)]
         for cell in each:
             if cell not in failures:
                 text += ["", "### " + cell.title, ""] + cell_table(cell)

@@ -51,6 +51,7 @@ class Progress:
 def one_visit(cell, link, server, root, mode, **more):
     run = visit(link, server, cell.paths, mode.authority, tls=cell.tls, root=root,
                 words=[*cell.words, *mode.words], **more)
+    cell.saw(run)
     if run.error():
         raise LabError("%s, %s: %s" % (cell.title, mode.name, run.error()))
     return run
@@ -64,7 +65,7 @@ def measure(cell, runs, progress, stop):
     server = None
     try:
         server = cell.start_server(link, root)
-        for mode in cell.modes:
+        for mode in cell.ways:
             for _ in range(WARM_UPS):
                 one_visit(cell, link, server, root, mode)
         allowed = int(runs * len(cell.modes) * RUNS_AGAIN)
@@ -125,7 +126,7 @@ def arguments():
     parser.add_argument("--cases", default="", help="names, separated by commas; all without")
     parser.add_argument("--runs", type=int, default=25, help="visits of each mode (25)")
     parser.add_argument("--out", default="build/bench-page", help="a folder for tables and plots")
-    parser.add_argument("--parallel", type=int, default=6, help="links at the same time (6)")
+    parser.add_argument("--parallel", type=int, default=8, help="links at the same time (8)")
     parser.add_argument("--list", action="store_true", help="say what cases there are")
     return parser.parse_args()
 

@@ -41,6 +41,9 @@ stds.herald = {
     assets = { fields = {
       "of",
     } },
+    stats = { fields = {
+      "accept_ratio", "cancel_ratio", "rerequest_ratio", "waste_bytes",
+    } },
     util = { fields = {
       "glob", "bucket",
     } },

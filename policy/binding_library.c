@@ -1,4 +1,4 @@
-/* The global tables: policy, assets, util, log. */
+/* The global tables: policy, assets, util, log; stats has a file of its own. */
 #include "policy/glob.h"
 #include "policy/sandbox.h"
 #include "policy/vm.h"
@@ -402,6 +402,9 @@ void binding_libraries(lua_State *L, struct policy_vm *vm, const struct policy *
     lua_newtable(L);
     set_function(L, "of", assets_of);
     protect_as(L, "assets");
+    lua_newtable(L);
+    binding_stats(L);
+    protect_as(L, "stats");
     lua_newtable(L);
     set_function(L, "glob", util_glob);
     set_function(L, "bucket", util_bucket);

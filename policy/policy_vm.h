@@ -11,6 +11,7 @@
 #include "policy/assets.h"
 #include "policy/decision.h"
 #include "policy/request.h"
+#include "policy/tally.h"
 
 #include <stdbool.h>
 
@@ -31,7 +32,8 @@ enum push_result {
     PUSH_RESULT_LOST
 };
 
-/* What the worker does for policies. Every pointer must be set; `context` is handed to each. */
+/* What the worker does for policies. Every pointer but path_figures must be set; `context` is handed
+ * to each. */
 struct policy_host {
     void *context;
 
@@ -48,6 +50,11 @@ struct policy_host {
      * borrowed until the next call, or -errno. */
     int (*read_file)(void *context, const struct request *request, struct span path,
                      struct span *content, uint64_t *version);
+
+    /* What became of pushes of `path` of the request's site, of all clients. Returns false when
+     * nothing is known. NULL: nothing ever is. */
+    bool (*path_figures)(void *context, const struct request *request, struct span path,
+                         struct tally_figures *figures);
 
     /* log.info(message, fields): `json` is the fields' object, valid JSON, or empty. `request` is
      * NULL in `init`, and while a file is loaded. */

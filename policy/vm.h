@@ -265,7 +265,10 @@ uint64_t record_hash(uint64_t hash, struct span text);
 /* Pushes a list of these records. The list is new; the records may be those of an earlier one. */
 void records_push(lua_State *L, struct policy_vm *vm, const struct record_list *list);
 
-/* binding_library.c: puts `policy`, `assets`, `util` and `log` for this policy into the table at
+/* binding_stats.c: puts the functions of `stats` into the table at the top. */
+void binding_stats(lua_State *L);
+
+/* binding_library.c: puts `policy`, `assets`, `stats`, `util` and `log` for this policy into the table at
  * the top. */
 void binding_libraries(lua_State *L, struct policy_vm *vm, const struct policy *policy);
 

@@ -281,6 +281,16 @@ bool outcomes_are_timed(const struct conn *conn)
     return false;
 }
 
+bool outcome_figures(void *context, const struct request *request, struct span path,
+                     struct tally_figures *figures)
+{
+    struct worker *worker = context;
+    const struct page *page = request->context;
+    const uint8_t *key = worker->handoff->segment->secrets->hash_key;
+    uint64_t resource = identity_resource(key, span_of(page->site->names[0]), path);
+    return tally_read(&worker->tally, resource, figures);
+}
+
 /* ---- telling ---- */
 
 static uint64_t waste_of(const struct outcome *outcome)

@@ -82,6 +82,10 @@ void outcome_page_over(struct page *page);
 /* The connection ends, and with it every waiting. Nothing of its ledger is open any more. */
 void outcomes_abandon(struct conn *conn);
 
+/* For struct policy_host. */
+bool outcome_figures(void *worker, const struct request *request, struct span path,
+                     struct tally_figures *figures);
+
 /* Whether something of the experiment is under way, so that acknowledgements are to be noticed
  * soon. */
 bool outcomes_are_timed(const struct conn *conn);

@@ -495,6 +495,7 @@ void page_policy_host(struct worker *worker, struct policy_host *host)
                                  .client_has = host_client_has,
                                  .assets_of = host_assets_of,
                                  .read_file = manifest_read,
+                                 .path_figures = outcome_figures,
                                  .log = host_log,
                                  .failed = host_failed};
 }

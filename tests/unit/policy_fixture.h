@@ -42,6 +42,7 @@ struct fixture {
     struct response_link links[LINKS_MAX];
     struct decision decision;
     struct assets *assets;
+    struct tally_figures figures; /* of /app.css; nothing is known of others */
 
     /* What the host answers and was told. */
     enum client_has has;
@@ -102,6 +103,15 @@ static inline int host_read_file(void *context, const struct request *request, s
     *content = span_make(f->file, (size_t)status.st_size);
     *version = f->file_version;
     return 0;
+}
+
+static inline bool host_path_figures(void *context, const struct request *request,
+                                     struct span path, struct tally_figures *figures)
+{
+    struct fixture *f = context;
+    assert_ptr_equal(request, &f->request);
+    *figures = f->figures;
+    return span_equal(path, SPAN_LITERAL("/app.css"));
 }
 
 static inline void host_log(void *context, const struct request *request, const char *policy,
@@ -201,6 +211,7 @@ static inline int setup(void **state)
                                    .client_has = host_client_has,
                                    .assets_of = host_assets_of,
                                    .read_file = host_read_file,
+                                   .path_figures = host_path_figures,
                                    .log = host_log,
                                    .failed = host_failed};
     f->request = (struct request){.id = "00112233aabbccdd",

@@ -152,6 +152,8 @@ static void a_misspelt_field_is_named_with_the_nearest_one(void **state)
         {"policy.verson", "policy has no member 'verson'; did you mean 'version'?"},
         {"policy.args.max", "the policy declares no argument 'max'"},
         {"util.globb('', '')", "util has no member 'globb'; did you mean 'glob'?"},
+        {"stats.cancel_ration('/')",
+         "stats has no member 'cancel_ration'; did you mean 'cancel_ratio'?"},
         {"assets.off('/')", "assets has no member 'off'; did you mean 'of'?"},
         {"log.inf('x')", "log has no member 'inf'; did you mean 'info'?"},
         {"push:add('/a', { urgent = 1 })", "there is no option 'urgent'; did you mean 'urgency'?"},

@@ -249,6 +249,82 @@ static void budget_accepts_what_fits_in_order(void **state)
     assert_int_equal(accepted_of_five(f, "{\"max_count\":0,\"max_bytes\":\"1KiB\"}"), 0);
 }
 
+/* Proposes /app.css and /other.css, of which `cancelled` of 100 promises of the first were cancelled
+ * so far. Returns what becomes of the first. */
+static const struct candidate *judged(struct fixture *f, const char *arguments, unsigned cancelled)
+{
+    f->route.policies_count = 0;
+    f->figures = (struct tally_figures){.resource = 256};
+    f->figures.counts[TALLY_PROMISED] = 100;
+    f->figures.counts[TALLY_CANCELLED] = cancelled;
+    f->figures.counts[TALLY_DELIVERED] = 100 - cancelled;
+    only_policy(f, "return function(req, push) push:add('/app.css') push:add('/other.css') end");
+    stock(f, "budget", arguments);
+    f->decision.budget_bytes = 1000;
+    page(f);
+    judge(f, 100);
+    no_failure(f);
+    assert_int_equal(f->decision.items[1].verdict, REASON_PENDING);
+    assert_int_equal(f->decision.items[1].kind, CANDIDATE_PUSH);
+    close_vm(f);
+    return &f->decision.items[0];
+}
+
+static void budget_only_hints_what_clients_keep_cancelling(void **state)
+{
+    struct fixture *f = *state;
+    const struct candidate *first = judged(f, "{}", 51);
+    assert_int_equal(first->kind, CANDIDATE_HINT);
+    assert_string_equal(first->judge, "budget");
+    assert_true(span_equal(first->why, SPAN_LITERAL("mostly_cancelled")));
+    assert_int_equal(f->decision.accepted, 1);
+    assert_int_equal(judged(f, "{}", 50)->kind, CANDIDATE_PUSH);
+    assert_int_equal(judged(f, "{\"max_cancelled\":0.1}", 11)->kind, CANDIDATE_HINT);
+    assert_int_equal(judged(f, "{\"max_cancelled\":0.1}", 10)->kind, CANDIDATE_PUSH);
+    assert_int_equal(judged(f, "{\"max_cancelled\":1}", 100)->kind, CANDIDATE_PUSH);
+}
+
+static void budget_takes_no_threshold_that_is_no_share(void **state)
+{
+    struct fixture *f = *state;
+    use_policy(f, "budget", "{\"max_cancelled\":50}");
+    assert_true(try_open(f) < 0);
+    assert_non_null(strstr(f->fault.what, "max_cancelled is a share, from 0 to 1; 50 is not"));
+    close_vm(f);
+    f->route.policies_count = 0;
+    use_policy(f, "budget", "{\"max_canceled\":0.5}");
+    assert_true(try_open(f) < 0);
+    assert_non_null(strstr(f->fault.what, "max_cancelled"));
+}
+
+static void stats_tell_shares_once_enough_is_known(void **state)
+{
+    struct fixture *f = *state;
+    only_policy(f, "local function say(x) return x == nil and 'nil' or tostring(x) end\n"
+                   "return function()\n"
+                   "  local p = '/app.css'\n"
+                   "  log.info(say(stats.accept_ratio(p)) .. ' ' .. say(stats.cancel_ratio(p)) ..\n"
+                   "    ' ' .. say(stats.rerequest_ratio(p)) .. ' ' .. say(stats.waste_bytes(p)) ..\n"
+                   "    ' ' .. say(stats.waste_bytes('/never.css')))\n"
+                   "end");
+    must_open(f);
+    f->figures.counts[TALLY_DELIVERED] = TALLY_ENOUGH - 1;
+    page(f);
+    assert_string_equal(f->message, "nil nil nil nil nil");
+    f->figures.counts[TALLY_DELIVERED] = 24;
+    f->figures.counts[TALLY_CANCELLED] = 8;
+    f->figures.counts[TALLY_REREQUESTED] = 6;
+    f->figures.bytes[TALLY_CANCELLED] = 1000;
+    f->figures.bytes[TALLY_DELIVERED] = 9999;
+    f->figures.bytes[TALLY_REREQUESTED] = 234;
+    page(f);
+    assert_string_equal(f->message, "0.75 0.25 0.25 1234 nil");
+    f->host.path_figures = NULL; /* a host that knows nothing */
+    page(f);
+    assert_string_equal(f->message, "nil nil nil nil nil");
+    no_failure(f);
+}
+
 static void stock_policies_are_short(void **state)
 {
     static const char *const NAMES[] = {"preload", "scan", "manifest", "budget"};
@@ -310,6 +386,9 @@ int main(void)
         TEST(a_broken_manifest_is_an_error_with_its_line),
         TEST(manifest_needs_its_file_argument),
         TEST(budget_accepts_what_fits_in_order),
+        TEST(budget_only_hints_what_clients_keep_cancelling),
+        TEST(budget_takes_no_threshold_that_is_no_share),
+        TEST(stats_tell_shares_once_enough_is_known),
         TEST(stock_policies_are_short),
         TEST(the_examples_load_and_run),
     };

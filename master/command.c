@@ -59,7 +59,8 @@ void command_run(void *supervisor, struct control_handle client, const char *aut
 {
     struct supervisor *s = supervisor;
     if (strcmp(verb, "status") == 0) {
-        control_answer(&s->control, client, status_make(s));
+        bool experiment = json_is_true(json_object_get(request, "experiment"));
+        control_answer(&s->control, client, status_make(s, experiment));
     } else if (strcmp(verb, "reload") == 0) {
         report_info("reload asked for by %s", author);
         reload(s, client);

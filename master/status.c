@@ -1,6 +1,7 @@
 #include "master/status.h"
 
 #include "master/policy_status.h"
+#include "master/waste.h"
 #include "policy/decision.h"
 
 #include <string.h>
@@ -154,6 +155,8 @@ static json_t *push_json(const struct segment *segment)
     put_number(push, "lost", total(segment, COUNTER_pushes_lost));
     put_number(push, "hints", total(segment, COUNTER_hints));
     put_number(push, "bytes", total(segment, COUNTER_pushed_bytes));
+    put_number(push, "delivered_bytes", total(segment, COUNTER_delivered_bytes));
+    put_number(push, "wasted_bytes", total(segment, COUNTER_wasted_bytes));
     return push;
 }
 
@@ -222,7 +225,7 @@ static void put_serving(json_t *status, struct supervisor *s)
     put(status, "sites", sites_json(config));
 }
 
-json_t *status_make(struct supervisor *s)
+json_t *status_make(struct supervisor *s, bool experiment)
 {
     int64_t now_ms = loop_now_ms();
     json_t *status = json_object();
@@ -241,6 +244,10 @@ json_t *status_make(struct supervisor *s)
     put(status, "table", table_json(s, now_ms));
     put(status, "policy", policy_status(&s->desk));
     put(status, "last_reload", reload_json(&s->last_reload));
+    put(status, "waste", waste_json(&s->segment, s->serving ? s->serving->config : NULL));
+    if (experiment)
+        put(status, "experiment",
+            experiment_json(&s->segment, s->serving ? s->serving->config : NULL));
     put(status, "counters", counters_json(&s->segment));
     return status;
 }

@@ -4,7 +4,8 @@
 
 #include "master/supervisor.h"
 
-/* Returns an object owned by the caller, or NULL when memory runs out. */
-json_t *status_make(struct supervisor *supervisor);
+/* With what push.holdout's experiment came to, when that is asked for. Returns an object owned by the
+ * caller, or NULL when memory runs out. */
+json_t *status_make(struct supervisor *supervisor, bool experiment);
 
 #endif

@@ -70,7 +70,8 @@ struct conn {
     unsigned receiving;     /* streams whose request content is still coming */
     unsigned pushes_waiting; /* promised streams that are answered when nothing else is ready */
 
-    uint64_t acked_us; /* CLOCK_MONOTONIC: when the peer last acknowledged something, as far as known */
+    uint64_t read_us;  /* CLOCK_MONOTONIC: when TCP_INFO was last read */
+    uint64_t acked_us; /* when the peer had last acknowledged something by then, at the latest */
 
     struct ledger ledger;
     struct outcome *outcomes; /* of pages whose assets are not settled, the newest first */

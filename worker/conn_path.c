@@ -38,7 +38,11 @@ size_t conn_read_tcp_info(struct conn *conn, struct tcp_info *info)
         return 0;
     conn->acked_bytes = info->tcpi_bytes_acked;
     conn->rtt_us = info->tcpi_rtt;
-    conn->acked_us = now_us() - info->tcpi_last_ack_recv * UINT64_C(1000);
+    /* The kernel counts in ticks; what was seen missing the last time came after that. */
+    uint64_t now = now_us();
+    uint64_t acked_us = now - info->tcpi_last_ack_recv * UINT64_C(1000);
+    conn->acked_us = acked_us > conn->read_us ? acked_us : conn->read_us;
+    conn->read_us = now;
     return length;
 }
 

@@ -210,8 +210,9 @@ void outcome_wasted(struct stream *stream, uint64_t resource, enum tally_kind ki
 
 static void asset_arrived(struct conn *conn, struct outcome *outcome)
 {
-    if (conn->acked_us > outcome->last_us)
-        outcome->last_us = conn->acked_us;
+    uint64_t acked_us = conn->acked_us > outcome->began_us ? conn->acked_us : outcome->began_us + 1;
+    if (acked_us > outcome->last_us)
+        outcome->last_us = acked_us;
 }
 
 static const enum tally_kind KIND_OF_RESULT[] = {[PUSH_RESULT_DELIVERED] = TALLY_DELIVERED,

@@ -163,7 +163,7 @@ static void fill(struct bench *bench)
                                       .dest = AS_DOCUMENT,
                                       .client = {.id = "c11e17", .can_push = true}};
     bench->host =
-        (struct policy_host){bench, host_has, host_assets, host_read, host_log, host_failed};
+        (struct policy_host){bench, host_has, host_assets, host_read, NULL, host_log, host_failed};
 }
 
 static void open_case(struct bench *bench, size_t number)

@@ -1,5 +1,6 @@
 #include "master/cmd/duration.h"
 #include "master/cmd/remote.h"
+#include "master/cmd/status_waste.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,14 +19,8 @@ static const char *word(const json_t *object, const char *key)
 /* "1.5 MiB" */
 static void print_bytes(json_int_t bytes)
 {
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes;
-    size_t unit = 0;
-    while (value >= 1024 && unit < 4) {
-        value /= 1024;
-        unit++;
-    }
-    printf(unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    char text[STATUS_BYTES_MAX];
+    printf("%s", status_bytes((double)bytes, text));
 }
 
 static void print_list(const json_t *list)
@@ -139,18 +134,32 @@ static void print_pushes(const json_t *status)
     putchar('\n');
 }
 
+static void print_all(const json_t *status)
+{
+    print_head(status);
+    print_places(status);
+    print_workers(status);
+    print_pushes(status);
+    status_print_waste(json_object_get(status, "waste"));
+}
+
 int cmd_status(int argc, char **argv)
 {
     struct remote remote = {0};
     struct fault fault = {0};
-    const struct cmd_option options[] = {REMOTE_OPTIONS(remote), {0}};
+    bool experiment = false;
+    const struct cmd_option options[] = {
+        {"--experiment", 0, NULL, "what pushing does for clients, against those held out", NULL,
+         &experiment},
+        REMOTE_OPTIONS(remote),
+        {0}};
     const struct cmd_syntax syntax = {
         "status", "Says how a running herald fares: its workers, what it pushed, and why not more.",
         options};
     int status = cmd_parse(&syntax, argc, argv);
     if (status != CMD_GO_ON)
         return status;
-    json_t *request = json_pack("{s:s}", "verb", "status");
+    json_t *request = json_pack("{s:s, s:b}", "verb", "status", "experiment", experiment);
     json_t *answer = remote_call(&remote, request, NULL, &fault);
     json_decref(request);
     if (!answer)
@@ -158,12 +167,10 @@ int cmd_status(int argc, char **argv)
     if (remote.json)
         return remote_print_json(answer);
     status = remote_refused(answer) ? CMD_FAILED : CMD_DONE;
-    if (status == CMD_DONE) {
-        print_head(answer);
-        print_places(answer);
-        print_workers(answer);
-        print_pushes(answer);
-    }
+    if (status == CMD_DONE && experiment)
+        status_print_experiment(json_object_get(answer, "experiment"));
+    else if (status == CMD_DONE)
+        print_all(answer);
     json_decref(answer);
     return status;
 }

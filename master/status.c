@@ -155,7 +155,6 @@ static json_t *push_json(const struct segment *segment)
     put_number(push, "lost", total(segment, COUNTER_pushes_lost));
     put_number(push, "hints", total(segment, COUNTER_hints));
     put_number(push, "bytes", total(segment, COUNTER_pushed_bytes));
-    put_number(push, "delivered_bytes", total(segment, COUNTER_delivered_bytes));
     put_number(push, "wasted_bytes", total(segment, COUNTER_wasted_bytes));
     return push;
 }

@@ -227,9 +227,8 @@ static void push_settled(struct conn *conn, struct ledger_entry *entry, enum tal
         count_again(worker, entry, kind);
     } else {
         count(worker, entry, kind, entry->bytes);
-        stats_add(worker->stats,
-                  kind == TALLY_DELIVERED ? COUNTER_delivered_bytes : COUNTER_wasted_bytes,
-                  entry->bytes);
+        if (kind != TALLY_DELIVERED)
+            stats_add(worker->stats, COUNTER_wasted_bytes, entry->bytes);
         if (entry->outcome)
             add(entry->outcome, kind, entry->bytes);
     }

@@ -368,9 +368,11 @@ static void on_readable(struct conn *conn)
     uint8_t bytes[READ_BYTES];
     ssize_t n = MOVED_NONE;
     while (!conn->cut_now && (n = conn_read(conn, bytes, sizeof(bytes))) > 0) {
+        if (conn->state == CONN_LINGERING && conn->ssl)
+            continue; /* not decrypted any more */
         if (conn->state == CONN_LINGERING)
-            continue;
-        if (!session_receive(conn, bytes, (size_t)n))
+            session_count(conn, bytes, (size_t)n);
+        else if (!session_receive(conn, bytes, (size_t)n))
             conn->failed = true;
         if (conn->failed)
             break;

@@ -50,6 +50,9 @@ struct conn {
     unsigned open_streams;
     unsigned pages_left; /* to ask for once all is over that was asked and promised */
     uint64_t pushed_bytes;
+    uint8_t frame_header[9]; /* of the frame being received, */
+    unsigned frame_have;     /* as far as it came; */
+    uint64_t frame_left;     /* bytes of its payload still to come */
     uint64_t began_us, asked_us, linger_us;
     uint32_t events; /* what epoll watches */
     const uint8_t *pending; /* of the session, not yet in `out` */
@@ -93,6 +96,9 @@ void session_ask(struct conn *conn);
 
 /* Feeds received bytes. Returns false when the session is broken. */
 bool session_receive(struct conn *conn, const uint8_t *bytes, size_t length);
+
+/* Counts the DATA of promises in received bytes; for those that the session does not get. */
+void session_count(struct conn *conn, const uint8_t *bytes, size_t length);
 
 /* Whether everything asked and promised is over. */
 bool session_done(const struct conn *conn);

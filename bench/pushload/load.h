@@ -64,6 +64,7 @@ struct totals {
     uint64_t unheeded;        /* promised though declined before */
     uint64_t again_in_doubt;  /* pushed again after it came on a connection that ended badly */
     uint64_t missed, fetched, pushed_bytes;
+    uint64_t data_bytes, cancelled_bytes; /* of all pushed streams' DATA; of those cancelled */
     uint64_t cuts, cut_off;   /* connections cut in mid-push; promises that this left incomplete */
     uint64_t verified, mismatched, unverified;
 };

@@ -35,6 +35,8 @@ static const struct shown SHOWN[] = {
     {"missed", TOTAL(missed), "assets neither held nor pushed after a visit"},
     {"fetched", TOTAL(fetched), "assets asked for instead"},
     {"pushed_bytes", TOTAL(pushed_bytes), "bytes of pushed bodies"},
+    {"data_bytes", TOTAL(data_bytes), "bytes of DATA on promised streams, whole or not"},
+    {"cancelled_bytes", TOTAL(cancelled_bytes), "of these, on promises that were cancelled"},
     {"verified", TOTAL(verified), "pushed bodies that equal a GET's"},
     {"mismatched", TOTAL(mismatched), "bodies that differ from a GET's"},
     {"unverified", TOTAL(unverified), "pushed bodies of versions no GET returned"},

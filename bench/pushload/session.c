@@ -305,10 +305,46 @@ void session_ask(struct conn *conn)
         ask_for(conn, ROLE_PAGE, conn->client->first ? options->first : options->path, -1);
 }
 
+/* Counts the DATA of promised streams by the frames' own headers: of what comes for a promise that was
+ * cancelled the session tells nothing. The server pads no frame. */
+static void count_frame(struct conn *conn)
+{
+    const uint8_t *h = conn->frame_header;
+    int32_t id = (h[5] & 0x7f) << 24 | h[6] << 16 | h[7] << 8 | h[8];
+    conn->frame_left = (uint64_t)h[0] << 16 | (uint64_t)h[1] << 8 | h[2];
+    if (h[3] != NGHTTP2_DATA || id % 2 || !conn->client)
+        return;
+    struct totals *totals = &conn->run->load->totals;
+    const struct stream *stream = stream_of(conn, id);
+    totals->data_bytes += conn->frame_left;
+    if (stream && stream->declined)
+        totals->cancelled_bytes += conn->frame_left;
+}
+
+void session_count(struct conn *conn, const uint8_t *bytes, size_t length)
+{
+    while (length) {
+        if (conn->frame_left) {
+            size_t n = length < conn->frame_left ? length : (size_t)conn->frame_left;
+            conn->frame_left -= n;
+            bytes += n;
+            length -= n;
+            continue;
+        }
+        conn->frame_header[conn->frame_have++] = *bytes++;
+        length--;
+        if (conn->frame_have == sizeof(conn->frame_header)) {
+            conn->frame_have = 0;
+            count_frame(conn);
+        }
+    }
+}
+
 bool session_receive(struct conn *conn, const uint8_t *bytes, size_t length)
 {
-    return nghttp2_session_mem_recv(conn->session, bytes, length) == (ssize_t)length &&
-           !conn->failed;
+    bool good = nghttp2_session_mem_recv(conn->session, bytes, length) == (ssize_t)length;
+    session_count(conn, bytes, length); /* by now it is known which promises were cancelled */
+    return good && !conn->failed;
 }
 
 bool session_done(const struct conn *conn)

@@ -155,7 +155,7 @@ static json_t *row_json(const struct segment *segment, const struct config *conf
     json_t *object = json_object();
     put(object, "site",
         site_name(segment, config, atomic_load_explicit(&row->site, memory_order_relaxed), 0));
-    put_hex(object, "version", atomic_load_explicit(&row->version, memory_order_relaxed));
+    put_number(object, "version", atomic_load_explicit(&row->version, memory_order_relaxed));
     put_number(object, "counted_s", seconds_since(figures, row));
     return object;
 }

@@ -81,7 +81,7 @@ struct figures_sample {
  * little of it. */
 int figures_attach(struct figures *figures, void *base, size_t bytes);
 
-/* The row of a site (identity_site) and a policy version, made when there is none; NULL when every
+/* The row of a site (identity_site) and the number of a version of the policies, made when there is none; NULL when every
  * row is just being made by others. To be asked for anew for each page: a row may be given away. */
 struct figures_row *figures_row(struct figures *figures, uint64_t site, uint64_t version);
 

@@ -322,6 +322,8 @@ static void log_outcome(struct worker *worker, const struct outcome *outcome)
     log_string(log, "time", span_of(log_time(time_text)));
     log_string(log, "settled", span_of(outcome->request_id));
     log_string(log, "client", span_of(outcome->client));
+    if (outcome->version)
+        log_number(log, "policy_version", (int64_t)outcome->version);
     if (outcome->trial)
         log_string(log, "arm",
                    outcome->arm == FIGURES_HELD_OUT ? SPAN_LITERAL("holdout")

@@ -55,7 +55,7 @@ static void print_site(const json_t *site)
     printf(" %5.1f %%", pushed > 0 ? 100 * wasted / pushed : 0);
     for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++)
         printf(" %9.0f", of_pair(site, KINDS[i], "count"));
-    printf("  %s  %s\n", name(site, "version", "-"), name(site, "site", "(gone)"));
+    printf("  %8.0f  %s\n", member(site, "version"), name(site, "site", "(gone)"));
 }
 
 static void print_path(const json_t *path)
@@ -76,7 +76,7 @@ void status_print_waste(const json_t *waste)
     const json_t *paths = json_object_get(waste, "paths");
     if (json_array_size(sites) == 0)
         return;
-    printf("\n%11s%11s %7s %9s %9s %9s %9s %9s %9s  %-16s  %s\n", "pushed", "in vain", "", "delivered",
+    printf("\n%11s%11s %7s %9s %9s %9s %9s %9s %9s  %8s  %s\n", "pushed", "in vain", "", "delivered",
            "cancelled", "refused", "lost", "redundant", "again", "policies", "site");
     for (size_t i = 0; i < json_array_size(sites); i++)
         print_site(json_array_get(sites, i));
@@ -143,8 +143,9 @@ static void print_verdict(const json_t *trial)
 static void print_trial(const json_t *trial)
 {
     char duration[DURATION_TEXT_MAX];
-    printf("\n%s, policies %s, %s, counted for ", name(trial, "site", "(a site that is gone)"),
-           name(trial, "version", "-"), name(trial, "means", "push"));
+    printf("\n%s, version %.0f of the policies, %s, counted for ",
+           name(trial, "site", "(a site that is gone)"), member(trial, "version"),
+           name(trial, "means", "push"));
     printf("%s\n  %-24s %11s %11s   %s\n",
            duration_text((json_int_t)member(trial, "counted_s"), duration), "", "served", "held out",
            "difference (with 95 % confidence)");

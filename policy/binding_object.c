@@ -50,7 +50,7 @@ static int raise_stale(lua_State *L, enum object object)
 
 struct handle *object_check(lua_State *L, struct policy_vm *vm, int index, enum object object)
 {
-    /* No userdata but these is ever made in a policy's state. */
+    /* No userdata but these ever reaches a policy. */
     struct handle *handle = lua_touserdata(L, index);
     if (!handle || handle->object != object)
         luaL_typerror(L, index, KINDS[object].name);

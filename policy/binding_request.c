@@ -1,4 +1,5 @@
 /* req, req.client, req.client.can, req.headers, req.cookies; also res.headers. */
+#include "policy/identity.h"
 #include "policy/vm.h"
 
 #include <assert.h>
@@ -176,6 +177,27 @@ int can_index(lua_State *L)
     return 1;
 }
 
+/* Policies may log what they see, so they see no client's id: the first Cookie field in which
+ * something else is left, without it. */
+static void push_cookies(lua_State *L, const struct request *request)
+{
+    for (size_t i = 0; i < request->fields_count; i++) {
+        struct span value = request->fields[i].value;
+        if (!span_equal(request->fields[i].name, SPAN_LITERAL("cookie")) || !value.length)
+            continue;
+        char *kept = lua_newuserdata(L, 2 * value.length);
+        size_t length = identity_cookie_strip(value, kept);
+        if (!length) {
+            lua_pop(L, 1);
+            continue;
+        }
+        lua_pushlstring(L, kept, length);
+        lua_remove(L, -2);
+        return;
+    }
+    lua_pushnil(L);
+}
+
 int headers_index(lua_State *L)
 {
     struct policy_vm *vm = vm_of(L);
@@ -195,6 +217,10 @@ int headers_index(lua_State *L)
         lower[i] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
     }
     name.data = lower;
+    if (!is_response && span_equal(name, SPAN_LITERAL("cookie"))) {
+        push_cookies(L, request);
+        return 1;
+    }
     struct span value = is_response ? field_find(response->fields, response->fields_count, name)
                                     : field_find(request->fields, request->fields_count, name);
     if (value.data)
@@ -224,7 +250,7 @@ int cookies_index(lua_State *L)
     const struct request *request = current(L, vm, OBJECT_COOKIES);
     struct span name = check_span(L, 2);
     struct span value;
-    for (size_t i = 0; i < request->fields_count; i++) {
+    for (size_t i = 0; i < request->fields_count && !identity_is_cookie(name); i++) {
         const struct field *field = &request->fields[i];
         if (span_equal(field->name, SPAN_LITERAL("cookie")) &&
             cookie_find(field->value, name, &value)) {

@@ -252,3 +252,27 @@ bool identity_cookie_read(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], s
     *id = claimed;
     return true;
 }
+
+bool identity_is_cookie(struct span name)
+{
+    return span_equal(name, SPAN_LITERAL(IDENTITY_COOKIE_TLS)) ||
+           span_equal(name, SPAN_LITERAL(IDENTITY_COOKIE_PLAIN));
+}
+
+size_t identity_cookie_strip(struct span list, char *out)
+{
+    size_t length = 0;
+    while (list.length) {
+        struct span pair = span_next(&list, ';');
+        struct span name = span_trim(span_make(pair.data, span_find(pair, '=')));
+        if (pair.length == 0 || identity_is_cookie(name))
+            continue;
+        if (length) {
+            memcpy(out + length, "; ", 2);
+            length += 2;
+        }
+        memcpy(out + length, pair.data, pair.length);
+        length += pair.length;
+    }
+    return length;
+}

@@ -91,6 +91,17 @@ bool identity_unpack(struct span bytes, struct client_id *id);
 void identity_cookie_make(const uint8_t cookie_key[IDENTITY_COOKIE_KEY_BYTES], struct span site,
                           const struct client_id *id, char value[IDENTITY_COOKIE_LENGTH + 1]);
 
+/* What the cookie is called: over TLS, where browsers hold it to its host, and in cleartext. */
+#define IDENTITY_COOKIE_TLS "__Host-herald"
+#define IDENTITY_COOKIE_PLAIN "herald"
+
+bool identity_is_cookie(struct span name);
+
+/* Copies a Cookie field's value (RFC 6265 4.2.1) without our cookies: what others than the server
+ * itself may see of it. `out` has room for 2 * list.length bytes. Returns the bytes written, 0
+ * when nothing is left. */
+size_t identity_cookie_strip(struct span list, char *out);
+
 /* Reads what identity_cookie_make wrote for the same site and key. Returns false, with `id`
  * untouched, for a value that is forged, truncated, re-encoded or another site's; the comparison
  * takes the same time wherever they differ. */

@@ -10,7 +10,8 @@
 
 static struct span cookie_name(const struct conn *conn)
 {
-    return conn_is_secure(conn) ? SPAN_LITERAL("__Host-herald") : SPAN_LITERAL("herald");
+    return conn_is_secure(conn) ? SPAN_LITERAL(IDENTITY_COOKIE_TLS)
+                                : SPAN_LITERAL(IDENTITY_COOKIE_PLAIN);
 }
 
 /* The first cookie of that name in the request's Cookie fields, of which HTTP/2 may send several

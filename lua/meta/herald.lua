@@ -35,7 +35,7 @@
 ---@field save_data boolean The client asked for less data (Save-Data: on).
 ---@field revalidate boolean The user reloads: Cache-Control is no-cache or max-age=0.
 ---@field headers table<string, string?> The first field of that name, in any case. Cannot be listed.
----@field cookies table<string, string?> The first cookie of that name.
+---@field cookies table<string, string?> The first cookie of that name; herald's own is never shown, nor in headers.
 ---@field vars table Yours for this request, shared by its hooks and its policies.
 ---@field client herald.client Who asks.
 

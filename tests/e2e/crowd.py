@@ -28,8 +28,7 @@ class Crowd:
         self.assets = list(assets)
         self.jar = os.path.join(site.directory, name)
 
-    def run(self, *options, jar=True):
-        seconds = 600 if SOAK else 60
+    def run(self, *options, jar=True, seconds=600 if SOAK else 60):
         argv = [PUSHLOAD, "--json", "--clients", str(self.clients), "--duration", str(seconds),
                 "--timeout", str(min(seconds, 120))]
         for path in self.assets:

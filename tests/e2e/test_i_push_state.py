@@ -203,8 +203,8 @@ def test_crowds_without_cookies_evict_no_known_client(herald):
     assert report["promises"] == 0
     strangers = Crowd(site, clients=1000, tls=False, page="/light.html", assets=LIGHT_ASSETS)
     visits = 1000 if SOAK else 30
-    report = strangers.run("--cookies", "off", "--no-verify", "--visits", visits, "--duration",
-                           3600, jar=False)
+    report = strangers.run("--cookies", "off", "--no-verify", "--visits", visits, jar=False,
+                           seconds=3600 if SOAK else 120)
     assert report["pages"] == visits * 1000 and report["bad_status"] == 0
     table = json.loads(site.command("status", "--json").stdout)["table"]
     print("strangers:", {name: report[name] for name in ("pages", "promises", "delivered", "lost")},

@@ -30,6 +30,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         made[text.data[0] & 31] ^= 1;
         MUST(!identity_cookie_read(key, site, span_of(made), &back));
     }
+    char *kept = malloc(2 * text.length + 1);
+    char *again = malloc(4 * text.length + 1);
+    size_t length = identity_cookie_strip(text, kept);
+    MUST(length <= 2 * text.length);
+    MUST(identity_cookie_strip(span_make(kept, length), again) == length);
+    MUST(memcmp(kept, again, length) == 0);
+    free(kept);
+    free(again);
     input_finish(&input);
     return 0;
 }

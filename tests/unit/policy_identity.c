@@ -284,6 +284,36 @@ static void a_packed_id_unpacks_to_itself(void **state)
     assert_memory_equal(&back, &id, sizeof id);
 }
 
+static void a_stripped_cookie_list_has_all_but_ours(void **state)
+{
+    static const struct {
+        const char *list, *kept;
+    } cases[] = {
+        {"", ""},
+        {"a=1", "a=1"},
+        {"a=1; b=2", "a=1; b=2"},
+        {"a=1;b=2", "a=1; b=2"},
+        {"herald=x", ""},
+        {"__Host-herald=x", ""},
+        {"__Host-herald=x; a=1", "a=1"},
+        {"a=1; __Host-herald=x; b=2", "a=1; b=2"},
+        {"a=1; herald=x", "a=1"},
+        {"herald=x; herald=y;;; herald", ""},
+        {" herald =x; a", "a"},
+        {"Herald=x; heralds=y; xherald=z", "Herald=x; heralds=y; xherald=z"},
+        {"a;b;c;d;e;f", "a; b; c; d; e; f"},
+        {"=herald; a==herald=", "=herald; a==herald="},
+    };
+    char out[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t length = identity_cookie_strip(span_of(cases[i].list), out);
+        assert_true(length <= 2 * strlen(cases[i].list));
+        out[length] = '\0';
+        assert_string_equal(out, cases[i].kept);
+    }
+}
+
 /* Any character changed into any other of the 256 bytes: 48 x 255 forgeries. */
 static void a_cookie_with_one_byte_changed_is_refused(void **state)
 {
@@ -369,6 +399,7 @@ int main(void)
         cmocka_unit_test(the_time_of_minting_is_no_part_of_the_name),
         cmocka_unit_test(an_age_counts_from_the_minting),
         cmocka_unit_test(a_packed_id_unpacks_to_itself),
+        cmocka_unit_test(a_stripped_cookie_list_has_all_but_ours),
         cmocka_unit_test(a_cookie_with_one_byte_changed_is_refused),
         cmocka_unit_test(a_cookie_of_another_length_is_refused),
         cmocka_unit_test(one_address_has_as_many_voters_as_it_may),

@@ -114,6 +114,33 @@ static void a_request_shows_all_its_fields(void **state)
     proposes(f, 0, "/done");
 }
 
+/* It names a client, and policies may log what they see. */
+static void the_clients_own_cookie_is_shown_to_no_policy(void **state)
+{
+    struct fixture *f = *state;
+    f->fields[0] = (struct field){SPAN_LITERAL("cookie"), SPAN_LITERAL("__Host-herald=secret")};
+    f->fields[1] = (struct field){
+        SPAN_LITERAL("cookie"), SPAN_LITERAL("a=1;herald=secret; b=2 ;__Host-herald=secret;heralds=3")};
+    f->request.fields_count = 2;
+    only_policy(f, "return function(req, push)\n" EQUALS("req.headers.cookie",
+                                                         "\"a=1; b=2; heralds=3\"")
+                       EQUALS("req.headers.Cookie", "\"a=1; b=2; heralds=3\"")
+                           EQUALS("req.cookies.a", "\"1\"") EQUALS("req.cookies.heralds", "\"3\"")
+                               EQUALS("req.cookies.herald", "nil")
+                                   EQUALS("req.cookies[\"__Host-herald\"]",
+                                          "nil") "  push:add('/done')\nend");
+    must_open(f);
+    page(f);
+    no_failure(f);
+    proposes(f, 0, "/done");
+    f->request.fields_count = 1;
+    only_policy(f, "return function(req, push)\n" EQUALS("req.headers.cookie", "nil")
+                "  push:add('/done')\nend");
+    must_open(f);
+    page(f);
+    no_failure(f);
+}
+
 static void what_is_not_known_of_a_client_is_nil(void **state)
 {
     struct fixture *f = *state;
@@ -957,6 +984,7 @@ int main(void)
         TEST(applies_is_tested_before_any_lua_runs),
         TEST(any_destination_is_a_star),
         TEST(a_request_shows_all_its_fields),
+        TEST(the_clients_own_cookie_is_shown_to_no_policy),
         TEST(what_is_not_known_of_a_client_is_nil),
         TEST(a_misspelt_field_is_named_with_the_nearest_one),
         TEST(proposals_carry_their_options),

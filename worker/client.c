@@ -106,7 +106,10 @@ void client_identify(struct client *client, struct conn *conn, const struct conf
         client->standing = PUSH_KNOWN;
         return;
     }
+    client->passing = true;
     for (size_t i = 0; i < site->identify_count && !found; i++) {
+        client->passing &= site->identify[i] == IDENTIFY_CONNECTION ||
+                           (site->identify[i] == IDENTIFY_TLS && !conn->tls);
         if (site->identify[i] == IDENTIFY_COOKIE)
             found = identify_by_cookie(client, conn, site, fields, count);
         else if (site->identify[i] == IDENTIFY_TLS)

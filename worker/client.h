@@ -19,6 +19,7 @@ struct client {
     enum push_standing standing; /* whether the id ever came back */
     uint32_t age_s;              /* KNOWN: since its id was minted; else, and when nobody can tell,
                                   * UINT32_MAX */
+    bool passing;                /* nothing carries the id beyond its connection */
     bool wants_cookie;           /* the site identifies by cookie and none came */
 };
 

@@ -195,10 +195,12 @@ void ledger_lose_above(struct ledger *ledger, int32_t last, const struct ledger_
 
 void ledger_abandon(struct ledger *ledger, const struct ledger_sink *sink)
 {
-    for (unsigned i = 0; ledger->open && i < ledger->count; i++) {
+    for (unsigned i = 0; i < ledger->count; i++) {
         struct ledger_entry *entry = entry_at(ledger, i);
         if (entry->state == LEDGER_SENDING || entry->state == LEDGER_SENT)
             lose(ledger, entry, sink);
+        else if (entry->passing)
+            push_table_forget(sink->table, entry->key);
     }
 }
 

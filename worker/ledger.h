@@ -22,6 +22,7 @@ struct ledger_entry {
     uint8_t state;    /* enum ledger_state */
     bool pushed;      /* a promise with a claim; else the client's own request */
     bool flushed;     /* `offset` is known */
+    bool passing;     /* of a client that nobody can know again on another connection */
     uint16_t validator;
     uint8_t standing; /* enum push_standing */
     unsigned candidate; /* of the page's decision */
@@ -94,7 +95,8 @@ void ledger_lose(struct ledger *ledger, int32_t id, const struct ledger_sink *si
  * these is open returns to absent; what it has acknowledged it has. */
 void ledger_lose_above(struct ledger *ledger, int32_t last, const struct ledger_sink *sink);
 
-/* The connection ends: what is still open returns to absent. */
+/* The connection ends: what is still open returns to absent, and so does what a passing client was
+ * given. */
 void ledger_abandon(struct ledger *ledger, const struct ledger_sink *sink);
 
 /* Gives the open claims more time: call while bytes progress. */

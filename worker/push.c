@@ -152,6 +152,7 @@ static void record(struct page *page, unsigned i, struct stream *pushed, struct 
     entry->token = *token;
     entry->validator = resource_validator(pushed->resource);
     entry->standing = (uint8_t)stream->client.standing;
+    entry->passing = stream->client.passing;
     entry->life_s = client_life(&stream->client, stream->site, pushed->response.ttl_s);
     entry->declined_s = client_declined(&stream->client, stream->site);
     entry->candidate = i;

@@ -293,6 +293,7 @@ static void remember(struct stream *stream)
     entry->validator = validator;
     entry->life_s = life_s;
     entry->standing = (uint8_t)stream->client.standing;
+    entry->passing = stream->client.passing;
     if (outcome)
         outcome_asked(outcome, entry, response->length);
 }

@@ -176,3 +176,16 @@ def test_a_page_that_sets_the_cookie_is_private_and_the_next_is_not(herald, conn
     assert not second.all("set-cookie") and second.field("cache-control") == "public, max-age=60"
     for path in PAGES["/"]:
         assert "private" not in client.get(path).field("cache-control")
+
+
+def test_what_a_client_known_by_its_connection_was_given_ends_with_it(herald, connect):
+    site = herald(pushes=PAGES, workers=1, site={"identify": ["connection"]})
+    client = connect(site)
+    assert client.visit("/").pushed and not client.visit("/").pushed, "known on its connection"
+    shown = site.command("client", "show", site.page_entry("/").client)
+    assert shown.returncode == 0
+    client.close()
+    wait_until(lambda: site.command("client", "show", site.page_entry("/").client).returncode == 1,
+               10, "its entries to be gone")
+    again = connect(site)
+    assert again.visit("/").pushed and not again.visit("/").page.all("set-cookie")

@@ -190,6 +190,25 @@ static void a_goaway_below_a_push_returns_it_to_absent(void **state)
     assert_int_equal(belief(4), PUSH_HELD);
 }
 
+static void what_a_passing_client_was_given_ends_with_its_connection(void **state)
+{
+    (void)state;
+    for (int32_t id = 2; id <= 6; id += 2) {
+        push(id);
+        ledger_find(&ledger, id)->passing = id != 2;
+        ledger_sent(&ledger, id);
+    }
+    ledger_flushed(&ledger, 10);
+    ledger_acknowledged(&ledger, 10, &sink);
+    ledger_reset(&ledger, 6, HTTP2_CANCEL, &sink);
+    assert_int_equal(belief(4), PUSH_HELD);
+    assert_int_equal(belief(6), PUSH_DECLINED);
+    ledger_abandon(&ledger, &sink);
+    assert_int_equal(belief(2), PUSH_HELD);
+    assert_int_equal(belief(4), PUSH_ABSENT);
+    assert_int_equal(belief(6), PUSH_ABSENT);
+}
+
 static void a_connection_that_dies_first_returns_every_open_entry_to_absent(void **state)
 {
     (void)state;
@@ -279,6 +298,7 @@ int main(void)
         TEST(a_second_reset_of_the_same_stream_says_nothing_new),
         TEST(another_error_returns_the_entry_to_absent),
         TEST(a_goaway_below_a_push_returns_it_to_absent),
+        TEST(what_a_passing_client_was_given_ends_with_its_connection),
         TEST(a_connection_that_dies_first_returns_every_open_entry_to_absent),
         TEST(a_request_of_the_clients_own_is_noted_when_acknowledged),
         TEST(the_last_256_are_kept_and_open_ones_are_never_forgotten),

@@ -391,6 +391,7 @@ static void on_send(struct ring_op *op, const struct ring_event *event)
         conn_abort(conn);
     else if (event->result > 0)
         stats_add(conn->worker->stats, COUNTER_bytes_sent, (uint64_t)event->result);
+    worker_worked(conn->worker, (unsigned)conn->sending / 4096);
     if (moves_on(conn))
         conn_progressed(conn);
     conn_dirty(conn);

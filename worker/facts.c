@@ -2,7 +2,6 @@
 
 #include "worker/stream.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -15,55 +14,38 @@ static char *text_room(struct stream *stream, size_t size)
     return stream->long_text;
 }
 
-/* The host of an authority without its port; an IPv6 address keeps its brackets. */
-static struct span host_of(struct span authority)
-{
-    size_t end = authority.length;
-    if (authority.length && authority.data[0] == '[')
-        end = span_find(authority, ']') + 1;
-    else
-        end = span_find(authority, ':');
-    return span_make(authority.data, end < authority.length ? end : authority.length);
-}
-
-static struct span lower_copy(struct span text, char *out)
-{
-    for (size_t i = 0; i < text.length; i++)
-        out[i] = (char)tolower((unsigned char)text.data[i]);
-    return span_make(out, text.length);
-}
-
-/* Bytes that an authority may have (RFC 3986 3.2.2 and 3.2.3): no userinfo, no path, no blanks. */
-static bool authority_is_sound(struct span authority)
-{
-    for (size_t i = 0; i < authority.length; i++) {
-        unsigned char c = (unsigned char)authority.data[i];
-        if (c <= 0x20 || c >= 0x7f || strchr("@/\\?#<>\"{}|^`%", c))
-            return false;
-    }
-    return authority.length > 0;
-}
-
 /* :authority, or Host, which must not differ from it (RFC 9113 8.3.1). */
 static int choose_authority(struct stream *stream)
 {
     const struct header_list *list = stream->headers;
     stream->authority = list->authority.data ? list->authority : list->host;
-    if (!authority_is_sound(stream->authority))
-        return 400;
     if (list->authority.data && list->host.data &&
         !span_equal_nocase(list->authority, list->host))
         return 400;
     return 0;
 }
 
-static int find_site(struct stream *stream)
+/* Fills host and site in; the host lies in `text`, which has room for the authority. Returns 0 or a
+ * status. */
+static int find_site(struct stream *stream, char *text)
 {
     const struct conn *conn = stream->conn;
-    const struct config *config = conn->worker->config;
-    if (conn->tls && !tls_covers(conn->tls, stream->request.host))
+    struct worker *worker = conn->worker;
+    struct span *host = &stream->request.host;
+    const struct authority *known =
+        authority_find(&worker->authorities, worker->config, stream->authority);
+    if (known) {
+        memcpy(text, known->host, known->host_length);
+        *host = span_make(text, known->host_length);
+        stream->site = known->site;
+    } else {
+        if (!authority_is_sound(stream->authority))
+            return 400;
+        *host = authority_host(stream->authority, text);
+        stream->site = config_site(worker->config, *host);
+    }
+    if (conn->tls && !tls_covers(conn->tls, *host))
         return 421;
-    stream->site = config_site(config, stream->request.host);
     return stream->site ? 0 : 421;
 }
 
@@ -91,26 +73,22 @@ int facts_read(struct stream *stream)
     int status = choose_authority(stream);
     if (status)
         return status;
+    char *text = text_room(stream, stream->authority.length + list->target.length + 1);
+    if (!text)
+        return 500;
+    int site_status = find_site(stream, text);
+    if (site_status == 400)
+        return 400;
     bool options = span_equal(list->method, SPAN_LITERAL("OPTIONS"));
     if (span_equal(list->method, SPAN_LITERAL("CONNECT")) ||
         (options && span_equal(stream->target, SPAN_LITERAL("*"))))
         return 405;
-    struct span host = host_of(stream->authority);
-    char *text = text_room(stream, host.length + list->target.length + 1);
-    if (!text)
-        return 500;
-    request->host = lower_copy(host, text);
-    status = read_target(stream, text + host.length);
-    if (status)
-        return status;
-    status = find_site(stream);
-    if (status)
-        return status;
+    status = read_target(stream, text + stream->authority.length);
+    if (status || site_status)
+        return status ? status : site_status;
     stream->route = config_route(stream->site, request->path);
     for (unsigned i = 0; i < list->count; i++)
         request_read_field(request, stream->authority, &list->fields[i]);
-    if (request->dest == AS_UNKNOWN)
-        request->dest = asset_as_of_path(request->path);
     return 0;
 }
 

@@ -21,6 +21,7 @@ struct http2_context {
     const struct http2_events *events;
     const struct config_limits *limits;
     struct header_pool lists;
+    struct http2_memory memory;
 };
 
 struct http2 {
@@ -546,15 +547,20 @@ static size_t nv_fill(nghttp2_nv *nva, size_t at, const struct field *fields, si
     return at;
 }
 
-/* The common statuses as static text; others are copied by nghttp2. */
+/* The common statuses are static text; others are copied by nghttp2. */
 static nghttp2_nv nv_status(int status, char *digits)
 {
-    snprintf(digits, 4, "%03d", status);
-    nghttp2_nv nv = nv_make(SPAN_LITERAL(":status"),
-                            status == 200 ? SPAN_LITERAL("200") : span_make(digits, 3));
-    if (status != 200)
+    switch (status) {
+    case 200:
+        return nv_make(SPAN_LITERAL(":status"), SPAN_LITERAL("200"));
+    case 304:
+        return nv_make(SPAN_LITERAL(":status"), SPAN_LITERAL("304"));
+    default:
+        snprintf(digits, 4, "%03d", status);
+        nghttp2_nv nv = nv_make(SPAN_LITERAL(":status"), span_make(digits, 3));
         nv.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
-    return nv;
+        return nv;
+    }
 }
 
 static int error_of(int rc)
@@ -694,7 +700,8 @@ struct http2 *http2_create(struct http2_context *context, struct guard *guard, v
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)context->limits->header_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    if (nghttp2_session_server_new2(&http2->session, context->callbacks, http2, context->option)) {
+    if (nghttp2_session_server_new3(&http2->session, context->callbacks, http2, context->option,
+                                    http2_memory_functions(&context->memory))) {
         free(http2);
         return NULL;
     }
@@ -736,6 +743,7 @@ struct http2_context *http2_context_create(const struct http2_events *events,
         return NULL;
     context->events = events;
     context->limits = limits;
+    http2_memory_init(&context->memory);
     if (nghttp2_session_callbacks_new(&context->callbacks) || nghttp2_option_new(&context->option)) {
         http2_context_destroy(context);
         return NULL;
@@ -753,5 +761,6 @@ void http2_context_destroy(struct http2_context *context)
     nghttp2_session_callbacks_del(context->callbacks);
     nghttp2_option_del(context->option);
     header_pool_finish(&context->lists);
+    http2_memory_finish(&context->memory);
     free(context);
 }

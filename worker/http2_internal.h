@@ -1,8 +1,11 @@
-/* What http2.c and http2_fields.c share: requests' header lists, pooled by the worker's context. */
+/* What the files of http2.h share: requests' header lists and nghttp2's memory, pooled by the
+ * worker's context. */
 #ifndef HERALD_HTTP2_INTERNAL_H
 #define HERALD_HTTP2_INTERNAL_H
 
 #include "worker/http2.h"
+
+#include <nghttp2/nghttp2.h>
 
 struct header_pool {
     struct header_list *free;
@@ -20,5 +23,25 @@ void header_list_add(struct header_list *list, const struct config_limits *limit
 
 /* Frees what the pool keeps. */
 void header_pool_finish(struct header_pool *pool);
+
+#define HTTP2_CHUNK_MAX 1024u                       /* larger ones are the heap's alone */
+#define HTTP2_CHUNKS_KEPT_BYTES (4u * 1024 * 1024) /* of free chunks of all sizes */
+
+/* What nghttp2 allocates for each stream and frame, some ten chunks a request: free ones are kept by
+ * size, since a worker of one thread needs nothing of what a heap has to do besides. */
+struct http2_memory {
+    nghttp2_mem functions;
+    struct http2_chunk *free[HTTP2_CHUNK_MAX / 16 + 1]; /* by size / 16 */
+    size_t kept_bytes;
+};
+
+/* `memory` is not moved afterwards. */
+void http2_memory_init(struct http2_memory *memory);
+
+/* What a session is made with, until http2_memory_finish. */
+nghttp2_mem *http2_memory_functions(struct http2_memory *memory);
+
+/* Frees what is kept; every session has ended. */
+void http2_memory_finish(struct http2_memory *memory);
 
 #endif

@@ -18,7 +18,6 @@
 /* Spans borrow from the resource, the route, the request, static text, or `scratch`. */
 struct response {
     int status;
-    struct field fields[RESPOND_FIELDS_MAX]; /* without :status; names in lower case */
     unsigned fields_count;
     const struct representation *body; /* what the bytes to send are of; NULL: `text`, if any */
     uint64_t offset, length;           /* of the bytes to send, of `body` or of `text`; 0: none */
@@ -26,6 +25,7 @@ struct response {
     bool cacheable;                    /* may the client store it (RFC 9111 3)? */
     uint32_t ttl_s;                    /* how long it stays fresh there (RFC 9111 4.2) */
     unsigned scratch_used;
+    struct field fields[RESPOND_FIELDS_MAX]; /* without :status; names in lower case */
     char scratch[RESPOND_SCRATCH];
 };
 

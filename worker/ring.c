@@ -19,6 +19,7 @@ struct ring {
     struct io_uring_buf_ring *buffers;
     uint8_t *pool; /* RING_BUFFERS of RING_BUFFER_BYTES */
     unsigned recycled; /* buffers given back since the tail was published */
+    bool yielded;
 };
 
 static int queue_open(struct io_uring *uring, unsigned entries)
@@ -212,7 +213,8 @@ int ring_run(struct ring *ring)
 {
     struct io_uring_cqe *cqe;
     int count = 0;
-    while (count < COMPLETIONS_PER_WAKE && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
+    ring->yielded = false;
+    while (count < COMPLETIONS_PER_WAKE && !ring->yielded && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
         struct io_uring_cqe seen = *cqe;
         io_uring_cqe_seen(&ring->uring, cqe);
         complete(ring, &seen);
@@ -220,6 +222,11 @@ int ring_run(struct ring *ring)
     }
     publish_buffers(ring);
     return count;
+}
+
+void ring_yield(struct ring *ring)
+{
+    ring->yielded = true;
 }
 
 void ring_accept(struct ring *ring, struct ring_op *op, int fd)

@@ -55,6 +55,9 @@ void ring_sleep(struct ring *ring, int64_t timeout_ns);
 /* Runs the callbacks of what has completed. Returns their number. */
 int ring_run(struct ring *ring);
 
+/* For callbacks: ring_run returns after this one, and leaves the rest to its next call. */
+void ring_yield(struct ring *ring);
+
 /* Both. */
 static inline int ring_wait(struct ring *ring, int64_t timeout_ns)
 {

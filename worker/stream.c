@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
 #define LARGE_BYTES (12 * 1024) /* a response of more than a first window */
 #define STREAMS_KEPT 1024 /* free streams kept by the worker */
@@ -23,13 +23,6 @@ static void set_state(struct stream *stream, enum stream_state state)
 {
     assert(state > stream->state);
     stream->state = state;
-}
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* ---- life ---- */
@@ -46,7 +39,10 @@ static struct stream *stream_create(struct conn *conn)
     }
     if (!stream)
         return NULL;
-    *stream = (struct stream){.conn = conn, .lookup.found = on_found};
+    worker_worked(worker, 1);
+    memset(stream, 0, offsetof(struct stream, response.fields));
+    stream->conn = conn;
+    stream->lookup.found = on_found;
     stream->next = conn->streams;
     if (conn->streams)
         conn->streams->previous = stream;
@@ -372,8 +368,11 @@ static bool policy_is_wanted(struct stream *stream)
         !request->client.can_push && refusal != REASON_SWITCHED_OFF && hints_wanted(stream);
     bool heard = http2_push_enabled(stream->conn->http2) || request->client.can_hints ||
                  worker->access.fd >= 0;
-    return heard &&
-           policy_versions_apply(&worker->policies, stream->site, stream->route, request);
+    if (!heard)
+        return false;
+    if (request->dest == AS_UNKNOWN)
+        request->dest = asset_as_of_path(request->path);
+    return policy_versions_apply(&worker->policies, stream->site, stream->route, request);
 }
 
 /* ":" and digits, when the authority ends so. */
@@ -448,7 +447,7 @@ static void on_request(void *context, struct header_list *list, bool end)
     struct stream *stream = context;
     struct conn *conn = stream->conn;
     stream->headers = list;
-    stream->began_us = now_us();
+    stream->began_us = conn->worker->timers.now_us;
     stream->content_began_ms = conn->worker->timers.now_ms;
     set_state(stream, STREAM_FINDING);
     stream->request_ended = end;

@@ -44,13 +44,11 @@ struct stream {
     const struct config_route *route;
     struct request request;
     struct client client; /* who asks; identified only when it is needed */
-    char text[STREAM_TEXT_MAX];
     char *long_text;     /* from the heap when `text` is too small */
     char *long_location; /* a redirect's target, from the heap */
 
     struct content_lookup lookup;
     struct resource *resource; /* a reference */
-    struct response response;
     struct body body;
     struct page *page;       /* the decision under way or carried out; owned */
     int32_t parent_id;       /* of a pushed stream: its page's */
@@ -61,6 +59,9 @@ struct stream {
     uint64_t content_sent;     /* bytes of the response's content */
     uint64_t content_received; /* bytes of the request's content */
     uint64_t content_began_ms;
+
+    struct response response;
+    char text[STREAM_TEXT_MAX]; /* from the response's fields on nothing is zeroed at first */
 };
 
 /* What http2.c calls. */

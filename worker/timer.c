@@ -15,7 +15,8 @@ void timers_update(struct timers *timers)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    timers->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    timers->now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    timers->now_ms = timers->now_us / 1000;
 }
 
 int timers_reserve(struct timers *timers, size_t count)

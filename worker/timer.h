@@ -23,6 +23,7 @@ struct timers {
     size_t count;
     size_t room;
     uint64_t now_ms; /* CLOCK_MONOTONIC, read once a wake-up by timers_update */
+    uint64_t now_us; /* the same */
 };
 
 void timers_finish(struct timers *timers);

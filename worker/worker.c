@@ -300,6 +300,7 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     timers_update(&worker->timers);
     worker->wakeups++;
     worker_beat(worker);
+    worker->work = 0;
     ring_run(worker->ring);
     timers_run(&worker->timers);
     worker->more = content_work(worker->content);

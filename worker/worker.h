@@ -8,6 +8,7 @@
 #include "policy/names.h"
 #include "policy/policy_versions.h"
 #include "policy/push_table.h"
+#include "worker/authority.h"
 #include "worker/content.h"
 #include "worker/http2.h"
 #include "worker/ring.h"
@@ -65,6 +66,7 @@ struct worker {
     struct policy_versions policies;
     struct policy_host policy_host;
     struct push_table pushes;
+    struct authorities authorities;
     struct tally tally;
     struct figures figures;
     struct names names;
@@ -96,6 +98,7 @@ struct worker {
         uint64_t line;      /* a hash of where it was */
         uint64_t logged_ms; /* a failure there is logged once a second */
     } policy_failures[WORKER_FAILURES];
+    unsigned work; /* of this wake-up so far, for worker_worked */
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */
@@ -121,6 +124,17 @@ void worker_turn(struct worker *worker, int64_t most_ns);
 /* A free outbox, or NULL when memory runs out; and back. */
 struct outbox *worker_outbox_take(struct worker *worker);
 void worker_outbox_give(struct worker *worker, struct outbox *outbox);
+
+/* Tells what a callback made ready to be sent: `units` of about a request or 4 KiB each. Past
+ * WORKER_WORK_MAX of them the wake-up ends and all is sent, since what waits together falls out of
+ * the cache together. */
+#define WORKER_WORK_MAX 32
+static inline void worker_worked(struct worker *worker, unsigned units)
+{
+    worker->work += units;
+    if (worker->work >= WORKER_WORK_MAX)
+        ring_yield(worker->ring);
+}
 
 /* One line of the error log. */
 void worker_log_error(struct worker *worker, const char *level, const char *format, ...)

@@ -1,0 +1,98 @@
+#include "worker/http2_internal.h"
+
+#include <assert.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_STEP 16u
+
+static_assert(HTTP2_CHUNK_MAX % CHUNK_STEP == 0, "every class has one size");
+
+struct http2_chunk {
+    struct http2_chunk *next;
+};
+
+/* The heap's own header tells a chunk's size, so chunks need none of ours; the class is the size that
+ * was asked for at first, or more when the heap gave more. */
+static void *chunk_take(struct http2_memory *memory, size_t size)
+{
+    size_t class = (size + CHUNK_STEP - 1) / CHUNK_STEP;
+    if (size > HTTP2_CHUNK_MAX || size == 0)
+        return malloc(size);
+    struct http2_chunk *chunk = memory->free[class];
+    if (!chunk)
+        return malloc(class * CHUNK_STEP);
+    memory->free[class] = chunk->next;
+    memory->kept_bytes -= class * CHUNK_STEP;
+    return chunk;
+}
+
+static void chunk_give(struct http2_memory *memory, void *data)
+{
+    struct http2_chunk *chunk = data;
+    size_t class = data ? malloc_usable_size(data) / CHUNK_STEP : 0;
+    if (class == 0 || class > HTTP2_CHUNK_MAX / CHUNK_STEP ||
+        memory->kept_bytes >= HTTP2_CHUNKS_KEPT_BYTES) {
+        free(data);
+        return;
+    }
+    chunk->next = memory->free[class];
+    memory->free[class] = chunk;
+    memory->kept_bytes += class * CHUNK_STEP;
+}
+
+/* ---- what nghttp2 calls ---- */
+
+static void *on_malloc(size_t size, void *memory)
+{
+    return chunk_take(memory, size);
+}
+
+static void on_free(void *data, void *memory)
+{
+    chunk_give(memory, data);
+}
+
+static void *on_calloc(size_t count, size_t size, void *memory)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    if (bytes > HTTP2_CHUNK_MAX)
+        return calloc(count, size);
+    void *data = chunk_take(memory, bytes);
+    return data ? memset(data, 0, bytes) : NULL;
+}
+
+static void *on_realloc(void *data, size_t size, void *memory)
+{
+    (void)memory;
+    return realloc(data, size);
+}
+
+void http2_memory_init(struct http2_memory *memory)
+{
+    *memory = (struct http2_memory){
+        .functions = {memory, on_malloc, on_free, on_calloc, on_realloc}};
+}
+
+nghttp2_mem *http2_memory_functions(struct http2_memory *memory)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)memory; /* which would not see the misuse of chunks that are kept */
+    return NULL;
+#else
+    return &memory->functions;
+#endif
+}
+
+void http2_memory_finish(struct http2_memory *memory)
+{
+    for (size_t class = 0; class <= HTTP2_CHUNK_MAX / CHUNK_STEP; class++)
+        while (memory->free[class]) {
+            struct http2_chunk *chunk = memory->free[class];
+            memory->free[class] = chunk->next;
+            free(chunk);
+        }
+}

@@ -458,8 +458,10 @@ static void await_writable(struct conn *conn)
  * nothing. */
 static bool send_ready(struct conn *conn)
 {
-    if (!has_output(conn))
+    if (!has_output(conn)) {
+        conn_cork(conn, false);
         return false;
+    }
     size_t room = conn_room(conn, PLAINTEXT_MAX);
     if (room == 0) {
         await_writable(conn);
@@ -472,6 +474,8 @@ static bool send_ready(struct conn *conn)
             worker_outbox_give(conn->worker, outbox);
         if (length < 0)
             conn_abort(conn);
+        else
+            conn_cork(conn, false);
         return false;
     }
     if (!conn_waits_for_peer(conn))
@@ -481,6 +485,8 @@ static bool send_ready(struct conn *conn)
     conn->queued_bytes += (uint64_t)length;
     ledger_flushed(&conn->ledger, conn->queued_bytes);
     conn->send.done = on_send;
+    if (has_output(conn))
+        conn_cork(conn, true);
     ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
     if (conn->sending >= PLAINTEXT_MAX / 2)
         conn->large = true; /* many small responses */

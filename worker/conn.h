@@ -63,6 +63,7 @@ struct conn {
     bool path_known; /* TCP_INFO was read for that */
     bool paced;      /* what is sent is decided late (path.h) */
     bool writable;   /* the kernel has said so since the last send */
+    bool corked;     /* TCP_CORK: only whole segments leave while more waits here */
     uint32_t unsent_max; /* TCP_NOTSENT_LOWAT as it was set here; 0: as the listener has it */
 
     struct stream *streams; /* every stream of the connection, doubly linked */

@@ -35,6 +35,9 @@ size_t conn_read_tcp_info(struct conn *conn, struct tcp_info *info);
  * writable. */
 size_t conn_room(struct conn *conn, size_t most);
 
+/* On a paced connection: whether the last segment of what is sent is to wait until it is whole. */
+void conn_cork(struct conn *conn, bool more);
+
 /* Fills conn->peer, for the log. */
 void conn_name_peer(struct conn *conn);
 void conn_log_failure(struct conn *conn, const char *why);

@@ -8,6 +8,7 @@
 
 #define ASSUMED_MSS 1460 /* bytes; what Ethernet carries over IPv4 */
 #define RENEW_MS 2000 /* claims are given more time this often */
+#define SMALL_WINDOW_BYTES 65536 /* TLS records of a whole send would wait for a second window */
 
 static uint64_t now_us(void)
 {
@@ -121,7 +122,20 @@ size_t conn_room(struct conn *conn, size_t most)
         return most;
     set_unsent_max(conn, path_unsent_max(&path));
     size_t room = path_room(&path, conn_unacked_bytes(conn), most);
-    return room || !writable ? room : path_room_least(&path, most);
+    if (!room && writable)
+        room = path_room_least(&path, most);
+    if (conn->tls && path.cwnd_bytes < SMALL_WINDOW_BYTES)
+        tls_send_small(conn->tls, room);
+    return room;
+}
+
+void conn_cork(struct conn *conn, bool more)
+{
+    int value = more;
+    if (conn->corked == more || (more && !conn->paced))
+        return;
+    conn->corked = more;
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
 }
 
 bool conn_path_restarts(void)

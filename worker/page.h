@@ -53,7 +53,8 @@ struct page {
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
     struct budget budget;  /* in bytes; set when pushes are possible */
     uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1), */
-    bool incremental;      /* and whether it shares that with others (4.2) */
+    bool incremental;      /* whether it shares that with others (4.2), */
+    bool prioritized;      /* and whether there was a Priority field at all */
     bool waits; /* for its turn (worker/page_queue.h) */
     struct page *waits_next, *waits_previous;
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */

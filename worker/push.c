@@ -53,6 +53,7 @@ static void read_priority(struct page *page)
     struct span field =
         field_find(request->fields, request->fields_count, SPAN_LITERAL("priority"));
     page->urgency = URGENCY_DEFAULT;
+    page->prioritized = field.length > 0;
     page->incremental = false;
     while (field.length) {
         size_t end = span_find(field, ',');
@@ -64,8 +65,7 @@ static void read_priority(struct page *page)
     }
 }
 
-/* Pushes rank behind their page and what is asked for by default; what blocks rendering goes before
- * what does not. */
+/* Pushes rank behind their page; what blocks rendering goes before what does not. */
 static uint8_t urgency_of(const struct page *page, const struct candidate *candidate)
 {
     if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
@@ -75,6 +75,27 @@ static uint8_t urgency_of(const struct page *page, const struct candidate *candi
     unsigned least = page->urgency > URGENCY_DEFAULT ? page->urgency : URGENCY_DEFAULT;
     unsigned urgency = least + (blocks ? 1U : 2U);
     return (uint8_t)(urgency < URGENCY_LAST ? urgency : URGENCY_LAST);
+}
+
+/* Once the page is out, a push ranks as if its client had asked for it: as browsers ask, if this one
+ * does say what matters to it; else as everything that is asked for, and what is not blocking after
+ * that. Otherwise what a page waits for would starve behind its pictures. */
+static void rank_late(const struct page *page, const struct candidate *candidate,
+                      struct stream *pushed)
+{
+    bool blocks =
+        candidate->as == AS_STYLE || candidate->as == AS_SCRIPT || candidate->as == AS_FONT;
+    pushed->late_urgency = pushed->urgency;
+    pushed->late_incremental = pushed->incremental;
+    if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
+        return;
+    if (!page->prioritized)
+        pushed->late_urgency = blocks ? URGENCY_DEFAULT : URGENCY_DEFAULT + 1;
+    else if (blocks)
+        pushed->late_urgency = candidate->as == AS_STYLE ? 0 : 1;
+    else
+        pushed->late_urgency = URGENCY_DEFAULT;
+    pushed->late_incremental = candidate->incremental || (page->prioritized && !blocks);
 }
 
 /* Ahead of the rest of its page, by the policy's word. No urgency is below 0, but an incremental page
@@ -178,6 +199,7 @@ static enum reason promise(struct page *page, unsigned i, struct push_key key,
     pushed->urgency = urgency_of(page, candidate);
     pushed->ahead = goes_ahead(page, candidate);
     pushed->incremental = candidate->incremental;
+    rank_late(page, candidate, pushed);
     const struct request *request = &pushed->request;
     if (stream->site->remember_s && !push_table_token_live(&page->worker->pushes, token)) {
         stream_discard(pushed);

@@ -517,9 +517,7 @@ static void on_take(void *context, uint8_t *out, size_t length)
 static bool answer_waiting(struct conn *conn, int32_t parent_id)
 {
     unsigned waiting = conn->pushes_waiting;
-    struct stream *stream = conn->streams;
-    if (!waiting)
-        return false;
+    struct stream *stream = waiting ? conn->streams : NULL;
     while (stream && stream->next)
         stream = stream->next;
     for (; stream; stream = stream->previous) {
@@ -530,6 +528,18 @@ static bool answer_waiting(struct conn *conn, int32_t parent_id)
         submit(stream);
     }
     return conn->pushes_waiting < waiting;
+}
+
+/* The page is out: its pushes rank from now on as if its client had asked for them. */
+static void release_pushes(struct conn *conn, int32_t page_id)
+{
+    if (!conn->ledger.pushes_open)
+        return;
+    for (struct stream *stream = conn->streams; stream; stream = stream->next)
+        if (stream->pushed && stream->parent_id == page_id)
+            http2_prioritize(conn->http2, stream->id, stream->late_urgency,
+                             stream->late_incremental);
+    answer_waiting(conn, page_id);
 }
 
 static bool on_nothing_ready(void *connection)
@@ -543,7 +553,7 @@ static void on_response_end(void *context)
     stream->complete = true;
     ledger_count(&stream->conn->ledger, stream->id, stream->content_sent);
     if (!stream->pushed)
-        answer_waiting(stream->conn, stream->id);
+        release_pushes(stream->conn, stream->id);
     ledger_sent(&stream->conn->ledger, stream->id);
     if (!stream->request_ended) /* the rest of its content is of no use (RFC 9113 8.1) */
         http2_reset(stream->conn->http2, stream->id, HTTP2_NO_ERROR);

@@ -52,8 +52,10 @@ struct stream {
     struct body body;
     struct page *page;       /* the decision under way or carried out; owned */
     int32_t parent_id;       /* of a pushed stream: its page's */
-    uint8_t urgency;         /* of a pushed stream */
+    uint8_t urgency;         /* of a pushed stream, */
     bool incremental;
+    uint8_t late_urgency;    /* and once its page is done */
+    bool late_incremental;
 
     uint64_t began_us; /* CLOCK_MONOTONIC */
     uint64_t content_sent;     /* bytes of the response's content */

@@ -10,6 +10,7 @@
 
 #define SMALL_RECORDS 10       /* so many records at first fit a segment each, */
 #define SMALL_RECORD_BYTES 1300 /* so that the peer can begin to read before a round trip is over */
+#define SMALL_BYTES_MAX 65536
 #define RECORD_BYTES 16384
 #define RECORD_OVERHEAD 64 /* header, explicit nonce, tag and type, rounded up */
 
@@ -221,6 +222,13 @@ bool tls_ready(const struct tls *tls)
 size_t tls_sealed_max(const struct tls *tls, size_t length)
 {
     return length + (length / RECORD_BYTES + tls->small_left + 4) * RECORD_OVERHEAD + 256;
+}
+
+void tls_send_small(struct tls *tls, size_t length)
+{
+    size_t records = (length < SMALL_BYTES_MAX ? length : SMALL_BYTES_MAX) / SMALL_RECORD_BYTES + 1;
+    if (records > tls->small_left)
+        tls->small_left = (unsigned)records;
 }
 
 ptrdiff_t tls_seal(struct tls *tls, const void *data, size_t length, uint8_t *out)

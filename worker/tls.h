@@ -56,6 +56,10 @@ bool tls_ready(const struct tls *tls);
 ptrdiff_t tls_seal(struct tls *tls, const void *data, size_t length, uint8_t *out);
 size_t tls_sealed_max(const struct tls *tls, size_t length);
 
+/* The next `length` bytes go into small records, too: a large one can be read only once it has come
+ * whole, which on a small congestion window takes another round trip. At most 64 KiB. */
+void tls_send_small(struct tls *tls, size_t length);
+
 /* Handshake bytes, tickets and alerts waiting to be sent, as one span, borrowed until the next call
  * on `tls`; tls_output_taken forgets the first `length` bytes of them. Always drain it before bytes
  * sealed later. */

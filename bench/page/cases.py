@@ -235,21 +235,23 @@ class Rules(Case):
         return claims
 
     def tables(self, cells):
-        lines = ["| connection | HTML KB | published ms | model ms, from the request | ours ms, from "
-                 "the request | ours ms, from the navigation | ours gains | with 103 ms |",
-                 "|---" * 8 + "|"]
+        lines = ["| connection | HTML KB | published ms | model ms, from the request "
+                 "| ours ms, from the request | ours ms, from the navigation | ours gains "
+                 "| with 103 ms |", "|---" * 8 + "|"]
         for state, size, cell, view in self.rows(cells):
             published = self.PUBLISHED.get((state, size)) if state != "idle" else ()
             asked = [stats.median(cell.of_request(mode, "complete", view))
                      for mode in (NOTHING, PUSH)]
             began = [cell.median(mode, "complete", view) for mode in (NOTHING, PUSH, HINTS)]
-            lines.append("| %s | %d | %s | %.0f → %.0f | %.0f → %.0f | %.0f → %.0f | %.0f | %.0f |" % (
-                state, size, "no gain" if published is None else "–" if not published
-                else "%d → %d" % published, *self.model(size), *asked, *began[:2],
+            said = "no gain" if published is None else "%d → %d" % published if published else "–"
+            lines.append("| %s | %d | %s | %s | %.0f | %.0f |" % (
+                state, size, said,
+                " | ".join("%.0f → %.0f" % pair
+                           for pair in (self.model(size), tuple(asked), tuple(began[:2]))),
                 asked[0] - asked[1], began[2]))
-        return lines + ["", "Cold: a new connection over TLS 1.3, set up within the navigation. Warm: "
-                        "the second page of a connection whose window has grown. Idle: the same, "
-                        "1.5 s later; the kernel has taken the window back "
+        return lines + ["", "Cold: a new connection over TLS 1.3, set up within the navigation. "
+                        "Warm: the second page of a connection whose window has grown. Idle: the "
+                        "same, 1.5 s later; the kernel has taken the window back "
                         "(net.ipv4.tcp_slow_start_after_idle)."]
 
 

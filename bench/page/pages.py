@@ -140,8 +140,8 @@ REAL_IMAGES = (22, 18, 15, 12, 10, 8, 8, 6, 5, 4)  # KB
 
 
 def real(site):
-    """30 KB of HTML, 270 KB of what it needs, some of which only sheets and scripts name; and 90 KB of
-    what other clients would take instead: the images for finer screens, the fonts for older ones."""
+    """30 KB of HTML, 270 KB of what it needs, some of which only sheets and scripts name; and 90 KB
+    of what other clients would take instead: images for finer screens, fonts for older browsers."""
     fonts = [site.blob("/assets/font%d.woff2" % n, 20000) for n in range(2)]
     for n in range(2):
         site.blob("/assets/font%d.woff" % n, 25000)

@@ -150,11 +150,11 @@ def draw_load(drawing, axis, way, page):
     for asset in sorted(page["assets"], key=lambda a: a["first_us"] or a["found_us"] or 0):
         began = asset["asked_us"] if asset["via"] == "request" else asset["promised_us"]
         if asset["last_us"]:
-            rows.append((asset["path"].rsplit("/", 1)[-1] + ("" if asset["needed"] else " (not needed)"),
-                         began, asset["first_us"], asset["last_us"], asset["via"]))
+            name = asset["path"].rsplit("/", 1)[-1] + ("" if asset["needed"] else " (not needed)")
+            rows.append((name, began, asset["first_us"], asset["last_us"], asset["via"]))
     drawing.y += GAP
-    drawing.text(20, drawing.y, "%s: complete after %.0f ms" % (way, page["complete_us"] / 1000), 13,
-                 weight="bold")
+    drawing.text(20, drawing.y, "%s: complete after %.0f ms" % (way, page["complete_us"] / 1000),
+                 13, weight="bold")
     drawing.y += 8
     height, top = 14, drawing.y
     axis.draw(drawing, top, top + height * len(rows))
@@ -162,7 +162,8 @@ def draw_load(drawing, axis, way, page):
         y = top + height * n
         drawing.text(LEFT - 8, y + 11, name, 11, anchor="end")
         began, first, last = ((began or first) / 1000, first / 1000, last / 1000)
-        drawing.rect(axis.x(began), y + 3, axis.x(first) - axis.x(began), height - 6, VIAS[via], 0.3)
+        drawing.rect(axis.x(began), y + 3, axis.x(first) - axis.x(began), height - 6, VIAS[via],
+                     0.3)
         drawing.rect(axis.x(first), y + 2, max(axis.x(last) - axis.x(first), 2), height - 4,
                      VIAS[via], 1, "%s: %.0f to %.0f ms" % (name, first, last))
     for ms, color in ((page["painted_us"], "#d9a400"), (page["complete_us"], INK)):

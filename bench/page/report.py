@@ -102,8 +102,8 @@ def write_plots(folder, case, cells):
 def write(folder, cells, failures, runs, seconds):
     os.makedirs(folder, exist_ok=True)
     text = ["# Pages over emulated links", "",
-            "Times in ms from the start of the navigation: median (quartiles). %d visits of each way, "
-            "%d s in all." % (runs, seconds), ""]
+            "Times in ms from the start of the navigation: median (quartiles). %d visits of each "
+            "way, %d s in all." % (runs, seconds), ""]
     data = {"runs": runs, "seconds": seconds, "cases": []}
     status = 0
     for case, each, claims, failed in claims_of(cells, failures):

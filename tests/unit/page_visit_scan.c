@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+
 #include <cmocka.h>
 
 #define FINDS_MAX 16
@@ -31,10 +32,12 @@ static const char page[] =
 
 static void check_page(const struct finds *finds)
 {
-    static const struct scan_find wanted[] = {
-        {"/a.css", KIND_STYLE, true, false},     {"/f.woff2", KIND_FONT, false, false},
-        {"/sync.js", KIND_SCRIPT, true, true},   {"/async.js", KIND_SCRIPT, false, false},
-        {"/dir/pictures/p.jpg", KIND_IMAGE, false, false}, {"/late.js", KIND_SCRIPT, false, true}};
+    static const struct scan_find wanted[] = {{"/a.css", KIND_STYLE, true, false},
+                                              {"/f.woff2", KIND_FONT, false, false},
+                                              {"/sync.js", KIND_SCRIPT, true, true},
+                                              {"/async.js", KIND_SCRIPT, false, false},
+                                              {"/dir/pictures/p.jpg", KIND_IMAGE, false, false},
+                                              {"/late.js", KIND_SCRIPT, false, true}};
     assert_int_equal(finds->count, sizeof(wanted) / sizeof(wanted[0]));
     for (size_t i = 0; i < finds->count; i++) {
         assert_string_equal(finds->items[i].path, wanted[i].path);
@@ -115,9 +118,8 @@ static void see(void *context, const struct frame *frame)
 static void frames_are_seen_however_they_are_cut(void **state)
 {
     (void)state;
-    static const uint8_t bytes[] = {0, 0, 3, 0,    1, 0, 0, 0, 2, 'a', 'b', 'c',
-                                    0, 0, 0, 4,    1, 0, 0, 0, 0,
-                                    0, 0, 4, 3,    0, 0, 0, 1, 4, 0,   0,   0, 8};
+    static const uint8_t bytes[] = {0, 0, 3, 0, 1, 0, 0, 0, 2, 'a', 'b', 'c', 0, 0, 0, 4, 1,
+                                    0, 0, 0, 0, 0, 0, 4, 3, 0, 0,   0,   1,   4, 0, 0, 0, 8};
     for (size_t cut = 1; cut <= sizeof(bytes); cut++) {
         struct frames frames = {.began = see};
         seen_count = 0;

@@ -1,5 +1,5 @@
-/* link: two network namespaces joined by an emulated link. The kernel's own TCP meets its delay, rate,
- * queue and losses as it would meet those of a real path. */
+/* link: two network namespaces joined by an emulated link. The kernel's own TCP meets its delay,
+ * rate, queue and losses as it would meet those of a real path. */
 #include "bench/page/link/options.h"
 #include "bench/page/link/pipe.h"
 #include "bench/page/link/trace.h"
@@ -68,8 +68,8 @@ static void take_packet(struct link *link, struct way *way, const uint8_t *bytes
     if (!link->trace)
         return;
     uint64_t due = verdict == PIPE_TAKEN ? pipe_last(&way->pipe)->due_ns : PIPE_NEVER;
-    trace_packet(link->trace, way->name, verdict, link->began_ns, now, due,
-                 way->pipe.queued_bytes, bytes, length);
+    trace_packet(link->trace, way->name, verdict, link->began_ns, now, due, way->pipe.queued_bytes,
+                 bytes, length);
 }
 
 static void take_packets(struct link *link, struct way *way)

@@ -7,8 +7,10 @@
 
 static const char usage[] =
     "usage: link [options]\n"
-    "Joins two new network namespaces by an emulated link, writes a line of JSON that says where they\n"
-    "are, and keeps them until its standard input ends or it is told to stop. Each line \"stats\" there\n"
+    "Joins two new network namespaces by an emulated link, writes a line of JSON that says where "
+    "they\n"
+    "are, and keeps them until its standard input ends or it is told to stop. Each line \"stats\" "
+    "there\n"
     "is answered by a line of JSON: what passed since the one before.\n"
     "  --rtt MS             the round trip: half of it each way (40)\n"
     "  --down, --up KBIT    rates in 1,000 bit/s from and to the server; 0: no limit (0)\n"
@@ -20,18 +22,17 @@ static const char usage[] =
 
 enum which { RTT = 256, DOWN, UP, DOWN_QUEUE, UP_QUEUE, LOSS, SEED, CONGESTION, TRACE, HELP };
 
-static const struct option options_known[] = {
-    {"rtt", required_argument, NULL, RTT},
-    {"down", required_argument, NULL, DOWN},
-    {"up", required_argument, NULL, UP},
-    {"down-queue", required_argument, NULL, DOWN_QUEUE},
-    {"up-queue", required_argument, NULL, UP_QUEUE},
-    {"loss", required_argument, NULL, LOSS},
-    {"seed", required_argument, NULL, SEED},
-    {"congestion", required_argument, NULL, CONGESTION},
-    {"trace", required_argument, NULL, TRACE},
-    {"help", no_argument, NULL, HELP},
-    {NULL, 0, NULL, 0}};
+static const struct option options_known[] = {{"rtt", required_argument, NULL, RTT},
+                                              {"down", required_argument, NULL, DOWN},
+                                              {"up", required_argument, NULL, UP},
+                                              {"down-queue", required_argument, NULL, DOWN_QUEUE},
+                                              {"up-queue", required_argument, NULL, UP_QUEUE},
+                                              {"loss", required_argument, NULL, LOSS},
+                                              {"seed", required_argument, NULL, SEED},
+                                              {"congestion", required_argument, NULL, CONGESTION},
+                                              {"trace", required_argument, NULL, TRACE},
+                                              {"help", no_argument, NULL, HELP},
+                                              {NULL, 0, NULL, 0}};
 
 static double number(const char *name, const char *text, double most)
 {
@@ -86,7 +87,8 @@ static void take(struct options *options, int option, const char *name, const ch
 
 void options_read(struct options *options, int argc, char **argv)
 {
-    static const struct pipe_settings usual = {.delay_ns = 20000000, .queue_bytes = 65536, .seed = 1};
+    static const struct pipe_settings usual = {
+        .delay_ns = 20000000, .queue_bytes = 65536, .seed = 1};
     *options = (struct options){.down = usual, .up = usual, .congestion = "cubic"};
     options->up.seed = 2;
     int option, index;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PIPE_PACKET_MAX 1600 /* bytes: more than any packet of an MTU of 1500 */
+#define PIPE_PACKET_MAX 1600  /* bytes: more than any packet of an MTU of 1500 */
 #define PIPE_PACKETS_MAX 8192 /* between the ends at one time; more are an overrun */
 #define PIPE_NEVER UINT64_MAX
 
@@ -22,11 +22,11 @@ enum pipe_verdict {
 };
 
 struct pipe_settings {
-    uint64_t rate_bps;    /* 0: no limit */
-    uint64_t delay_ns;    /* of propagation */
-    size_t queue_bytes;   /* waiting to be serialised; 0: no limit */
-    double loss;          /* 0 to 1 */
-    uint64_t seed;        /* of the losses */
+    uint64_t rate_bps;  /* 0: no limit */
+    uint64_t delay_ns;  /* of propagation */
+    size_t queue_bytes; /* waiting to be serialised; 0: no limit */
+    double loss;        /* 0 to 1 */
+    uint64_t seed;      /* of the losses */
 };
 
 struct pipe_counts {
@@ -48,7 +48,7 @@ struct pipe_packet {
 struct pipe {
     struct pipe_settings settings;
     struct pipe_counts counts;
-    struct pipe_packet *packets; /* owned: a ring of PIPE_PACKETS_MAX */
+    struct pipe_packet *packets;         /* owned: a ring of PIPE_PACKETS_MAX */
     size_t taken, serialised, delivered; /* counted up for ever; each at most the one before */
     size_t queued_bytes;
     uint64_t free_ns; /* when the serialiser is done with what it has */
@@ -65,8 +65,8 @@ enum pipe_verdict pipe_put(struct pipe *pipe, uint64_t now_ns, const uint8_t *by
 /* When the next packet is due at the other end, or PIPE_NEVER. */
 uint64_t pipe_next(const struct pipe *pipe);
 
-/* The packet that is due at `now_ns`, counted as delivered then, or NULL. It stays readable until the
- * next call of pipe_put. */
+/* The packet that is due at `now_ns`, counted as delivered then, or NULL. It stays readable until
+ * the next call of pipe_put. */
 const struct pipe_packet *pipe_take(struct pipe *pipe, uint64_t now_ns);
 
 /* The packet that pipe_put took last, for a trace. */

@@ -8,7 +8,8 @@
 
 void trace_begin(FILE *out)
 {
-    fputs("# sent_us arrives_us way verdict ip_bytes queued_bytes client_port flags seq ack payload\n",
+    fputs("# sent_us arrives_us way verdict ip_bytes queued_bytes client_port flags seq ack "
+          "payload\n",
           out);
 }
 
@@ -24,7 +25,8 @@ static void flags_text(const struct tcphdr *tcp, char out[8])
     const struct {
         bool on;
         char letter;
-    } flags[] = {{tcp->syn, 'S'}, {tcp->fin, 'F'}, {tcp->rst, 'R'}, {tcp->psh, 'P'}, {tcp->ack, '.'}};
+    } flags[] = {
+        {tcp->syn, 'S'}, {tcp->fin, 'F'}, {tcp->rst, 'R'}, {tcp->psh, 'P'}, {tcp->ack, '.'}};
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         if (flags[i].on)
             out[n++] = flags[i].letter;

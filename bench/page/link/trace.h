@@ -9,8 +9,8 @@
 /* Writes what the columns are. */
 void trace_begin(FILE *out);
 
-/* way: "down" or "up". due_ns: when it reaches the other end; PIPE_NEVER for a packet that does not.
- * Times are written in microseconds since began_ns. */
+/* way: "down" or "up". due_ns: when it reaches the other end; PIPE_NEVER for a packet that does
+ * not. Times are written in microseconds since began_ns. */
 void trace_packet(FILE *out, const char *way, enum pipe_verdict verdict, uint64_t began_ns,
                   uint64_t now_ns, uint64_t due_ns, size_t queued, const uint8_t *bytes,
                   size_t length);

@@ -36,8 +36,8 @@ static bool write_setting(const char *path, const char *value)
     return n == (ssize_t)strlen(value);
 }
 
-/* One visit must not know what the one before learned of the path, and IPv6 would add packets of its
- * own. */
+/* One visit must not know what the one before learned of the path, and IPv6 would add packets of
+ * its own. */
 static int set_namespace(struct tunnel_fault *fault)
 {
     if (!write_setting("/proc/sys/net/ipv4/tcp_no_metrics_save", "1"))

@@ -13,7 +13,8 @@
 
 struct tunnel_end {
     int ns;     /* the namespace */
-    int device; /* the TUN device: a read is a packet that was sent there, a write one that arrives */
+    int device; /* the TUN device: a read is a packet that was sent there, a write one that arrives
+                 */
 };
 
 /* A failed step: what was being done, and how it may be allowed. */
@@ -22,8 +23,8 @@ struct tunnel_fault {
 };
 
 /* Makes a namespace and moves this process into it. address, peer: of this end and of the other.
- * congestion: the name of a TCP congestion control, used whatever the machine's default is. Returns 0,
- * or -errno with *fault filled; then nothing is left open. */
+ * congestion: the name of a TCP congestion control, used whatever the machine's default is. Returns
+ * 0, or -errno with *fault filled; then nothing is left open. */
 int tunnel_open(struct tunnel_end *end, const char *address, const char *peer,
                 const char *congestion, struct tunnel_fault *fault);
 

@@ -1,6 +1,6 @@
 /* What a browser makes of a page: what it knows, what it needs, when it runs what. It asks through
- * `ask` and never twice; what was promised it does not ask for. All times are in microseconds of one
- * clock. */
+ * `ask` and never twice; what was promised it does not ask for. All times are in microseconds of
+ * one clock. */
 #ifndef PAGE_VISIT_BROWSER_H
 #define PAGE_VISIT_BROWSER_H
 

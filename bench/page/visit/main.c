@@ -141,8 +141,7 @@ static void load(struct visit *visit, const char *path, bool anew)
         wire_send(wire);
     }
     bool pinged = false;
-    while (!wire->failed && !(pinged && wire->settled && over(visit)) &&
-           wire_now_us() < until_us) {
+    while (!wire->failed && !(pinged && wire->settled && over(visit)) && wire_now_us() < until_us) {
         wire_step(wire, until_us);
         if (over(visit) && !pinged) {
             wire_ping(wire);

@@ -7,11 +7,14 @@
 
 static const char usage[] =
     "usage: visit [options] ADDRESS:PORT PATH...\n"
-    "Loads pages as a browser does, one after the other, and writes a line of JSON for each: what came,\n"
-    "when, and by which way. The cache and the cookies last from page to page. A path may begin with a\n"
+    "Loads pages as a browser does, one after the other, and writes a line of JSON for each: what "
+    "came,\n"
+    "when, and by which way. The cache and the cookies last from page to page. A path may begin "
+    "with a\n"
     "pause in milliseconds, as in 1500@/next.html.\n"
     "  --authority NAME     the site's name (the address)\n"
-    "  --tls                TLS, whose certificate is not verified; without: HTTP/2 over cleartext\n"
+    "  --tls                TLS, whose certificate is not verified; without: HTTP/2 over "
+    "cleartext\n"
     "  --no-push            SETTINGS_ENABLE_PUSH=0\n"
     "  --no-navigation      leave Sec-Fetch-Mode out, so that no 103 is sent\n"
     "  --cancel             reset every promise with CANCEL\n"
@@ -23,24 +26,33 @@ static const char usage[] =
     "  --trace FILE         write a line for each frame\n";
 
 enum which {
-    AUTHORITY = 256, TLS, NO_PUSH, NO_NAVIGATION, CANCEL, RECONNECT, TIMEOUT, COOKIE, ROOT,
-    NETNS, TRACE, HELP
+    AUTHORITY = 256,
+    TLS,
+    NO_PUSH,
+    NO_NAVIGATION,
+    CANCEL,
+    RECONNECT,
+    TIMEOUT,
+    COOKIE,
+    ROOT,
+    NETNS,
+    TRACE,
+    HELP
 };
 
-static const struct option options_known[] = {
-    {"authority", required_argument, NULL, AUTHORITY},
-    {"tls", no_argument, NULL, TLS},
-    {"no-push", no_argument, NULL, NO_PUSH},
-    {"no-navigation", no_argument, NULL, NO_NAVIGATION},
-    {"cancel", no_argument, NULL, CANCEL},
-    {"reconnect", no_argument, NULL, RECONNECT},
-    {"timeout", required_argument, NULL, TIMEOUT},
-    {"cookie", required_argument, NULL, COOKIE},
-    {"root", required_argument, NULL, ROOT},
-    {"netns", required_argument, NULL, NETNS},
-    {"trace", required_argument, NULL, TRACE},
-    {"help", no_argument, NULL, HELP},
-    {NULL, 0, NULL, 0}};
+static const struct option options_known[] = {{"authority", required_argument, NULL, AUTHORITY},
+                                              {"tls", no_argument, NULL, TLS},
+                                              {"no-push", no_argument, NULL, NO_PUSH},
+                                              {"no-navigation", no_argument, NULL, NO_NAVIGATION},
+                                              {"cancel", no_argument, NULL, CANCEL},
+                                              {"reconnect", no_argument, NULL, RECONNECT},
+                                              {"timeout", required_argument, NULL, TIMEOUT},
+                                              {"cookie", required_argument, NULL, COOKIE},
+                                              {"root", required_argument, NULL, ROOT},
+                                              {"netns", required_argument, NULL, NETNS},
+                                              {"trace", required_argument, NULL, TRACE},
+                                              {"help", no_argument, NULL, HELP},
+                                              {NULL, 0, NULL, 0}};
 
 static unsigned number(const char *what, const char *text, unsigned long most)
 {
@@ -55,19 +67,45 @@ static unsigned number(const char *what, const char *text, unsigned long most)
 static void take(struct options *options, int option, const char *text)
 {
     switch (option) {
-    case AUTHORITY: options->authority = text; break;
-    case TLS: options->tls = true; break;
-    case NO_PUSH: options->push = false; break;
-    case NO_NAVIGATION: options->navigation = false; break;
-    case CANCEL: options->cancel = true; break;
-    case RECONNECT: options->reconnect = true; break;
-    case TIMEOUT: options->timeout_ms = number("--timeout", text, 600000); break;
-    case COOKIE: options->cookie = text; break;
-    case ROOT: options->root = text; break;
-    case NETNS: options->netns = text; break;
-    case TRACE: options->trace = text; break;
-    case HELP: fputs(usage, stdout); exit(0);
-    default: fputs(usage, stderr); exit(2);
+    case AUTHORITY:
+        options->authority = text;
+        break;
+    case TLS:
+        options->tls = true;
+        break;
+    case NO_PUSH:
+        options->push = false;
+        break;
+    case NO_NAVIGATION:
+        options->navigation = false;
+        break;
+    case CANCEL:
+        options->cancel = true;
+        break;
+    case RECONNECT:
+        options->reconnect = true;
+        break;
+    case TIMEOUT:
+        options->timeout_ms = number("--timeout", text, 600000);
+        break;
+    case COOKIE:
+        options->cookie = text;
+        break;
+    case ROOT:
+        options->root = text;
+        break;
+    case NETNS:
+        options->netns = text;
+        break;
+    case TRACE:
+        options->trace = text;
+        break;
+    case HELP:
+        fputs(usage, stdout);
+        exit(0);
+    default:
+        fputs(usage, stderr);
+        exit(2);
     }
 }
 

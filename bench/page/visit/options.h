@@ -13,7 +13,7 @@ struct options_page {
 };
 
 struct options {
-    const char *address;   /* to connect to: a literal IPv4 address */
+    const char *address; /* to connect to: a literal IPv4 address */
     uint16_t port;
     const char *authority; /* the name of the site */
     const char *netns;     /* a namespace's file, or NULL */
@@ -21,10 +21,10 @@ struct options {
     const char *cookie;    /* to begin with, or NULL */
     const char *trace;     /* a file, or NULL */
     bool tls;
-    bool push;       /* SETTINGS_ENABLE_PUSH */
-    bool navigation; /* Sec-Fetch-Mode: navigate, so that a 103 may be sent */
-    bool cancel;     /* reset every promise */
-    bool reconnect;  /* for each page */
+    bool push;           /* SETTINGS_ENABLE_PUSH */
+    bool navigation;     /* Sec-Fetch-Mode: navigate, so that a 103 may be sent */
+    bool cancel;         /* reset every promise */
+    bool reconnect;      /* for each page */
     unsigned timeout_ms; /* for each page */
     struct options_page pages[OPTIONS_PAGES_MAX];
     unsigned pages_count;

@@ -54,8 +54,8 @@ static void print_assets(const struct wire *wire, uint64_t began_us)
     const char *comma = "";
     for (unsigned i = 0; i < wire->browser->count; i++) {
         const struct resource *resource = &wire->browser->resources[i];
-        if (resource == wire->browser->document || (!resource->found && !resource->promised &&
-                                                    !resource->hinted))
+        if (resource == wire->browser->document ||
+            (!resource->found && !resource->promised && !resource->hinted))
             continue;
         printf("%s{\"path\":\"%s\",\"via\":\"%s\",\"hinted\":%s,\"needed\":%s,\"whole\":%s,", comma,
                resource->path, vias[resource->via], resource->hinted ? "true" : "false",

@@ -4,8 +4,8 @@
 
 #include "bench/page/visit/wire.h"
 
-/* began_us: what times are counted from. waited_us: how long this process was ready to run meanwhile
- * and did not. */
+/* began_us: what times are counted from. waited_us: how long this process was ready to run
+ * meanwhile and did not. */
 void report_page(const struct wire *wire, uint64_t began_us, uint64_t waited_us);
 
 #endif

@@ -12,10 +12,10 @@ enum kind scan_kind_of(const char *path)
     static const struct {
         const char *ending;
         enum kind kind;
-    } endings[] = {{".css", KIND_STYLE},   {".js", KIND_SCRIPT},   {".mjs", KIND_SCRIPT},
-                   {".woff2", KIND_FONT},  {".woff", KIND_FONT},   {".ttf", KIND_FONT},
-                   {".png", KIND_IMAGE},   {".jpg", KIND_IMAGE},   {".webp", KIND_IMAGE},
-                   {".svg", KIND_IMAGE},   {".gif", KIND_IMAGE},   {".avif", KIND_IMAGE},
+    } endings[] = {{".css", KIND_STYLE},    {".js", KIND_SCRIPT}, {".mjs", KIND_SCRIPT},
+                   {".woff2", KIND_FONT},   {".woff", KIND_FONT}, {".ttf", KIND_FONT},
+                   {".png", KIND_IMAGE},    {".jpg", KIND_IMAGE}, {".webp", KIND_IMAGE},
+                   {".svg", KIND_IMAGE},    {".gif", KIND_IMAGE}, {".avif", KIND_IMAGE},
                    {".html", KIND_DOCUMENT}};
     const char *dot = strrchr(path, '.');
     for (size_t i = 0; dot && i < sizeof(endings) / sizeof(endings[0]); i++)
@@ -94,8 +94,8 @@ static bool attribute_has(const char *tag, const char *name, const char *word)
     size_t length, wanted = strlen(word);
     const char *value = attribute(tag, name, &length);
     for (size_t i = 0; value && i + wanted <= length; i++)
-        if (strncasecmp(value + i, word, wanted) == 0 &&
-            (i == 0 || blank(value[i - 1])) && (i + wanted == length || blank(value[i + wanted])))
+        if (strncasecmp(value + i, word, wanted) == 0 && (i == 0 || blank(value[i - 1])) &&
+            (i + wanted == length || blank(value[i + wanted])))
             return true;
     return false;
 }
@@ -143,7 +143,8 @@ static void on_script(struct scan_html *scan)
         scan->raw_end = "</script";
         return;
     }
-    bool parallel = attribute(scan->tag, "async", &length) || attribute(scan->tag, "defer", &length);
+    bool parallel =
+        attribute(scan->tag, "async", &length) || attribute(scan->tag, "defer", &length);
     find.ordered = !parallel;
     find.blocking = !parallel && !scan->body;
     report(scan, "src", &find);
@@ -247,8 +248,7 @@ static size_t quoted(const char **at, const char *end, char closing)
     return stop ? (size_t)(stop - *at) : 0;
 }
 
-void scan_style(const char *path, const char *text, size_t length, scan_found *found,
-                void *context)
+void scan_style(const char *path, const char *text, size_t length, scan_found *found, void *context)
 {
     const char *end = text + length;
     char base[SCAN_PATH_MAX];

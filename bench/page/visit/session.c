@@ -21,8 +21,8 @@ static struct wire_stream *stream_get(struct wire *wire, int32_t id)
 
 static void trace(struct wire *wire, const char *way, const struct frame *frame, const char *path)
 {
-    static const char *const names[] = {"DATA",     "HEADERS", "PRIORITY", "RST_STREAM",
-                                        "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY",
+    static const char *const names[] = {"DATA",          "HEADERS",      "PRIORITY", "RST_STREAM",
+                                        "SETTINGS",      "PUSH_PROMISE", "PING",     "GOAWAY",
                                         "WINDOW_UPDATE", "CONTINUATION"};
     if (!wire->trace)
         return;
@@ -134,8 +134,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct wire *wire = context;
     (void)session, (void)flags;
     bool promise = frame->hd.type == NGHTTP2_PUSH_PROMISE;
-    struct wire_stream *stream = stream_get(
-        wire, promise ? frame->push_promise.promised_stream_id : frame->hd.stream_id);
+    struct wire_stream *stream =
+        stream_get(wire, promise ? frame->push_promise.promised_stream_id : frame->hd.stream_id);
     if (!stream)
         return 0;
     if (promise) {
@@ -261,11 +261,10 @@ static nghttp2_session_callbacks *callbacks_make(void)
 void session_open(struct wire *wire)
 {
     static nghttp2_session_callbacks *callbacks;
-    nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 65536},
-        {NGHTTP2_SETTINGS_ENABLE_PUSH, wire->options->push},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 256}};
+    nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 65536},
+                                         {NGHTTP2_SETTINGS_ENABLE_PUSH, wire->options->push},
+                                         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+                                         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 256}};
     if (!callbacks)
         callbacks = callbacks_make();
     wire->frames = (struct frames){.began = on_frame_began, .context = wire};

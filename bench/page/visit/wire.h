@@ -25,16 +25,17 @@ struct wire_stream {
 
 /* What the connection carried during one page. */
 struct wire_counts {
-    unsigned promises, delivered, cancelled, redundant, lost, requests, hints, mismatched, bad_status;
+    unsigned promises, delivered, cancelled, redundant, lost, requests, hints, mismatched,
+        bad_status;
     uint64_t received, sent; /* bytes read from and written to the socket */
 };
 
 struct wire {
     const struct options *options;
     struct browser *browser;
-    SSL_CTX *tls;        /* borrowed; NULL: cleartext */
-    char *cookies;       /* borrowed: WIRE_COOKIES_MAX, filled by what the server sets */
-    FILE *trace;         /* borrowed, or NULL */
+    SSL_CTX *tls;  /* borrowed; NULL: cleartext */
+    char *cookies; /* borrowed: WIRE_COOKIES_MAX, filled by what the server sets */
+    FILE *trace;   /* borrowed, or NULL */
     int fd;
     SSL *ssl;
     nghttp2_session *session;
@@ -44,7 +45,7 @@ struct wire {
     struct wire_counts counts;
     bool settled; /* the PING sent after everything else was answered */
     bool failed;
-    const char *why; /* it failed */
+    const char *why;                 /* it failed */
     uint64_t connected_us, ready_us; /* 0: not yet */
     const uint8_t *pending;
     size_t pending_length, out_length;

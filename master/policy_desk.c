@@ -171,15 +171,16 @@ void desk_configure(struct policy_desk *desk, const struct config *config)
 
 /* ---- generations ---- */
 
-/* Whether the files' content, which is that of `same`, is to decide. */
+/* Whether the content of the files, which may be that of a version that is stored, is to decide. */
 static bool is_to_run(const struct policy_desk *desk, const struct stored_version *same)
 {
     const struct policy_store *store = &desk->store;
+    bool changed = strcmp(store->seen, desk->arriving_id) != 0;
     if (!store->active)
-        return same->standing != STORED_QUARANTINED || strcmp(store->seen, same->id) != 0;
-    if (strcmp(store->seen, same->id) == 0 || same->number == store->active)
+        return same ? same->standing == STORED_GOOD : changed;
+    if (!changed || (same && same->number == store->active))
         return false;
-    if (same->standing == STORED_GOOD)
+    if (!same || same->standing == STORED_GOOD)
         return true;
     report_warn("the policy files are those of v%u, which was %s; v%u stays active (herald policy "
                 "use v%u)",
@@ -200,7 +201,7 @@ int64_t desk_admit(struct policy_desk *desk, int bundle_fd, const char *author, 
         const struct stored_version *same =
             rc == 0 ? policy_store_find_id(store, desk->arriving_id) : NULL;
         int64_t made = rc;
-        if (rc == 0 && (!same || is_to_run(desk, same)))
+        if (rc == 0 && is_to_run(desk, same))
             made = policy_store_put(store, bundle_fd, author, message, desk->loaded, fault);
         close(bundle_fd);
         if (made < 0)

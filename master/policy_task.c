@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ void policy_tasks_init(struct policy_tasks *tasks, struct supervisor *supervisor
     memset(tasks, 0, sizeof(*tasks));
     tasks->supervisor = supervisor;
     tasks->folder_fd = tasks->file_fd = -1;
+    tasks->files.fd = tasks->files_ready.fd = -1;
 }
 
 int policy_tasks_add(struct policy_tasks *tasks, const struct policy_task *task)
@@ -36,6 +38,53 @@ int policy_tasks_add(struct policy_tasks *tasks, const struct policy_task *task)
     *own = *task;
     own->began_us = policy_tasks_now_us();
     return 0;
+}
+
+/* ---- the files ---- */
+
+static void files_changed(struct watch *watch, uint32_t events)
+{
+    struct policy_tasks *tasks = OWNER_OF(watch, struct policy_tasks, files_ready);
+    (void)events;
+    policy_watch_read(&tasks->files, loop_now_ms());
+}
+
+static void stop_watching(struct policy_tasks *tasks)
+{
+    if (tasks->files.fd < 0)
+        return;
+    loop_remove(&tasks->supervisor->loop, &tasks->files_ready);
+    tasks->files_ready.fd = -1;
+    policy_watch_close(&tasks->files);
+}
+
+void policy_tasks_watch(struct policy_tasks *tasks, const char *dir)
+{
+    struct fault fault;
+    if (tasks->files.fd >= 0 && dir && strcmp(tasks->files.dir, dir) == 0)
+        return;
+    stop_watching(tasks);
+    if (!dir)
+        return;
+    int rc = policy_watch_open(&tasks->files, dir, &fault);
+    if (rc == 0) {
+        tasks->files_ready = (struct watch){.fd = tasks->files.fd, .ready = files_changed};
+        rc = loop_add(&tasks->supervisor->loop, &tasks->files_ready, EPOLLIN);
+        if (rc < 0) {
+            fault_set(&fault, rc, dir, 0, "cannot be watched: %s", strerror(-rc));
+            policy_watch_close(&tasks->files);
+        }
+    }
+    if (rc < 0)
+        report_fault("changes of the policy files go unnoticed", &fault);
+}
+
+static void look_at_files(struct policy_tasks *tasks, int64_t now_ms)
+{
+    static const struct policy_task look = {.kind = POLICY_LOOK, .author = "watch",
+                                            .message = "the files changed"};
+    if (policy_watch_due(&tasks->files, now_ms) && tasks->supervisor->serving)
+        policy_tasks_add(tasks, &look);
 }
 
 /* ---- its end ---- */
@@ -97,12 +146,14 @@ static json_t *answer_of(struct policy_tasks *tasks, uint32_t number, unsigned h
 {
     const struct policy_task *task = &tasks->queue[0];
     const struct policy_store *store = &tasks->supervisor->desk.store;
-    return json_pack("{s:b, s:i, s:b, s:b, s:i, s:i, s:I, s:i, s:i, s:i, s:i}", "ok", 1, "version",
+    return json_pack("{s:b, s:i, s:b, s:b, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i}", "ok", 1,
+                     "version",
                      (int)number, "new", tasks->is_new, "active", number == store->active,
                      "workers", (int)have, "of", (int)of, "us",
                      (json_int_t)(policy_tasks_now_us() - task->began_us), "previous",
                      (int)policy_store_previous(store), "canary", (int)store->canary, "permille",
-                     (int)store->permille, "shadow", (int)store->shadow);
+                     (int)store->permille, "shadow", (int)store->shadow, "specs",
+                     (int)tasks->specs, "cases", (int)tasks->cases);
 }
 
 /* ---- doing it ---- */
@@ -198,12 +249,12 @@ static int load_body(int socket, void *context)
     struct supervisor *s = tasks->supervisor;
     struct config config = *s->serving->config;
     struct bundle_file one = {.name = tasks->file_name, .fd = tasks->file_fd};
-    if (tasks->folder_fd >= 0) {
+    if (tasks->folder_fd >= 0)
         config.policy.dir_fd = tasks->folder_fd;
+    if (tasks->folder_fd >= 0 && tasks->queue[0].path[0])
         config.policy.dir = tasks->queue[0].path;
-    }
     struct policy_child child = {
-        .config = &config, .one = tasks->file_fd >= 0 ? &one : NULL, .stored_fd = -1};
+        .config = &config, .one = tasks->file_fd >= 0 ? &one : NULL, .specs = true, .stored_fd = -1};
     succession_shed(s);
     return policy_child_answer(socket, &child);
 }
@@ -224,7 +275,14 @@ static void name_file(const struct config *config, const char *path, char *name)
 static int open_path(struct policy_tasks *tasks, struct fault *fault)
 {
     const char *path = tasks->queue[0].path;
+    const struct config *config = tasks->supervisor->serving->config;
     struct stat st;
+    if (!path[0] && config->policy.dir) { /* it may be another one by now */
+        tasks->folder_fd = open(config->policy.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return tasks->folder_fd >= 0 ? 0
+                                     : fault_set(fault, -errno, config->policy.dir, 0,
+                                                 "cannot be opened: %s", strerror(errno));
+    }
     if (!path[0])
         return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -235,7 +293,7 @@ static int open_path(struct policy_tasks *tasks, struct fault *fault)
         return 0;
     }
     tasks->file_fd = fd;
-    name_file(tasks->supervisor->serving->config, path, tasks->file_name);
+    name_file(config, path, tasks->file_name);
     return 0;
 }
 
@@ -259,6 +317,8 @@ static void take_bundle(struct policy_tasks *tasks, int fd)
         memcpy(desk->files_id, version->id, sizeof(desk->files_id));
         memcpy(desk->store.seen, version->id, sizeof(desk->store.seen));
         desk->files_fault[0] = '\0';
+        if (policy_store_save(&desk->store, &fault) < 0)
+            report_fault("the policies' state is not kept", &fault);
     }
     ship(tasks, (uint32_t)number);
 }
@@ -275,7 +335,13 @@ static void take_look(struct policy_tasks *tasks, int fd)
     bool changed = strcmp(id, desk->store.seen) != 0;
     memcpy(desk->files_id, id, sizeof(desk->files_id));
     desk->files_fault[0] = '\0';
-    task->use = s->serving->config->policy.watch && changed;
+    const struct stored_version *same = policy_store_find_id(&desk->store, id);
+    bool watched = s->serving->config->policy.watch && changed;
+    if (watched && same && same->standing != STORED_GOOD)
+        report_warn("the policy files are those of v%u, which was taken out of use; v%u stays "
+                    "active (herald policy use v%u)",
+                    same->number, desk->store.active, same->number);
+    task->use = watched && (!same || same->standing == STORED_GOOD);
     if (task->use) {
         take_bundle(tasks, fd);
         return;
@@ -289,7 +355,10 @@ static void load_done(struct helper *helper, int rc, struct span answer, int fd,
 {
     struct policy_tasks *tasks = OWNER_OF(helper, struct policy_tasks, helper);
     struct fault none;
-    (void)answer;
+    char counts[32];
+    snprintf(counts, sizeof(counts), "%.*s", SPAN_PRINT(answer));
+    if (sscanf(counts, "%u %u", &tasks->specs, &tasks->cases) != 2)
+        tasks->specs = tasks->cases = 0;
     if (rc == 0 && fd < 0)
         rc = fault_set(&none, -EPROTO, "policies", 0, "no bundle came");
     if (rc == 0 && !tasks->supervisor->serving)
@@ -331,6 +400,7 @@ static void begin(struct policy_tasks *tasks)
     struct fault fault;
     tasks->running = true;
     tasks->is_new = false;
+    tasks->specs = tasks->cases = 0;
     if (!s->serving || !s->desk.is_open) {
         fault_set(&fault, -ESHUTDOWN, NULL, 0, "herald is not serving");
         task_failed(tasks, &fault);
@@ -356,7 +426,10 @@ static void begin(struct policy_tasks *tasks)
 
 int64_t policy_tasks_step(struct policy_tasks *tasks, int64_t now_ms)
 {
+    int64_t files_ms;
     tasks->now_ms = now_ms;
+    look_at_files(tasks, now_ms);
+    files_ms = tasks->files.fd < 0 ? LOOP_NEVER : policy_watch_next(&tasks->files);
     if (tasks->helper.running)
         helper_tick(&tasks->helper, now_ms);
     if (tasks->count && !tasks->running)
@@ -365,14 +438,16 @@ int64_t policy_tasks_step(struct policy_tasks *tasks, int64_t now_ms)
         check_shipping(tasks);
     if (tasks->count && !tasks->running)
         return now_ms; /* the next one */
-    if (tasks->shipping)
-        return tasks->shipped_ms + POLICY_TASK_MS;
-    return tasks->helper.running ? tasks->helper.deadline_ms : LOOP_NEVER;
+    int64_t own_ms = tasks->shipping           ? tasks->shipped_ms + POLICY_TASK_MS
+                     : tasks->helper.running ? tasks->helper.deadline_ms
+                                               : LOOP_NEVER;
+    return own_ms < files_ms ? own_ms : files_ms;
 }
 
 void policy_tasks_cancel(struct policy_tasks *tasks)
 {
     helper_cancel(&tasks->helper);
+    stop_watching(tasks);
     while (tasks->count)
         task_over(tasks, control_error("herald is stopping"));
 }

@@ -6,6 +6,7 @@
 #include "master/control.h"
 #include "master/helper.h"
 #include "master/policy_store.h"
+#include "master/policy_watch.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -47,11 +48,19 @@ struct policy_tasks {
     int folder_fd;        /* of a load from elsewhere than policy.dir; -1: none */
     int file_fd;
     char file_name[PATH_MAX];
+    unsigned specs;        /* that were run, */
+    unsigned cases;        /* and their cases */
     bool is_new;           /* the content loaded was not there yet */
     uint32_t shipping;     /* the version that workers are taking; 0: none */
     int64_t shipped_ms;    /* since when */
     int64_t now_ms;
+    struct policy_watch files; /* of policy.dir */
+    struct watch files_ready;
 };
+
+/* Watches the directory of the config that serves now, to say when its files differ from what runs
+ * and, with policy.watch, to use them. */
+void policy_tasks_watch(struct policy_tasks *tasks, const char *dir);
 
 void policy_tasks_init(struct policy_tasks *tasks, struct supervisor *supervisor);
 

@@ -98,7 +98,8 @@ static int certificates_body(int socket, void *context)
 static int policies_body(int socket, void *context)
 {
     struct stage *stage = context;
-    struct policy_child child = {.config = stage->parts.config, .stored_fd = stage->stored_fd};
+    struct policy_child child = {.config = stage->parts.config, .specs = stage->specs,
+                                 .stored_fd = stage->stored_fd};
     stage->shed(stage->context);
     resources_forget_keys(stage->parts.config);
     return policy_child_answer(socket, &child);

@@ -25,6 +25,7 @@ struct stage {
     struct loop *loop;
     const struct config_source *source;
     struct generation_parts parts;
+    bool specs;    /* run them: there is something to go back to */
     int stored_fd; /* while the policies are checked: what may serve in their place; -1: nothing */
     void *context;
     /* Judges a config whose files could be opened: 0, or -errno and `fault`. */

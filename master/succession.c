@@ -214,6 +214,7 @@ void succession_reload(struct supervisor *s)
         return;
     s->waiting = s->waiting_next;
     s->waiting_next.count = 0;
+    s->stage.specs = true;
     stage_begin(&s->stage, &s->loop, &s->options->source);
 }
 
@@ -258,6 +259,7 @@ static void promote(struct supervisor *s, int64_t now_ms)
     s->serving = generation;
     s->staged = NULL;
     desk_configure(&s->desk, generation->config);
+    policy_tasks_watch(&s->tasks, generation->config->policy.dir);
     desk_promoted(&s->desk, generation->version, old ? "reload" : "start");
     report_to(generation->error_fd);
     report_info("generation %u serves with %u workers", generation->number,

@@ -3,6 +3,7 @@
 #include "worker/page.h"
 #include "worker/stream.h"
 
+#include <stdio.h>
 #include <time.h>
 
 static void log_candidate(struct log *log, const struct candidate *candidate)
@@ -39,6 +40,10 @@ static void log_notes(struct log *log, const struct decision *decision)
 
 static void log_page(struct log *log, const struct page *page)
 {
+    char version[16];
+    snprintf(version, sizeof(version), "v%u", page->version_number);
+    if (page->version_number)
+        log_string(log, "version", span_of(version));
     if (page->no_push != REASON_PENDING)
         log_string(log, "push_off", span_of(reason_prose(page->no_push)));
     else
@@ -90,7 +95,7 @@ void access_members(struct stream *stream, struct log *log)
     log_number(log, "duration_us", elapsed_us(stream->began_us));
     log_string(log, "protocol", SPAN_LITERAL("h2"));
     log_bool(log, "complete", stream->complete);
-    if (stream->page)
+    if (stream->page && !stream->page->unasked)
         log_page(log, stream->page);
 }
 

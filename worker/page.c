@@ -5,6 +5,7 @@
 #include "worker/page_queue.h"
 #include "worker/outcome.h"
 #include "worker/push.h"
+#include "worker/shadow.h"
 #include "worker/stream.h"
 
 #include <errno.h>
@@ -139,6 +140,9 @@ void page_leave(struct page *page)
 {
     struct stream *stream = page->stream;
     page_queue_leave(page);
+    if (page->shadow)
+        page_leave(page->shadow);
+    page->shadow = NULL;
     stop_resolving(page);
     outcome_page_over(page);
     page->stream = NULL;
@@ -155,6 +159,9 @@ static void carry_out(struct page *page)
     stop_resolving(page);
     page->carried_out = true;
     push_execute(page);
+    if (page->is_shadow)
+        return;
+    shadow_compare(page);
     if (page->references == 1) /* no policy waits for a result */
         let_version_go(page);
     stream_answer(stream);
@@ -195,7 +202,7 @@ static enum push_answer ask_table(struct page *page, unsigned i, const struct re
     if (!site->remember_s)
         return PUSH_ABSENT;
     enum push_answer answer = push_table_peek(&page->worker->pushes, key, validator);
-    if (answer == PUSH_HELD || answer == PUSH_DECLINED)
+    if (!page->is_shadow && (answer == PUSH_HELD || answer == PUSH_DECLINED))
         client_lift(&stream->client, stream->conn, site, key, validator, answer,
                     respond_ttl(resource, site));
     return answer;
@@ -328,7 +335,8 @@ static void ask_policies(struct page *page)
     facts.links = links;
     facts.links_count = links_read(&facts, &page->request, stream->authority, page->hints, links,
                                    PAGE_LINKS_MAX);
-    stats_add(worker->stats, COUNTER_policy_calls, 2);
+    if (!page->is_shadow)
+        stats_add(worker->stats, COUNTER_policy_calls, 2);
     page_enter(page);
     policy_on_request(page->version->vm, page->policies, &page->request, &page->decision);
     policy_on_response(page->version->vm, page->policies, &page->request, &facts, &page->decision);
@@ -336,16 +344,15 @@ static void ask_policies(struct page *page)
     worker_beat(worker); /* a wake-up may bring hundreds of pages */
 }
 
-/* The version that the client has is that of all the hooks that will see this page. */
-static void choose_version(struct page *page)
+/* The version, which is taken, is that of all the hooks that will see this page. */
+static void set_version(struct page *page, struct policy_version *version)
 {
     struct stream *stream = page->stream;
-    struct policy_version *version =
-        policy_versions_take(&page->worker->policies, &stream->client.id);
     page->version = version;
     page->version_number = version ? version->number : 0;
     page->policies = version ? policy_version_list(version, stream->site, stream->route) : NULL;
-    if (version && version->health)
+    page->unasked = !policy_applies(page->policies, &page->request);
+    if (version && version->health && !page->unasked)
         policy_version_count(&version->health->pages);
 }
 
@@ -373,6 +380,28 @@ static void set_budget(struct page *page, const struct path *path)
     page->decision.budget_bytes = bytes < push->max_bytes ? bytes : push->max_bytes;
 }
 
+/* The shadow looks before the page itself claims anything. */
+static void begin_shadow(struct page *page)
+{
+    struct policy_version *version =
+        policy_versions_take_shadow(&page->worker->policies, page->version);
+    struct page *shadow = version ? page_create(page->stream) : NULL;
+    if (!shadow) {
+        policy_version_release(version);
+        return;
+    }
+    page->shadow = shadow;
+    shadow->is_shadow = true;
+    shadow->no_push = page->no_push;
+    shadow->held_out = page->held_out;
+    shadow->budget = page->budget;
+    shadow->decision.budget_bytes = page->decision.budget_bytes;
+    set_version(shadow, version);
+    if (shadow->policies && !shadow->unasked)
+        ask_policies(shadow);
+    resolve(shadow);
+}
+
 bool page_decide(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
@@ -387,7 +416,7 @@ bool page_decide(struct stream *stream)
     if (!page)
         return false;
     stream->page = page;
-    choose_version(page);
+    set_version(page, policy_versions_take(&worker->policies, &stream->client.id));
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
     set_budget(page, &path);
@@ -398,8 +427,9 @@ bool page_decide(struct stream *stream)
 
 void page_decide_now(struct page *page)
 {
-    if (page->policies)
+    if (page->policies && !page->unasked)
         ask_policies(page);
+    begin_shadow(page);
     resolve(page);
 }
 

@@ -43,6 +43,9 @@ struct page {
     char text[STREAM_TEXT_MAX];
     bool held_out;           /* the client is, for comparison: nothing is sent */
     struct outcome *outcome; /* once something was accepted, while the stream lives */
+    struct page *shadow;     /* decides by another version, for comparison; owned */
+    bool is_shadow;          /* nothing of it is carried out */
+    bool unasked;            /* none of its version's policies wants the page */
     struct decision decision;
     unsigned references; /* the stream's, and one for each push whose result is wanted */
     unsigned resolving;  /* look-ups under way */

@@ -137,13 +137,14 @@ static enum reason check_limits(struct page *page, struct candidate *candidate)
         return REASON_TOO_LARGE;
     if (page->decision.bytes + candidate->size > push->max_bytes)
         return REASON_MAX_BYTES;
+    unsigned own = page->is_shadow ? page->decision.accepted : 0; /* they would be open by now */
     if (page->held_out && page->decision.accepted >= push->max_streams)
         return REASON_MAX_STREAMS;
     if (!fits_budget(page, candidate))
         return REASON_OVER_BUDGET;
-    if (conn->ledger.pushes_open >= push->max_streams || !ledger_reserve(&conn->ledger))
+    if (conn->ledger.pushes_open + own >= push->max_streams || !ledger_reserve(&conn->ledger))
         return REASON_MAX_STREAMS;
-    if (conn->ledger.pushes_open >= http2_streams_max(conn->http2))
+    if (conn->ledger.pushes_open + own >= http2_streams_max(conn->http2))
         return REASON_CLIENT_LIMIT;
     return REASON_PENDING;
 }
@@ -222,6 +223,11 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
     struct push_table *table = &page->worker->pushes;
     struct push_token token = {0};
     struct push_key key = page->lookups[i].key;
+    if (page->is_shadow) {
+        page->decision.accepted++;
+        page->decision.bytes += candidate->size;
+        return REASON_PUSHED;
+    }
     if (!outcome_begin(page))
         return REASON_NO_MEMORY;
     if (stream->site->remember_s) { /* else what nobody keeps is nobody's either */
@@ -244,7 +250,7 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
  * experiment waits for. */
 static void await(struct page *page, unsigned i)
 {
-    if (page->stream->route->push.holdout && page->decision.items[i].kind == CANDIDATE_PUSH &&
+    if (!page->is_shadow && page->stream->route->push.holdout && page->decision.items[i].kind == CANDIDATE_PUSH &&
         outcome_begin(page))
         outcome_awaits(page, i);
 }
@@ -281,7 +287,8 @@ static enum reason carry_out(struct page *page, unsigned i)
     }
     if (!page->version || !page->version->vm) /* cut off after many later ones */
         return REASON_POLICY_FAILED;
-    stats_add(page->worker->stats, COUNTER_policy_calls, 1);
+    if (!page->is_shadow)
+        stats_add(page->worker->stats, COUNTER_policy_calls, 1);
     page_enter(page);
     policy_on_push(page->version->vm, page->policies, &page->request, &page->decision, candidate);
     page_leave_hooks(page);
@@ -316,6 +323,8 @@ void push_execute(struct page *page)
     for (unsigned i = 0; i < page->decision.count; i++) {
         struct candidate *candidate = &page->decision.items[i];
         candidate->verdict = judge(page, i);
+        if (page->is_shadow)
+            continue;
         stats_verdict(page->worker->stats, candidate->verdict);
         hinted += candidate->verdict == REASON_HINTED;
         held_out += candidate->verdict == REASON_HOLDOUT;

@@ -99,6 +99,10 @@ struct worker {
         uint64_t logged_ms; /* a failure there is logged once a second */
     } policy_failures[WORKER_FAILURES];
     unsigned work; /* of this wake-up so far, for worker_worked */
+    struct {
+        uint32_t number; /* of the shadow version, */
+        unsigned count;  /* and how many examples of its differences were told */
+    } shadow_told;
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */

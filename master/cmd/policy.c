@@ -5,6 +5,7 @@ static const struct cmd_verb VERBS[] = {
     {"load", cmd_policy_load, "[FILE|DIR]", "make a version of the files, on every worker"},
     {"use", cmd_policy_use, "vN", "make a version the active one"},
     {"rollback", cmd_policy_rollback, "", "make the one before active again"},
+    {"watch", cmd_policy_watch, "", "load and use the files whenever they change"},
     {"list", cmd_policy_list, "", "list the versions"},
     {"show", cmd_policy_show, "[vN]", "tell what is known of a version"},
     {"diff", cmd_policy_diff, "[vN [vN]]", "show what differs between versions, or from the files"},

@@ -7,6 +7,7 @@
 int cmd_policy_load(int argc, char **argv);
 int cmd_policy_use(int argc, char **argv);
 int cmd_policy_rollback(int argc, char **argv);
+int cmd_policy_watch(int argc, char **argv);
 int cmd_policy_list(int argc, char **argv);
 int cmd_policy_show(int argc, char **argv);
 int cmd_policy_diff(int argc, char **argv);

@@ -45,6 +45,10 @@ int cmd_policy_load(int argc, char **argv)
     if (!json_is_true(json_object_get(answer, "new")))
         printf("the content is that of v%d already\n",
                (int)json_integer_value(json_object_get(answer, "version")));
+    if (json_integer_value(json_object_get(answer, "cases")))
+        printf("%d cases of %d specs passed\n",
+               (int)json_integer_value(json_object_get(answer, "cases")),
+               (int)json_integer_value(json_object_get(answer, "specs")));
     policy_remote_print(answer);
     json_decref(answer);
     return CMD_DONE;

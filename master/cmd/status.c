@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define EVENTS_SHOWN 5
+
 static json_int_t number(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
@@ -134,13 +136,61 @@ static void print_pushes(const json_t *status)
     putchar('\n');
 }
 
+/* The versions of the policies, what was done with them last, and whether the files differ. */
+static void print_policies(const json_t *status)
+{
+    const json_t *policy = json_object_get(status, "policy");
+    const json_t *files = json_object_get(policy, "files");
+    const json_t *events = json_object_get(policy, "events");
+    if (!json_object_get(policy, "active"))
+        return;
+    printf("\npolicies ");
+    if (number(policy, "active"))
+        printf("v%" JSON_INTEGER_FORMAT " active", number(policy, "active"));
+    else
+        printf("none active");
+    if (number(policy, "canary"))
+        printf(", v%" JSON_INTEGER_FORMAT " for %.1f %% of the clients", number(policy, "canary"),
+               (double)number(policy, "permille") / 10);
+    if (number(policy, "shadow"))
+        printf(", v%" JSON_INTEGER_FORMAT " shadow", number(policy, "shadow"));
+    printf(json_is_true(json_object_get(files, "watched")) ? ", files watched\n" : "\n");
+    if (strcmp(word(files, "state"), "differ") == 0 && number(files, "version"))
+        printf("         the files are those of v%" JSON_INTEGER_FORMAT "\n",
+               number(files, "version"));
+    else if (strcmp(word(files, "state"), "differ") == 0)
+        printf("         the files differ from it: herald policy diff, herald policy load --use\n");
+    else if (strcmp(word(files, "state"), "bad") == 0)
+        printf("         the files are bad: %s\n", word(files, "error"));
+    for (size_t i = 0; i < json_array_size(events) && i < EVENTS_SHOWN; i++) {
+        const json_t *event = json_array_get(events, i);
+        printf("         %s  %s, by %s\n", word(event, "at"), word(event, "what"),
+               word(event, "by"));
+    }
+}
+
+static void print_switch(const json_t *status)
+{
+    const json_t *push = json_object_get(json_object_get(status, "policy"), "push");
+    const json_t *sites = json_object_get(push, "off_sites");
+    if (json_is_true(json_object_get(push, "off")))
+        printf("\nPUSHES ARE SWITCHED OFF: herald push on\n");
+    if (json_array_size(sites)) {
+        printf("\nPUSHES ARE SWITCHED OFF for ");
+        print_list(sites);
+        putchar('\n');
+    }
+}
+
 static void print_all(const json_t *status)
 {
     print_head(status);
     print_places(status);
     print_workers(status);
+    print_switch(status);
     print_pushes(status);
     status_print_waste(json_object_get(status, "waste"));
+    print_policies(status);
 }
 
 int cmd_status(int argc, char **argv)

@@ -371,6 +371,57 @@ void desk_word(struct policy_desk *desk, struct seat *seat, const char *message,
     }
 }
 
+/* ---- reading what the workers counted ---- */
+
+static uint64_t since(uint64_t now, uint64_t *before)
+{
+    uint64_t more = now >= *before ? now - *before : now;
+    *before = now;
+    return more;
+}
+
+static uint64_t load(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void read_place(struct policy_desk *desk, struct segment_version *place,
+                       struct desk_reading *reading, int64_t now_ms)
+{
+    uint32_t number = atomic_load_explicit(&place->number, memory_order_acquire);
+    if (number != reading->number)
+        *reading = (struct desk_reading){.number = number};
+    struct desk_resident *one = number ? resident(desk, number) : NULL;
+    if (!one)
+        return;
+    struct health_counts more = {.pages = since(load(&place->pages), &reading->pages),
+                                 .failures = since(load(&place->failures), &reading->failures),
+                                 .soft = since(load(&place->soft), &reading->soft),
+                                 .hard = since(load(&place->hard), &reading->hard)};
+    one->pages += more.pages;
+    one->failures += more.failures;
+    one->soft += more.soft;
+    one->hard += more.hard;
+    one->compared += since(load(&place->compared), &reading->compared);
+    one->differing += since(load(&place->differing), &reading->differing);
+    if (more.pages | more.failures | more.soft | more.hard)
+        health_add(&one->health, &desk->limits, now_ms, &more);
+}
+
+static void read_slot(struct policy_desk *desk, unsigned slot, int64_t now_ms)
+{
+    for (unsigned i = 0; i < SEGMENT_VERSIONS_MAX; i++)
+        read_place(desk, &desk->supervisor->segment.slots[slot].versions[i],
+                   &desk->readings[slot][i], now_ms);
+}
+
+static void read_all(struct policy_desk *desk, int64_t now_ms)
+{
+    for (unsigned slot = 0; slot < SEGMENT_SLOTS_MAX; slot++)
+        if (desk->supervisor->slots.uses[slot] == SLOT_USE_TAKEN)
+            read_slot(desk, slot, now_ms);
+}
+
 /* ---- using ---- */
 
 int desk_use(struct policy_desk *desk, uint32_t number, const char *author, const char *what,
@@ -436,6 +487,7 @@ int desk_shadow(struct policy_desk *desk, uint32_t number, const char *author, s
         return rc;
     }
     struct desk_resident *one = number ? resident(desk, number) : NULL;
+    read_all(desk, loop_now_ms()); /* what was counted until now is not counted again */
     if (one)
         one->compared = one->differing = 0;
     desk->examples_count = 0;
@@ -546,48 +598,6 @@ static void judge(struct policy_desk *desk, struct desk_resident *one, int64_t n
     }
 }
 
-static uint64_t since(uint64_t now, uint64_t *before)
-{
-    uint64_t more = now >= *before ? now - *before : now;
-    *before = now;
-    return more;
-}
-
-static uint64_t load(_Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-static void read_place(struct policy_desk *desk, struct segment_version *place,
-                       struct desk_reading *reading, int64_t now_ms)
-{
-    uint32_t number = atomic_load_explicit(&place->number, memory_order_acquire);
-    if (number != reading->number)
-        *reading = (struct desk_reading){.number = number};
-    struct desk_resident *one = number ? resident(desk, number) : NULL;
-    if (!one)
-        return;
-    struct health_counts more = {.pages = since(load(&place->pages), &reading->pages),
-                                 .failures = since(load(&place->failures), &reading->failures),
-                                 .soft = since(load(&place->soft), &reading->soft),
-                                 .hard = since(load(&place->hard), &reading->hard)};
-    one->pages += more.pages;
-    one->failures += more.failures;
-    one->soft += more.soft;
-    one->hard += more.hard;
-    one->compared += since(load(&place->compared), &reading->compared);
-    one->differing += since(load(&place->differing), &reading->differing);
-    if (more.pages | more.failures | more.soft | more.hard)
-        health_add(&one->health, &desk->limits, now_ms, &more);
-}
-
-static void read_slot(struct policy_desk *desk, unsigned slot, int64_t now_ms)
-{
-    for (unsigned i = 0; i < SEGMENT_VERSIONS_MAX; i++)
-        read_place(desk, &desk->supervisor->segment.slots[slot].versions[i],
-                   &desk->readings[slot][i], now_ms);
-}
-
 void desk_worker_ended(struct policy_desk *desk, int slot, uint32_t in_policy, const char *how)
 {
     static const struct health_counts strike = {.hard = 1};
@@ -612,9 +622,7 @@ int64_t desk_step(struct policy_desk *desk, int64_t now_ms)
     if (now_ms < desk->look_ms)
         return desk->look_ms;
     desk->look_ms = now_ms + DESK_LOOK_MS;
-    for (unsigned slot = 0; slot < SEGMENT_SLOTS_MAX; slot++)
-        if (desk->supervisor->slots.uses[slot] == SLOT_USE_TAKEN)
-            read_slot(desk, slot, now_ms);
+    read_all(desk, now_ms);
     for (unsigned i = 0; i < SEGMENT_VERSIONS_MAX; i++)
         if (desk->residents[i].number)
             judge(desk, &desk->residents[i], now_ms);

@@ -49,7 +49,7 @@ static void say(struct text *text, const char *mark, const struct candidate *can
                 const char *what, const char *why)
 {
     size_t room = sizeof(text->bytes) - text->used;
-    int length = snprintf(text->bytes + text->used, room, "%s %s%.*s %s%s%s%s",
+    int length = snprintf(text->bytes + text->used, room, "%s %s %.*s %s%s%s%s",
                           text->differences ? "," : "", mark, SPAN_PRINT(candidate->path), what,
                           why ? " (" : "", why ? why : "", why ? ")" : "");
     text->differences++;

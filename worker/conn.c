@@ -1,6 +1,7 @@
 #include "worker/conn_internal.h"
 
 #include "worker/outcome.h"
+#include "worker/addresses.h"
 #include "worker/stream.h"
 
 #include <arpa/inet.h>
@@ -99,6 +100,21 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     return conn;
 }
 
+static int enter_address(struct worker *worker, int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+    if (!worker->addresses || getpeername(fd, (struct sockaddr *)&peer, &length) < 0)
+        return ADDRESS_UNCOUNTED;
+    return addresses_enter(worker->addresses, &peer);
+}
+
+static void leave_address(struct worker *worker, int place)
+{
+    if (worker->addresses)
+        addresses_leave(worker->addresses, place);
+}
+
 void conn_open(struct worker *worker, int fd, bool tls)
 {
     if (worker->stopping) { /* accepted before the cancel took effect: nobody would end it */
@@ -110,12 +126,20 @@ void conn_open(struct worker *worker, int fd, bool tls)
         close(fd);
         return;
     }
+    int place = enter_address(worker, fd);
+    if (place == -EBUSY) {
+        stats_add(worker->stats, COUNTER_limit_address, 1);
+        close(fd);
+        return;
+    }
     struct conn *conn = conn_create(worker, fd, tls);
     if (!conn) {
+        leave_address(worker, place);
         stats_add(worker->stats, COUNTER_accept_failures, 1);
         close(fd);
         return;
     }
+    conn->place = place;
     stats_add(worker->stats, COUNTER_accepted, 1);
     link_conn(conn);
     ring_recv(worker->ring, &conn->recv, fd);
@@ -178,6 +202,7 @@ void conn_destroy(struct conn *conn)
     if (conn->outbox)
         worker_outbox_give(conn->worker, conn->outbox);
     close(conn->fd);
+    leave_address(conn->worker, conn->place);
     ledger_finish(&conn->ledger);
     http2_destroy(conn->http2);
     tls_destroy(conn->tls);

@@ -32,6 +32,7 @@ struct conn {
     bool dirty, starved;
 
     int fd;
+    int place; /* of its address in worker->addresses */
     enum conn_state state;
     struct ring_op recv;
     struct ring_op send;

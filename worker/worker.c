@@ -2,6 +2,7 @@
 
 #include "policy/bundle.h"
 #include "worker/accept.h"
+#include "worker/addresses.h"
 #include "worker/conn.h"
 #include "worker/manifest.h"
 #include "worker/outcome.h"
@@ -405,7 +406,8 @@ static int start(struct worker *worker, const struct handoff *handoff, struct fa
     if (rc < 0)
         return rc;
     worker->acceptor = acceptor_create(worker);
-    if (!worker->acceptor)
+    if (!worker->acceptor || addresses_create(&worker->config->limits, &worker->timers.now_ms,
+                                              &worker->addresses) < 0)
         return fault_set(fault, -ENOMEM, "worker", 0, "out of memory");
     ring_poll(worker->ring, &worker->control, worker->handoff->control_fd, POLLIN);
     ring_sleep(worker->ring, 0); /* submits: from here on connections are accepted */
@@ -419,6 +421,7 @@ static void finish(struct worker *worker)
     pages_finish(worker);
     outcomes_finish(worker);
     acceptor_destroy(worker->acceptor);
+    addresses_destroy(worker->addresses);
     content_destroy(worker->content);
     http2_context_destroy(worker->http2);
     tls_context_destroy(worker->tls);

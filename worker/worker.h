@@ -22,6 +22,7 @@ struct page;
 struct stream;
 struct acceptor;
 struct manifest;
+struct addresses;
 struct outcome;
 
 /* A log and the operation that writes it. */
@@ -71,6 +72,7 @@ struct worker {
     struct figures figures;
     struct names names;
     struct acceptor *acceptor;
+    struct addresses *addresses; /* NULL when no limit is set on them */
 
     struct conn *conns; /* every connection, doubly linked */
     unsigned conns_count;

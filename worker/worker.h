@@ -33,7 +33,8 @@ struct worker_log {
     int next_fd; /* takes over when the write under way is done; -1: none */
     struct span writing;
     uint64_t due_ms; /* when what is gathered is written at the latest; 0: nothing is */
-    uint64_t lost, counted_lines, counted_dropped;
+    uint64_t writing_lines; /* of what is being written */
+    uint64_t counted_lines, counted_dropped;
     struct worker *worker;
 };
 

@@ -16,7 +16,9 @@ static void on_written(struct ring_op *op, const struct ring_event *event)
         return;
     }
     if (event->result < 0) /* a full disk, say: what was gathered is lost, serving goes on */
-        log->lost++;
+        stats_add(worker->stats, COUNTER_log_dropped, log->writing_lines);
+    else
+        stats_add(worker->stats, COUNTER_log_lines, log->writing_lines);
     log->writing = (struct span){0};
     if (log->next_fd >= 0) {
         close(log->fd);
@@ -47,12 +49,10 @@ void worker_log_reopen(struct worker_log *log, int fd)
 
 static void count(struct worker_log *log)
 {
-    struct stats *stats = log->worker->stats;
-    stats_add(stats, COUNTER_log_lines, log->log.lines - log->counted_lines);
-    stats_add(stats, COUNTER_log_dropped, log->log.dropped - log->counted_dropped + log->lost);
-    log->counted_lines = log->log.lines;
+    stats_add(log->worker->stats, COUNTER_log_dropped, log->log.dropped - log->counted_dropped);
     log->counted_dropped = log->log.dropped;
-    log->lost = 0;
+    log->writing_lines = log->log.lines - log->counted_lines;
+    log->counted_lines = log->log.lines;
 }
 
 void worker_log_flush(struct worker_log *log, bool now)

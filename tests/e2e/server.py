@@ -199,6 +199,7 @@ class Herald:
         self.state_dir = os.path.join(directory, "state")
         self.control = os.path.join(directory, "herald.sock")
         self.process = None
+        self.launcher = []               # a program that runs it, with its arguments
         self.out, self.err = [], []
         self._said = threading.Condition()
         self._threads = []
@@ -218,7 +219,7 @@ class Herald:
         env.setdefault("ASAN_OPTIONS", "detect_stack_use_after_return=1")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
         self.out, self.err, self.ended = [], [], False
-        self.process = subprocess.Popen([BINARY, "run", "-c", self.config_path],
+        self.process = subprocess.Popen([*self.launcher, BINARY, "run", "-c", self.config_path],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace",
                                         cwd=self.directory, env=env)

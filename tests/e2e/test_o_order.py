@@ -191,14 +191,38 @@ def test_a_push_goes_while_its_page_has_no_window(herald, connect):
     assert bytes(page.body) == site.root.read(PAGE)
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("fields", [[("priority", "u=0, i")], []], ids=["chromium", "plain"])
+def test_once_its_page_is_out_a_style_sheet_does_not_starve_behind_pictures(herald, connect, fields):
+    """A client can't ask for a push more urgently, so it ranks as if it had been asked for."""
+    site = order_site(herald, [(CSS, "")], page=2000)
+    for n in range(4):
+        site.root.asset("/%d.png" % n, 30000)
+    client = connect(site, window=0, connection_window=WINDOW_MAX)
+    page = client.request(PAGE, fields=fields)
+    client.wait(lambda: page.promises and page.promises[0].status, "the push's HEADERS")
+    client.open_window(1 << 20, page)
+    client.wait_done(page)
+    images = [client.request("/%d.png" % n, fields=[("priority", "u=3, i")] if fields else [])
+              for n in range(4)]
+    client.wait(lambda: all(image.status for image in images), "the images' HEADERS")
+    client.update_settings({INITIAL_WINDOW_SIZE: 1 << 20})
+    client.wait_done(page.promises[0], *images)
+    (style,) = page.promises
+    before = [image for image in images if image.first_data_at < style.ended_at]
+    assert not before
+
+
 # ---- decisions take effect within one send ----
 
 def stalled(herald, connect, tls, **kwargs):
     """A client that takes nothing of a push of 32 MiB; all queues to it are full. Returns it with the
     push and the bytes on the way to it."""
     size = 32 << 20
-    site = budget_site(herald, {"/huge.bin": 300}, push={"max_bytes": "64MiB", "budget": "off"})
+    site = budget_site(herald, {"/huge.bin": 300}, push={"max_bytes": "64MiB", "budget": "off"},
+                       workers=1)
     site.root.write("/huge.bin", binary_bytes("huge", size))
+    connect(site).get("/hello.txt")      # from now on it is in memory: no disk is waited for
     client = connect(site, tls=tls, rcvbuf=32768, window=WINDOW_MAX, connection_window=WINDOW_MAX,
                      **kwargs)
     page = client.request(PAGE)

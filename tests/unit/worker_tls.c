@@ -253,6 +253,40 @@ static void much_data_arrives_byte_for_byte_in_small_records_first(void **state)
     tls_context_destroy(context);
 }
 
+/* The lengths of the records that `length` bytes are sealed into; returns how many there are. */
+static unsigned records_of(struct tls *tls, size_t length, size_t *largest)
+{
+    uint8_t *data = calloc(1, length), *sealed = malloc(tls_sealed_max(tls, length));
+    ptrdiff_t n = tls_seal(tls, data, length, sealed);
+    unsigned count = 0;
+    *largest = 0;
+    for (ptrdiff_t at = 0; at < n; count++) {
+        size_t record = (size_t)sealed[at + 3] << 8 | sealed[at + 4];
+        *largest = record > *largest ? record : *largest;
+        at += 5 + (ptrdiff_t)record;
+    }
+    free(data), free(sealed);
+    return count;
+}
+
+static void records_are_small_again_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    struct tls_context *context = context_create();
+    struct pair *pair = connected(context, 0, NULL);
+    size_t largest;
+    records_of(pair->tls, BIG, &largest); /* the connection's first records are over */
+    assert_true(largest > 16000);
+    tls_send_small(pair->tls, 13000);
+    assert_int_equal(records_of(pair->tls, 13000, &largest), 10);
+    assert_true(largest < 1400);
+    tls_send_small(pair->tls, SIZE_MAX); /* bounded: 64 KiB, in records of 1,300 bytes */
+    assert_true(records_of(pair->tls, BIG, &largest) < 51 + BIG / 16384 + 2);
+    assert_true(largest > 16000);
+    pair_destroy(pair);
+    tls_context_destroy(context);
+}
+
 static void a_client_that_offers_no_h2_is_told_so(void **state)
 {
     (void)state;
@@ -456,6 +490,7 @@ int main(void)
         TEST(it_shakes_hands_and_carries_bytes_both_ways),
         TEST(input_may_come_byte_by_byte),
         TEST(much_data_arrives_byte_for_byte_in_small_records_first),
+        TEST(records_are_small_again_where_that_is_asked_for),
         TEST(a_client_that_offers_no_h2_is_told_so),
         TEST(sni_chooses_the_certificate_and_that_says_what_is_covered),
         TEST(a_ticket_resumes_on_another_worker_and_carries_the_clients_id),

@@ -116,7 +116,9 @@ void conn_drain(struct conn *conn);
 /* Frees a connection whose operations have all completed; from the loop only. */
 void conn_destroy(struct conn *conn);
 
-/* Reads TCP_INFO if it is due (at most once a round trip), and settles what was acknowledged. */
+/* Reads TCP_INFO if it is due (at most once a round trip, unless the experiment times something:
+ * then what brings the acknowledgement may follow another segment at once), and settles what was
+ * acknowledged. */
 void conn_look(struct conn *conn);
 
 /* Where the connection's pushes settle. */

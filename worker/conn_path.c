@@ -1,5 +1,7 @@
 #include "worker/conn_internal.h"
 
+#include "worker/outcome.h"
+
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -63,7 +65,7 @@ void conn_look(struct conn *conn)
     struct tcp_info info;
     uint64_t now = conn_now_ms(conn);
     bool final = conn->state >= CONN_LINGERING || conn->recv.armed == false;
-    if (!final && conn->ledger.looked_ms && (now - conn->ledger.looked_ms) * 1000 < conn->rtt_us)
+    if (!final && !outcomes_are_timed(conn) && conn->ledger.looked_ms && (now - conn->ledger.looked_ms) * 1000 < conn->rtt_us)
         return;
     conn->ledger.looked_ms = now;
     if (!conn_read_tcp_info(conn, &info))

@@ -121,7 +121,8 @@ static int read_versions(struct policy_store *store, struct fault *fault)
         if (number_of(item->d_name) && read_version(store, item->d_name, &bad) < 0)
             report_fault("a version of the policies is left out", &bad);
     closedir(folder);
-    qsort(store->versions, store->count, sizeof(*store->versions), by_number);
+    if (store->count)
+        qsort(store->versions, store->count, sizeof(*store->versions), by_number);
     return 0;
 }
 

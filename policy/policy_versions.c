@@ -258,11 +258,10 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-bool policy_canary_has(uint32_t number, uint32_t permille, const struct client_id *client)
+bool policy_canary_has(uint32_t number, uint32_t permille, uint64_t client)
 {
-    uint64_t halves[2];
-    memcpy(halves, client->bytes, sizeof(halves));
-    uint64_t hash = mix(halves[0] ^ mix(halves[1] + number * UINT64_C(0x9e3779b97f4a7c15)));
+    /* The client is a keyed hash already; the number is the salt of this canary. */
+    uint64_t hash = mix(client ^ mix(number * UINT64_C(0x9e3779b97f4a7c15)));
     return (uint32_t)((hash >> 32) * 1000 >> 32) < permille;
 }
 
@@ -274,8 +273,7 @@ static struct policy_version *deciding(struct policy_versions *versions)
     return versions->word & SEGMENT_VERSION_MOST ? versions->active : NULL;
 }
 
-struct policy_version *policy_versions_take(struct policy_versions *versions,
-                                            const struct client_id *client)
+struct policy_version *policy_versions_take(struct policy_versions *versions, uint64_t client)
 {
     struct policy_version *version = deciding(versions);
     if (versions->canary && policy_canary_has(versions->canary->number, versions->permille, client))

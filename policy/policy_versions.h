@@ -9,7 +9,6 @@
 #define HERALD_POLICY_VERSIONS_H
 
 #include "master/handoff/segment.h"
-#include "policy/identity.h"
 #include "policy/policy_lists.h"
 #include "policy/policy_vm.h"
 
@@ -76,9 +75,9 @@ void policy_versions_forget(struct policy_versions *versions, uint32_t number);
 bool policy_versions_apply(struct policy_versions *versions, const struct config_site *site,
                            const struct config_route *route, const struct request *request);
 
-/* The version that decides for this client, held for the caller; NULL: there is none. */
-struct policy_version *policy_versions_take(struct policy_versions *versions,
-                                            const struct client_id *client);
+/* The version that decides for this client, which identity_client names, held for the caller; NULL:
+ * there is none. */
+struct policy_version *policy_versions_take(struct policy_versions *versions, uint64_t client);
 
 /* The version that is asked beside `deciding`, held for the caller; NULL: none. */
 struct policy_version *policy_versions_take_shadow(struct policy_versions *versions,
@@ -88,7 +87,7 @@ void policy_version_release(struct policy_version *version);
 
 /* Whether this client is among the `permille` of 1,000 that have the canary `number`: the same
  * clients for a larger share, others for another version. */
-bool policy_canary_has(uint32_t number, uint32_t permille, const struct client_id *client);
+bool policy_canary_has(uint32_t number, uint32_t permille, uint64_t client);
 
 /* Its policies for a route of the worker's own config; NULL: none. Lives as long as the version. */
 const struct policy_list *policy_version_list(const struct policy_version *version,

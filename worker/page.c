@@ -416,7 +416,7 @@ bool page_decide(struct stream *stream)
     if (!page)
         return false;
     stream->page = page;
-    set_version(page, policy_versions_take(&worker->policies, &stream->client.id));
+    set_version(page, policy_versions_take(&worker->policies, stream->client.stored));
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
     set_budget(page, &path);

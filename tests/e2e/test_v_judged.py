@@ -18,14 +18,14 @@ end }
 """
 
 
-def versions_of(site, count):
-    """Which version decided the last `count` pages that were asked for."""
-    entries = server.wait_until(lambda: site.log()[count - 1:] and site.log(), 10, "the log")
-    return [e.fields["version"] for e in entries[-count:]]
+def versions_of(site, first, count):
+    """Which version decided `count` pages, from the `first` that was asked for."""
+    entries = server.wait_until(lambda: site.log()[first + count - 1:] and site.log(), 10, "the log")
+    return [e.fields["version"] for e in entries[first:first + count]]
 
 
 def test_a_canary_has_its_share_of_the_clients_and_the_same_ones(herald):
-    own = Versions(herald)
+    own = Versions(herald, workers=1)                    # whose log is in order
     own.load(pushes(JS))
     assert own.run("canary", "v2", "10%").stdout.startswith("v2 for 10.0 % of the clients")
     jars, first = [], []
@@ -35,19 +35,19 @@ def test_a_canary_has_its_share_of_the_clients_and_the_same_ones(herald):
     share = first.count([JS]) / CLIENTS
     assert 0.03 < share < 0.2, share                     # four standard deviations about 10 %
     assert first.count([JS]) + first.count([CSS]) == CLIENTS
-    before = versions_of(own.site, CLIENTS)
+    before = versions_of(own.site, 0, CLIENTS)
     for jar in jars:
         visit_once(own.site, PAGE, cookies=jar)
-    assert versions_of(own.site, CLIENTS) == before      # each client stays on its version
+    assert versions_of(own.site, CLIENTS, CLIENTS) == before      # each client stays on its version
     own.ask("canary", "v2", "50%")
     for jar in jars:
         visit_once(own.site, PAGE, cookies=jar)
-    after = versions_of(own.site, CLIENTS)
+    after = versions_of(own.site, 2 * CLIENTS, CLIENTS)
     assert all(b == "v2" for a, b in zip(before, after) if a == "v2")   # those had it already
     assert 0.37 < after.count("v2") / CLIENTS < 0.63
     own.ask("canary", "off")
     visit_once(own.site, PAGE, cookies=jars[before.index("v2")])
-    assert versions_of(own.site, 1) == ["v1"]
+    assert versions_of(own.site, 3 * CLIENTS, 1) == ["v1"]
 
 
 @pytest.mark.quick

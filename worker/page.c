@@ -294,7 +294,7 @@ static void resolve(struct page *page)
     page->asked_at_wakeup = page->worker->wakeups;
     if (--page->resolving == 0)
         carry_out(page);
-    else
+    else if (make_room_for_timer(page->worker)) /* others may have taken it while this one waited */
         timer_set(&page->worker->timers, &page->deadline,
                   page->worker->timers.now_ms + RESOLVE_MS);
 }

@@ -87,8 +87,9 @@ static enum push_answer answer_of(uint64_t word)
     }
 }
 
-enum push_answer push_table_peek(const struct push_table *table, struct push_key key,
-                                 uint16_t validator)
+/* `*left`: the coarse ticks that a belief in this validator has to go; else untouched. */
+static inline enum push_answer peek(const struct push_table *table, struct push_key key,
+                                    uint16_t validator, uint32_t *left)
 {
     _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;
     struct push_ticks now = push_table_ticks(table);
@@ -98,14 +99,32 @@ enum push_answer push_table_peek(const struct push_table *table, struct push_key
         uint64_t word = PUSH_WORD_LOAD(&words[i], memory_order_relaxed);
         if (push_word_tag(word) != key.tag || !push_word_live(word, now))
             continue;
-        if (push_word_in_flight(word))
+        if (push_word_in_flight(word)) {
             elsewhere = true;
-        else if (push_word_validator(word) == validator)
+        } else if (push_word_validator(word) == validator) {
+            *left = push_word_coarse_left(word, now);
             return answer_of(word);
-        else
+        } else {
             stale = true;
+        }
     }
     return elsewhere ? PUSH_ELSEWHERE : stale ? PUSH_STALE : PUSH_ABSENT;
+}
+
+enum push_answer push_table_peek(const struct push_table *table, struct push_key key,
+                                 uint16_t validator)
+{
+    uint32_t left;
+    return peek(table, key, validator, &left);
+}
+
+enum push_answer push_table_peek_ending(const struct push_table *table, struct push_key key,
+                                        uint16_t validator, bool *ending)
+{
+    uint32_t left = UINT32_MAX;
+    enum push_answer answer = peek(table, key, validator, &left);
+    *ending = left <= PROBATION_TICKS;
+    return answer;
 }
 
 void push_table_inspect(const struct push_table *table, struct push_key key,

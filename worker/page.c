@@ -201,8 +201,10 @@ static enum push_answer ask_table(struct page *page, unsigned i, const struct re
     page->lookups[i].key = key;
     if (!site->remember_s)
         return PUSH_ABSENT;
-    enum push_answer answer = push_table_peek(&page->worker->pushes, key, validator);
-    if (!page->is_shadow && (answer == PUSH_HELD || answer == PUSH_DECLINED))
+    bool ending;
+    enum push_answer answer =
+        push_table_peek_ending(&page->worker->pushes, key, validator, &ending);
+    if (ending && !page->is_shadow)
         client_lift(&stream->client, stream->conn, site, key, validator, answer,
                     respond_ttl(resource, site));
     return answer;

@@ -494,6 +494,32 @@ static void lifting_moves_nothing_twice(void **state)
         }
 }
 
+/* So that a look-up of what was lifted, or was never on probation, costs no second one. */
+static void only_what_may_be_on_probation_is_ending(void **state)
+{
+    struct push_table table = attach(0);
+    struct push_token token;
+    bool ending = true;
+    (void)state;
+    assert_int_equal(push_table_peek_ending(&table, key(1), 7, &ending), PUSH_ABSENT);
+    assert_false(ending);
+    for (unsigned offset = 0; offset < 256; offset += 15) {
+        memset(memory, 0, sizeof memory);
+        now_ms = 1000 * PUSH_COARSE_TICK_MS + offset * 1000;
+        push_table_note(&table, key(1), 7, PUSH_HELD, PUSH_PROBATION_S, PUSH_ON_PROBATION);
+        assert_int_equal(push_table_peek_ending(&table, key(1), 7, &ending), PUSH_HELD);
+        assert_true(ending);
+        assert_true(push_table_lift(&table, key(1), 7, PUSH_HELD, DAY, 0));
+        assert_int_equal(push_table_peek_ending(&table, key(1), 7, &ending), PUSH_HELD);
+        assert_false(ending);
+    }
+    assert_int_equal(push_table_peek_ending(&table, key(1), 8, &ending), PUSH_STALE);
+    assert_false(ending);
+    assert_int_equal(claim(&table, 2, 7, &token), PUSH_CLAIMED);
+    assert_int_equal(push_table_peek_ending(&table, key(2), 7, &ending), PUSH_ELSEWHERE);
+    assert_false(ending);
+}
+
 static void only_what_probation_explains_alone_is_lifted(void **state)
 {
     struct push_table table = attach(0);
@@ -719,6 +745,7 @@ int main(void)
         TEST(an_entry_on_probation_never_spares_another),
         TEST(a_belief_on_probation_is_lifted_to_its_full_life),
         TEST(lifting_moves_nothing_twice),
+        TEST(only_what_may_be_on_probation_is_ending),
         TEST(only_what_probation_explains_alone_is_lifted),
         TEST(lifting_hits_this_key_version_and_state_only),
         TEST(a_refusal_is_lifted_too_and_then_spared),

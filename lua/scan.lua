@@ -1,6 +1,7 @@
 -- Pushes what the page's own HTML references: stylesheets, scripts, fonts and images that a browser
 -- is sure to ask for. herald reads the HTML once per version of the page; until it has, nothing is
--- proposed. What blocks painting comes first and is more urgent; everything stays behind the page.
+-- proposed. What blocks painting comes first; everything stays behind the page, and once that is out
+-- ranks as if the client had asked for it.
 local options = {} -- one table for all calls: push copies what it takes
 
 return {
@@ -13,7 +14,7 @@ return {
         break
       end
       options.as = asset.as
-      options.urgency = asset.priority == "low" and 6 or asset.blocking and 4 or 5
+      options.urgency = asset.priority == "low" and 6 or nil -- nil: by what it is
       options.crossorigin = asset.crossorigin
       push:add(asset.path, options)
     end

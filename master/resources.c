@@ -48,7 +48,7 @@ static int roots_open(struct config *config, struct fault *fault)
     return 0;
 }
 
-static int policies_open(struct config *config, struct fault *fault)
+int resources_open_policies(struct config *config, struct fault *fault)
 {
     int fd = directory_open(HERALD_STOCK_DIR);
     if (fd < 0)
@@ -133,7 +133,7 @@ int resources_open(struct config *config, struct fault *fault)
 {
     int rc = roots_open(config, fault);
     if (rc == 0)
-        rc = policies_open(config, fault);
+        rc = resources_open_policies(config, fault);
     if (rc == 0)
         rc = certificates_read(config, fault);
     return rc;

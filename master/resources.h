@@ -12,6 +12,9 @@
  * -errno with `fault` at the config's line; what was opened until then stays the config's. */
 int resources_open(struct config *config, struct fault *fault);
 
+/* The policies' directories alone. Returns 0 or -errno with `fault`. */
+int resources_open_policies(struct config *config, struct fault *fault);
+
 /* Overwrites the PEM texts in this process's memory: for a child that is about to run Lua. NULL is
  * accepted. */
 void resources_forget_keys(struct config *config);

@@ -190,8 +190,6 @@ static void add_facts(struct log *log, const struct stream *stream)
     log_number(log, "cwnd_bytes", stream->conn->assumed->cwnd_bytes);
     if (!asked)
         log_string(log, "not_asked", span_of(unasked(stream)));
-    else
-        log_number(log, "version", stream->page->version_number);
     /* Who has the canary follows from the id that the client keeps, of which the log has a hash. */
     uint64_t word = atomic_load(&stream->conn->worker->handoff->segment->header->versions);
     if (stream->conn->assumed->has_client && word >> (2 * SEGMENT_VERSION_BITS))

@@ -173,8 +173,8 @@ static void print_candidates(const json_t *answer)
         putchar('\n');
     }
     printf("  %zu proposed, %zu pushed, %zu hinted", json_array_size(list), pushed, hinted);
-    if (number(answer, "version"))
-        printf(" by policies v%" JSON_INTEGER_FORMAT, number(answer, "version"));
+    if (*word(answer, "version"))
+        printf(" by policies %s", word(answer, "version"));
     putchar('\n');
     json_array_foreach(list, i, one)
         print_candidate(answer, one, (int)width);

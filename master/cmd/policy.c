@@ -12,6 +12,8 @@ static const struct cmd_verb VERBS[] = {
     {"canary", cmd_policy_canary, "vN PERCENT|off", "let a share of the clients have a version"},
     {"shadow", cmd_policy_shadow, "vN|off", "ask a version beside the active one"},
     {"discard", cmd_policy_discard, "vN", "remove a version from the disk"},
+    {"new", cmd_policy_new, "NAME", "write a policy to start from, and its spec"},
+    {"check", cmd_policy_check, "", "compile the policies, say what looks wrong"},
     {"test", cmd_policy_test, "[DIR|FILE]", "run the specs of policies"},
     {"doc", cmd_policy_doc, "[WORD ...]", "print what the policy API says of a word"},
     {0},

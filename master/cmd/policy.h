@@ -15,6 +15,8 @@ int cmd_policy_canary(int argc, char **argv);
 int cmd_policy_shadow(int argc, char **argv);
 int cmd_policy_discard(int argc, char **argv);
 int cmd_policy_doc(int argc, char **argv);
+int cmd_policy_check(int argc, char **argv);
+int cmd_policy_new(int argc, char **argv);
 int cmd_policy_test(int argc, char **argv);
 
 #endif

@@ -49,6 +49,25 @@ struct span hints_link(const struct page *page)
     return span_make(page->hints, page->hints_length);
 }
 
+/* Parts that are 0 are left out, but for the first. */
+struct span hints_timing(struct page *page)
+{
+    static const char *const WORDS[] = {"sent", "hinted", "held", "left out"};
+    unsigned counts[4] = {0};
+    int used = snprintf(page->timing, PAGE_TIMING_MAX, "push;desc=\"");
+    for (unsigned i = 0; i < page->decision.count; i++) {
+        enum reason verdict = page->decision.items[i].verdict;
+        counts[verdict == REASON_PUSHED ? 0 : verdict == REASON_HINTED ? 1
+               : verdict == REASON_HELD ? 2 : 3]++;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        if (i == 0 || counts[i])
+            used += snprintf(page->timing + used, PAGE_TIMING_MAX - (size_t)used, "%s%u %s",
+                             i ? ", " : "", counts[i], WORDS[i]);
+    used += snprintf(page->timing + used, PAGE_TIMING_MAX - (size_t)used, "\"");
+    return span_make(page->timing, (size_t)used);
+}
+
 /* ---- in ---- */
 
 /* Cuts the next link-value off a Link field: up to a comma outside <> and "". */

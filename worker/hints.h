@@ -21,6 +21,10 @@ void hints_send(struct page *page);
 /* The Link value for the final response, or an empty span. */
 struct span hints_link(const struct page *page);
 
+/* The Server-Timing value that tells what became of the page's candidates: `push;desc="5 sent, 7
+ * held"`. It says nothing but what this client was sent, so that it may be shown to it. */
+struct span hints_timing(struct page *page);
+
 /* Reads the links of a response's Link fields, every rel, at most `max`; targets are resolved
  * against the request when they are of its authority. `scratch` has room for PAGE_HINTS_MAX bytes
  * of resolved paths, which the links borrow. Returns their number. Malformed links are left out. */

@@ -19,6 +19,7 @@
 struct stream;
 
 #define PAGE_LINKS_MAX 32
+#define PAGE_TIMING_MAX 96
 #define PAGE_HINTS_MAX 4096 /* bytes of the Link field */
 
 struct page_lookup {
@@ -66,6 +67,7 @@ struct page {
     char cache_control[256];        /* the Cache-Control field's, when it had to become private */
     size_t hints_length;
     char hints[PAGE_HINTS_MAX]; /* the Link field's value */
+    char timing[PAGE_TIMING_MAX]; /* the Server-Timing field's, where the site has debug_header */
 };
 
 /* Begins the decision for a page whose response is built: true when one is under way, and

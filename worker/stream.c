@@ -210,6 +210,8 @@ static void add_page_fields(struct stream *stream)
     struct span link = hints_link(page);
     if (link.length)
         add_field(response, SPAN_LITERAL("link"), link);
+    if (stream->site->debug_header)
+        add_field(response, SPAN_LITERAL("server-timing"), hints_timing(page));
     if (!stream->client.wants_cookie || response->status != 200 || page->unasked ||
         (!http2_push_enabled(stream->conn->http2) && !page->request.client.can_hints))
         return;

@@ -1,6 +1,8 @@
 /* The stock policies, on what a worker would give them. */
 #include "tests/unit/policy_fixture.h"
 
+#include "policy/rehearsal.h"
+
 static void stock(struct fixture *f, const char *name, const char *arguments)
 {
     use_policy(f, name, arguments);
@@ -348,27 +350,36 @@ static void stock_policies_are_short(void **state)
     }
 }
 
-static void the_examples_load_and_run(void **state)
+static void said(void *context, const struct rehearsal_case *one)
 {
-    static const char *const NAMES[] = {"first.lua", "shop.lua"};
-    struct fixture *f = *state;
+    (void)context;
+    if (!one->passed)
+        print_error("%s:%d: %s\n%s", one->file, one->line, one->name, one->said);
+}
+
+/* Runs the specs of a folder. Returns how many cases there were. */
+static unsigned run_specs(struct fixture *f, const char *folder)
+{
+    struct rehearsal_totals totals = {0};
     close(f->config.policy.dir_fd);
-    f->config.policy.dir_fd = open_folder(HERALD_STOCK_DIR "/examples");
-    f->request.path = SPAN_LITERAL("/");
-    f->request.client.rtt_us = 500000;
-    for (unsigned i = 0; i < 2; i++) {
-        f->route.policies_count = 0;
-        stock(f, NAMES[i], "{}");
-        page(f);
-        judge(f, 100);
-        policy_on_push_result(f->vm, f->list, &f->request, &f->decision.items[0],
-                              PUSH_RESULT_CANCELLED);
-        no_failure(f);
-        assert_true(f->decision.count >= 2);
-        close_vm(f);
-    }
-    assert_int_equal(f->decision.items[2].kind, CANDIDATE_HINT);
-    assert_string_equal(f->message, "a push was cancelled");
+    f->config.policy.dir_fd = open_folder(folder);
+    int bundle = bundle_create(&f->config, &f->fault);
+    assert_true(bundle >= 0);
+    int rc = rehearsal_run(&f->config, bundle, NULL, said, NULL, &totals, &f->fault);
+    close(bundle);
+    assert_int_equal(rc, 0);
+    assert_int_equal(totals.failed, 0);
+    return totals.cases;
+}
+
+static void the_specs_of_the_stock_policies_pass(void **state)
+{
+    assert_true(run_specs(*state, HERALD_STOCK_DIR) >= 16);
+}
+
+static void the_specs_of_the_examples_pass(void **state)
+{
+    assert_true(run_specs(*state, HERALD_STOCK_DIR "/examples") >= 21);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -391,7 +402,8 @@ int main(void)
         TEST(budget_takes_no_threshold_that_is_no_share),
         TEST(stats_tell_shares_once_enough_is_known),
         TEST(stock_policies_are_short),
-        TEST(the_examples_load_and_run),
+        TEST(the_specs_of_the_stock_policies_pass),
+        TEST(the_specs_of_the_examples_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

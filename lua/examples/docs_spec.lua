@@ -1,0 +1,16 @@
+return {
+  request = "/guide/install",
+  { "the next chapter comes last",
+    push = { "/docs.css", "/search.js", "/guide/first-steps" },
+  },
+  { "the last chapter has none after it",
+    request = "/guide/policies", push = { "/docs.css", "/search.js" },
+  },
+  { "who saves data reads on when there is time",
+    request = { path = "/guide/install", headers = { ["save-data"] = "on" } },
+    push = { "/docs.css", "/search.js" },
+  },
+  { "a chapter that was read before is not sent again",
+    client = { holds = { "/guide/first-steps", "/docs.css" } }, push = { "/search.js" },
+  },
+}

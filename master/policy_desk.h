@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DESK_LOOK_MS 250 /* between two looks at how the versions fare */
 #define DESK_EXAMPLES_MAX 16
 #define DESK_EXAMPLE_MAX 512
 
@@ -110,18 +109,16 @@ int desk_shadow(struct policy_desk *desk, uint32_t number, const char *author, s
 int desk_push(struct policy_desk *desk, bool off, const char *site, const char *author,
               struct fault *fault);
 
+/* Says in the segment which versions decide, as the store has it. */
+void desk_publish(struct policy_desk *desk);
+
 /* Lets workers forget what is not used any more. */
 void desk_trim(struct policy_desk *desk);
 
 /* A worker's word (HANDOFF_LOADED, HANDOFF_DIFFERS), `length` bytes. */
 void desk_word(struct policy_desk *desk, struct seat *seat, const char *message, size_t length);
 
-/* A worker ended: a strike for the version whose hook it was in (0: none). */
-void desk_worker_ended(struct policy_desk *desk, int slot, uint32_t in_policy, const char *how);
-
-const struct desk_resident *desk_resident(const struct policy_desk *desk, uint32_t number);
-
-/* Looks how the versions fare. Returns when it is to be called next. */
-int64_t desk_step(struct policy_desk *desk, int64_t now_ms);
+/* The version as workers have it; NULL: they do not, or 0. */
+struct desk_resident *desk_resident(const struct policy_desk *desk, uint32_t number);
 
 #endif

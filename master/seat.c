@@ -2,6 +2,7 @@
 
 #include "master/generation.h"
 #include "master/policy_desk.h"
+#include "master/policy_judge.h"
 #include "master/report.h"
 #include "worker/worker.h"
 
@@ -88,7 +89,7 @@ static void exit_ready(struct watch *watch, uint32_t events)
     close(seat->process.pidfd);
     seat->exit_watch.fd = -1;
     uint32_t in_policy = atomic_load(&slot_of(seat)->in_policy);
-    desk_worker_ended(tools->desk, seat->slot, in_policy, how);
+    policy_judge_worker_ended(tools->desk, seat->slot, in_policy, how);
     slots_give_back(tools->slots, seat->slot);
     generation_seat_left(seat->generation, seat, how, loop_now_ms());
 }

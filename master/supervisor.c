@@ -1,5 +1,6 @@
 #include "master/supervisor.h"
 
+#include "master/policy_judge.h"
 #include "master/report.h"
 #include "master/resources.h"
 #include "master/succession.h"
@@ -190,7 +191,7 @@ static int64_t step(struct supervisor *s)
     next = earlier(next, control_step(&s->control, now_ms));
     next = earlier(next, keeper_step(&s->keeper, now_ms));
     next = earlier(next, clients_step(&s->clients, now_ms));
-    next = earlier(next, desk_step(&s->desk, now_ms));
+    next = earlier(next, policy_judge_step(&s->desk, now_ms));
     next = earlier(next, policy_tasks_step(&s->tasks, now_ms));
     next = earlier(next, explain_step(&s->explain, now_ms));
     next = earlier(next, tickets_step(s, now_ms));

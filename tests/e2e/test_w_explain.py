@@ -161,3 +161,84 @@ def test_explain_agrees_with_what_the_server_then_does(herald, connect):
     expected = {"pushed", "hinted", "held", "vetoed", "policy_failed", "not_found", "skipped",
                 "not_cacheable", "push_disabled", "max_bytes", "max_streams"}
     assert expected <= set(verdicts), verdicts
+
+
+def test_explain_says_what_it_cannot_answer(herald):
+    site = herald(pushes={"/": ["/assets/site.css"]})
+    for words, said in ((("ftp://x",), "a URL (https://host/path) or a path"),
+                        (("/", "--client", "zz"), "16 hexadecimal digits"),
+                        (("/", "--policy", "v99"), "v99"), (("/", "--policy", "x"), "is no version"),
+                        (("/", "--header", "none"), "write --header 'name: value'"),
+                        (("/", "--rtt", "soon"), "like 50ms"), (("/", "--clint", "a"), "--client"),
+                        (("/", "-H", "a@b: c"), "malformed"), ((), "give a URL"),
+                        (("/", "--batch"), "give only one of a URL"),
+                        (("--request", "0" * 16), "no request has the id")):
+        assert said in explain(site, *words, ok=False), words
+
+
+def test_a_past_request_is_read_back_as_it_was(herald, connect):
+    site = herald(pushes={"/": ["/assets/site.css", "/assets/none.css"]})
+    connect(site).visit("/")
+    entry = site.page_entry("/")
+    assert explain_json(site, "--request", entry.id) == entry.fields
+    text = explain(site, "--request", entry.id)
+    assert "pushed        /assets/site.css" in text and "no such resource" in text
+
+
+def test_without_an_access_log_a_past_request_is_refused(herald):
+    site = herald(pushes={"/": []}, top={"log": {"error": "stderr"}})
+    assert "the access log is off" in explain(site, "--request", "0" * 16, ok=False)
+
+
+def test_explaining_claims_counts_and_logs_nothing(herald, connect):
+    site = herald(pushes={"/": ["/assets/site.css"]})
+    for _ in range(3):
+        assert explain_json(site, "/", "--cwnd", "1MiB")["push"][0]["verdict"] == "pushed"
+    status = json.loads(site.command("status", "--json").stdout)
+    assert status["push"]["promised"] == 0 and status["counters"]["requests"] == 0
+    assert site.log() == []
+    assert connect(site).visit("/").paths() == ["/assets/site.css"]
+
+
+def test_the_debug_header_counts_what_was_sent_and_held(herald, connect):
+    site = herald(pushes={"/": ["/assets/site.css", "/assets/none.css"]},
+                  site={"debug_header": True})
+    cookies = Cookies()
+    page = connect(site, cookies=cookies).visit("/").page
+    assert page.field("server-timing") == 'push;desc="1 sent, 1 left out"'
+    wait_until(lambda: is_settled(site), 10, "the push settled")
+    page = connect(site, cookies=cookies).visit("/").page
+    assert page.field("server-timing") == 'push;desc="0 sent, 1 held, 1 left out"'
+
+
+def test_a_new_policy_comes_with_a_spec_that_passes_and_overwrites_nothing(herald):
+    site = herald(pushes={"/": []}, start=False)
+    assert site.command("policy", "new", "mine").returncode == 0
+    done = site.command("policy", "test")
+    assert done.returncode == 0 and "4 cases: all passed" in done.stdout, done.stdout + done.stderr
+    again = site.command("policy", "new", "mine.lua")
+    assert again.returncode == 1 and "is there already" in again.stderr
+    assert site.command("policy", "new", "../x").returncode == 1
+    with open(site.policy_dir + "/mine.lua", "a") as policy:
+        policy.write("x = = 1\n")
+    done = site.command("policy", "test", site.policy_dir + "/mine.lua", config=False)
+    assert done.returncode == 1 and "mine.lua:" in done.stdout
+
+
+def test_policy_check_finds_globals_that_no_run_has_reached(herald):
+    site = herald(policies=["p.lua"], start=False, policy_files={
+        "p.lua": "return function(req, push)\n  if req.path == '/rare' then\n    pussh = 1\n"
+                 "    return lgo.info('x')\n  end\nend\n"})
+    done = site.command("policy", "check")
+    assert done.returncode == 0 and "of CPU time" in done.stdout
+    assert "p.lua:3: 'pussh' is assigned as a global" in done.stderr
+    assert "p.lua:4: there is no global 'lgo'; did you mean 'log'?" in done.stderr
+    assert "p.lua: has no spec" in done.stderr
+
+
+@pytest.mark.quick
+def test_policy_doc_names_the_nearest_word():
+    done = subprocess.run([HERALD, "policy", "doc", "push:ad"], capture_output=True, text=True)
+    assert done.returncode == 1 and "did you mean 'push:add'?" in done.stderr
+    done = subprocess.run([HERALD, "policy", "doc", "on_push"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("on_push = function(")

@@ -44,6 +44,9 @@ stds.herald = {
     stats = { fields = {
       "accept_ratio", "cancel_ratio", "rerequest_ratio", "waste_bytes",
     } },
+    learn = { fields = {
+      "next", "note",
+    } },
     util = { fields = {
       "glob", "bucket",
     } },

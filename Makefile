@@ -160,7 +160,7 @@ TSAN_PUSHES = tests/model/push_table_threads.c policy/push_table.c policy/push_u
 TSAN_NAMES = tests/model/names_threads.c policy/names.c
 TSAN_TALLY = tests/model/tally_threads.c policy/tally.c policy/figures.c policy/push_table.c
 
-tsan-tests: $(patsubst %,build-tsan/tests/model_%_threads,push_table names tally)
+tsan-tests: $(patsubst %,build-tsan/tests/model_%_threads,push_table names learned tally)
 
 build-tsan/tests/model_push_table_threads: $(TSAN_PUSHES) tests/model/race.h $(wildcard policy/push_*.h)
 	@mkdir -p $(@D)
@@ -169,6 +169,10 @@ build-tsan/tests/model_push_table_threads: $(TSAN_PUSHES) tests/model/race.h $(w
 build-tsan/tests/model_names_threads: $(TSAN_NAMES) policy/names.h
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(TSAN_NAMES) -lcmocka -lxxhash -lpthread
+
+build-tsan/tests/model_learned_threads: tests/model/learned_threads.c policy/learned.c policy/learned.h
+	@mkdir -p $(@D)
+	$(TSAN_CC) -o $@ $(filter %.c,$^) -lcmocka -lpthread
 
 build-tsan/tests/model_tally_threads: $(TSAN_TALLY) policy/tally.h policy/figures.h
 	@mkdir -p $(@D)

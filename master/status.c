@@ -3,6 +3,8 @@
 #include "master/policy_status.h"
 #include "master/waste.h"
 #include "policy/decision.h"
+#include "policy/learned.h"
+#include "policy/names.h"
 
 #include <string.h>
 #include <time.h>
@@ -197,6 +199,33 @@ static json_t *table_json(struct supervisor *s, int64_t now_ms)
     return table;
 }
 
+/* What lies in the other regions that all workers share. */
+static json_t *names_json(const struct segment *segment)
+{
+    struct names names;
+    json_t *one = json_object();
+    if (names_attach(&names, segment->names, segment->header->names_bytes) < 0)
+        return one;
+    struct names_load load = names_walk(&names, NULL, NULL);
+    put_number(one, "public", load.names);
+    put_number(one, "room", load.room);
+    put_number(one, "pending_voters", load.pending);
+    return one;
+}
+
+static json_t *learned_json(const struct segment *segment)
+{
+    struct learned learned;
+    json_t *one = json_object();
+    if (learned_attach(&learned, segment->learned, SEGMENT_LEARNED_BYTES) < 0)
+        return one;
+    struct learned_load load = learned_walk(&learned);
+    put_number(one, "pages", load.pages);
+    put_number(one, "assets", load.assets);
+    put_number(one, "room", load.room);
+    return one;
+}
+
 static json_t *reload_json(const struct supervisor_reload *reload)
 {
     json_t *one;
@@ -241,6 +270,8 @@ json_t *status_make(struct supervisor *s, bool experiment)
     put(status, "push", push_json(&s->segment));
     put(status, "skips", skips_json(&s->segment));
     put(status, "table", table_json(s, now_ms));
+    put(status, "names", names_json(&s->segment));
+    put(status, "learned", learned_json(&s->segment));
     put(status, "policy", policy_status(&s->desk));
     put(status, "last_reload", reload_json(&s->last_reload));
     put(status, "waste", waste_json(&s->segment, s->serving ? s->serving->config : NULL));

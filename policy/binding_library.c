@@ -1,4 +1,4 @@
-/* The global tables: policy, assets, util, log; stats has a file of its own. */
+/* The global tables: policy, assets, util, log; stats and learn have files of their own. */
 #include "policy/glob.h"
 #include "policy/sandbox.h"
 #include "policy/vm.h"
@@ -405,6 +405,10 @@ void binding_libraries(lua_State *L, struct policy_vm *vm, const struct policy *
     lua_newtable(L);
     binding_stats(L);
     protect_as(L, "stats");
+    lua_newtable(L);
+    set_function(L, "next", learn_next);
+    set_function(L, "note", learn_note);
+    protect_as(L, "learn");
     lua_newtable(L);
     set_function(L, "glob", util_glob);
     set_function(L, "bucket", util_bucket);

@@ -10,6 +10,8 @@
 #include "master/handoff/fault.h"
 #include "policy/assets.h"
 #include "policy/decision.h"
+#include "policy/learned.h"
+#include "policy/names.h"
 #include "policy/request.h"
 #include "policy/tally.h"
 
@@ -32,8 +34,16 @@ enum push_result {
     PUSH_RESULT_LOST
 };
 
-/* What the worker does for policies. Every pointer but path_figures must be set; `context` is handed
- * to each. */
+/* A resource that clients ask for after a page. */
+struct policy_learned {
+    struct span path; /* in `text` */
+    enum asset_as as;
+    bool crossorigin;
+    char text[NAMES_TEXT_MAX];
+};
+
+/* What the worker does for policies. Every pointer must be set but path_figures and those of
+ * `learn`, without which nothing is learned; `context` is handed to each. */
 struct policy_host {
     void *context;
 
@@ -55,6 +65,18 @@ struct policy_host {
      * nothing is known. NULL: nothing ever is. */
     bool (*path_figures)(void *context, const struct request *request, struct span path,
                          struct tally_figures *figures);
+
+    /* What follows `page` on the request's site: writes at most `room` items, and returns how many.
+     * When there are none, `*why` (static text) says why. What the client asks for next is watched,
+     * unless it was given items. */
+    unsigned (*learn_next)(void *context, const struct request *request, struct span page,
+                           const struct learned_wish *wish, struct policy_learned *items,
+                           unsigned room, const char **why);
+
+    /* The client of `request` asked for `path` after `page`, says a policy. Returns whether that
+     * counts. */
+    bool (*learn_note)(void *context, const struct request *request, struct span page,
+                       struct span path);
 
     /* log.info(message, fields): `json` is the fields' object, valid JSON, or empty. `request` is
      * NULL in `init`, and while a file is loaded. */

@@ -363,6 +363,30 @@ static const struct assets *host_assets_of(void *context, const struct request *
     return stage->assets;
 }
 
+static unsigned host_learn_next(void *context, const struct request *request, struct span page,
+                                const struct learned_wish *wish, struct policy_learned *items,
+                                unsigned room, const char **why)
+{
+    struct stage *stage = context;
+    json_t *value;
+    size_t i;
+    unsigned count = 0;
+    (void)request, (void)wish;
+    json_array_foreach(by_path(stage->run, "learned", page), i, value)
+    {
+        struct asset asset = asset_from(value);
+        if (count == room || !asset.path.length || asset.path.length > NAMES_TEXT_MAX)
+            continue;
+        struct policy_learned *item = &items[count++];
+        memcpy(item->text, asset.path.data, asset.path.length);
+        item->path = span_make(item->text, asset.path.length);
+        item->as = asset.as;
+        item->crossorigin = asset.crossorigin;
+    }
+    *why = "unknown";
+    return count;
+}
+
 static int host_read_file(void *context, const struct request *request, struct span path,
                           struct span *content, uint64_t *version)
 {
@@ -488,6 +512,7 @@ static void make_site(struct stage *stage)
                                        .client_has = host_client_has,
                                        .assets_of = host_assets_of,
                                        .read_file = host_read_file,
+                                       .learn_next = host_learn_next,
                                        .log = host_log,
                                        .failed = host_failed};
 }

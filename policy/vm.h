@@ -268,9 +268,13 @@ void records_push(lua_State *L, struct policy_vm *vm, const struct record_list *
 /* binding_stats.c: puts the functions of `stats` into the table at the top. */
 void binding_stats(lua_State *L);
 
-/* binding_library.c: puts `policy`, `assets`, `stats`, `util` and `log` for this policy into the table at
- * the top. */
+/* binding_library.c: puts `policy`, `assets`, `stats`, `learn`, `util` and `log` for this policy into
+ * the table at the top. */
 void binding_libraries(lua_State *L, struct policy_vm *vm, const struct policy *policy);
+
+/* binding_learn.c: the functions of `learn`. */
+int learn_next(lua_State *L);
+int learn_note(lua_State *L);
 
 /* Makes the table of arguments at the top `policy.args` in the environment at `environment`, and
  * pops it; `names` are those declared. */

@@ -204,6 +204,7 @@ void conn_destroy(struct conn *conn)
     close(conn->fd);
     leave_address(conn->worker, conn->place);
     ledger_finish(&conn->ledger);
+    free(conn->visits);
     http2_destroy(conn->http2);
     tls_destroy(conn->tls);
     free(conn);

@@ -17,6 +17,8 @@
 
 #include <stdbool.h>
 
+struct learn_visits;
+
 enum conn_state {
 #define CONN_STATE(name, prose) CONN_##name,
 #include "worker/conn_states.def"
@@ -84,6 +86,7 @@ struct conn {
     unsigned promises, refusals; /* of this connection: half refused switches pushes off */
     bool push_off;
     char peer[48]; /* address, for the log */
+    struct learn_visits *visits; /* pages whose assets are learned (learn.c); NULL: none */
     uint8_t address[16];   /* what its subscriber has of it (public.c) */
     uint8_t address_bytes; /* of that; 0: not asked for yet */
     bool address_local;    /* the loopback's */

@@ -1,6 +1,7 @@
 #include "worker/page.h"
 
 #include "worker/hints.h"
+#include "worker/learn.h"
 #include "worker/manifest.h"
 #include "worker/page_queue.h"
 #include "worker/outcome.h"
@@ -528,6 +529,8 @@ void page_policy_host(struct worker *worker, struct policy_host *host)
                                  .assets_of = host_assets_of,
                                  .read_file = manifest_read,
                                  .path_figures = outcome_figures,
+                                 .learn_next = learn_host_next,
+                                 .learn_note = learn_host_note,
                                  .log = host_log,
                                  .failed = host_failed};
 }

@@ -3,6 +3,7 @@
 #include "worker/access.h"
 #include "worker/facts.h"
 #include "worker/hints.h"
+#include "worker/learn.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/push.h"
@@ -300,6 +301,8 @@ void stream_answer(struct stream *stream)
 {
     if (stream->page)
         add_page_fields(stream);
+    if (stream->conn->visits)
+        learn_answered(stream);
     remember(stream);
     submit(stream);
 }

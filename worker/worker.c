@@ -349,25 +349,33 @@ static int start_policies(struct worker *worker, struct fault *fault)
     return 0;
 }
 
-static int start_parts(struct worker *worker, struct fault *fault)
+/* What all workers share. */
+static int attach_regions(struct worker *worker, struct fault *fault)
 {
-    const struct config *config = worker->config;
     struct segment *segment = worker->handoff->segment;
-    int rc = ring_create(&worker->ring, fault);
-    if (rc < 0)
-        return rc;
-    rc = push_table_attach(&worker->pushes, segment->pushes, segment->header->pushes_bytes,
-                           (int)worker->handoff->slot + 1);
+    int rc = push_table_attach(&worker->pushes, segment->pushes, segment->header->pushes_bytes,
+                               (int)worker->handoff->slot + 1);
     if (rc < 0)
         return fault_set(fault, rc, "push table", 0, "cannot be used: %s", strerror(-rc));
-    rc = outcomes_start(worker, fault);
-    if (rc < 0)
-        return rc;
     rc = names_attach(&worker->names, segment->names, segment->header->names_bytes);
     if (rc < 0)
         return fault_set(fault, rc, "names", 0, "cannot be used: %s", strerror(-rc));
+    rc = learned_attach(&worker->learned, segment->learned, SEGMENT_LEARNED_BYTES);
+    if (rc < 0)
+        return fault_set(fault, rc, "learned sets", 0, "cannot be used: %s", strerror(-rc));
+    return outcomes_start(worker, fault);
+}
+
+static int start_parts(struct worker *worker, struct fault *fault)
+{
+    const struct config *config = worker->config;
+    int rc = ring_create(&worker->ring, fault);
+    if (rc == 0)
+        rc = attach_regions(worker, fault);
+    if (rc < 0)
+        return rc;
     if (worker->handoff->shares && wants_tls(config)) {
-        rc = tls_context_create(config, segment, &worker->tls, fault);
+        rc = tls_context_create(config, worker->handoff->segment, &worker->tls, fault);
         if (rc < 0)
             return rc;
     }

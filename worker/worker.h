@@ -5,6 +5,7 @@
 #include "master/handoff/handoff.h"
 #include "master/handoff/log.h"
 #include "policy/figures.h"
+#include "policy/learned.h"
 #include "policy/names.h"
 #include "policy/policy_versions.h"
 #include "policy/push_table.h"
@@ -72,6 +73,7 @@ struct worker {
     struct tally tally;
     struct figures figures;
     struct names names;
+    struct learned learned;
     struct acceptor *acceptor;
     struct addresses *addresses; /* NULL when no limit is set on them */
 

@@ -206,6 +206,42 @@ function stats.rerequest_ratio(path) end
 ---@return number?
 function stats.waste_bytes(path) end
 
+---What clients ask for after a page, learned from them.
+---@class herald.learn
+learn = {}
+
+---What follows a page of this site, in the order in which clients ask for it; when nothing does,
+---also why: 'unknown', or 'watched', for the one visit in 4 to 16 that is given nothing so that the
+---set is not its own witness. From the first call on, what the client asks for within 5 seconds of
+---a page is watched, unless it was given something. It counts only when its name is public: no
+---query, no Authorization, no cookies of others without "public", an answer that a shared cache may
+---store, and 5 distinct clients that asked. Of one address at most clients.per_address clients
+---count.
+---@param page string
+---@param wish? herald.wish
+---@return herald.learned[]
+---@return string?
+function learn.next(page, wish) end
+
+---Says that the client of this request asked for the path after the page, for what herald does not
+---see by itself. Counts like any request: once for each client. Returns whether it was counted.
+---@param page string
+---@param path string
+---@return boolean
+function learn.note(page, path) end
+
+---What follows a page. Absent flags are nil.
+---@class herald.learned
+---@field path string Its path.
+---@field as? string Its destination, as req.dest.
+---@field crossorigin? true It is fetched in CORS mode.
+
+---Of learn.next, all optional.
+---@class herald.wish
+---@field max? integer At most so many: 0 to 32, which is the default.
+---@field min_seen? integer Distinct clients that asked for it lately: 5 to 20. Default: 5.
+---@field min_share? number Their share of those who came to the page and did not hold it. Default: 0.5.
+
 ---Helpers.
 ---@class herald.util
 util = {}
@@ -244,11 +280,12 @@ function log.info(message, fields) end
 ---@field response? herald.given_response The page's response. Default: a 200, text/html.
 ---@field files? table<string, number | string | false | herald.given_file> What the site has besides the page, by path: its size, or a table; false: not there. Without `files` every candidate exists, with 1,000 bytes.
 ---@field assets? table<string, (string | herald.asset)[]> What assets.of says, by the page's path.
+---@field learned? table<string, (string | herald.learned)[]> What learn.next says, by the page's path, whatever is wished for but its max.
 ---@field push_max number | string | nil Bytes that may be pushed with the page (push.max_bytes). Default: "1MiB".
 
 ---A case of a spec: { "its name", push = ... }. It may have all fields of the spec but policies and
----args for itself; those of request, client, response, files and assets stand in for the spec's one
----by one. It expects one thing at least.
+---args for itself; those of request, client, response, files, assets and learned stand in for the
+---spec's one by one. It expects one thing at least.
 ---@class herald.case
 ---@field push? string[] The paths that are pushed, in order, and no others.
 ---@field hint? string[] The paths and origins that are hinted, in order, and no others.

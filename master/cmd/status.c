@@ -121,6 +121,22 @@ static void print_table(const json_t *table)
         printf(" (counted %" JSON_INTEGER_FORMAT " s ago)", age_s);
 }
 
+/* Nothing, as long as no page was watched. */
+static void print_learned(const json_t *status)
+{
+    const json_t *names = json_object_get(status, "names");
+    const json_t *learned = json_object_get(status, "learned");
+    json_int_t used = number(learned, "pages") + number(learned, "assets");
+    if (used == 0)
+        return;
+    printf("\nlearned  %" JSON_INTEGER_FORMAT " pages, %" JSON_INTEGER_FORMAT
+           " assets of pages: %.2f %% of the room; %" JSON_INTEGER_FORMAT
+           " names are public: %.2f %%",
+           number(learned, "pages"), number(learned, "assets"),
+           100.0 * (double)used / (double)number(learned, "room"), number(names, "public"),
+           100.0 * (double)number(names, "public") / (double)number(names, "room"));
+}
+
 static void print_pushes(const json_t *status)
 {
     static const char *const keys[] = {"promised", "delivered", "cancelled", "refused", "lost"};
@@ -133,6 +149,7 @@ static void print_pushes(const json_t *status)
     print_skips(json_object_get(status, "skips"));
     printf("\ntable    ");
     print_table(json_object_get(status, "table"));
+    print_learned(status);
     putchar('\n');
 }
 

@@ -121,7 +121,8 @@ static struct segment_header layout_of(uint64_t table_bytes)
     };
     header.names_offset =
         header.slots_offset + sizeof(struct segment_slot) * SEGMENT_SLOTS_MAX;
-    header.tally_offset = header.names_offset + header.names_bytes;
+    header.learned_offset = header.names_offset + header.names_bytes;
+    header.tally_offset = header.learned_offset + SEGMENT_LEARNED_BYTES;
     header.figures_offset = header.tally_offset + SEGMENT_TALLY_BYTES;
     header.pushes_offset = header.figures_offset + SEGMENT_FIGURES_BYTES;
     header.bytes = header.pushes_offset + header.pushes_bytes;
@@ -140,6 +141,7 @@ static int header_create(struct segment *segment, uint64_t table_bytes)
     segment->header = (struct segment_header *)(void *)at;
     segment->slots = (struct segment_slot *)(void *)(at + header.slots_offset);
     segment->names = at + header.names_offset;
+    segment->learned = at + header.learned_offset;
     segment->tally = at + header.tally_offset;
     segment->figures = at + header.figures_offset;
     segment->pushes = at + header.pushes_offset;

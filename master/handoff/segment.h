@@ -1,8 +1,8 @@
 /* The shared segment: what all processes of one herald see, across worker crashes, generations and
  * restarts. Made once by the master as a memfd, sealed in size, inherited by fork.
  *
- *   header | slots[SEGMENT_SLOTS_MAX], pages each | names | tally | figures |
- *   push table, a power of two of buckets
+ *   header | slots[SEGMENT_SLOTS_MAX], pages each | names | learned | tally |
+ *   figures | push table, a power of two of buckets
  *
  * The push table comes last: its sweeps and saves go from hole to hole up to the segment's end.
  *
@@ -17,9 +17,10 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
-#define SEGMENT_LAYOUT 4 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_LAYOUT 5 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
 #define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
+#define SEGMENT_LEARNED_BYTES (UINT64_C(6) << 20) /* 4,096 buckets (policy/learned.h) */
 #define SEGMENT_TALLY_BYTES (512 * 1024)          /* policy/tally.h */
 #define SEGMENT_FIGURES_BYTES (512 * 1024)        /* policy/figures.h */
 #define SEGMENT_TICKET_KEYS 3
@@ -71,6 +72,7 @@ struct segment_header {
     uint64_t pushes_bytes;
     uint64_t names_offset;
     uint64_t names_bytes;
+    uint64_t learned_offset;
     uint64_t bytes;              /* of the whole segment */
     _Atomic uint32_t push_off;   /* enum segment_push_off */
     _Atomic uint32_t generation; /* the one that serves */
@@ -108,6 +110,7 @@ struct segment {
     void *figures; /* SEGMENT_FIGURES_BYTES */
     void *pushes;
     void *names;
+    void *learned; /* SEGMENT_LEARNED_BYTES */
     struct segment_secrets *secrets;
 };
 

@@ -88,6 +88,7 @@ static const struct {
     {API_r, "on_push", "req, r", "r"},
     {API_policy, "on_request", "req", "policy"},
     {API_assets, "on_request", "req", "assets"},
+    {API_learn, "on_request", "req", "learn"},
     {API_util, "on_request", "req", "util"},
     {API_log, "on_request", "req", "log"},
 };

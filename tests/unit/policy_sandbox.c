@@ -134,7 +134,6 @@ static void the_globals_are_those_of_the_table_and_no_others(void **state)
                                        "string.dump",
                                        "table.new",
                                        "table.foreach",
-                                       "learn",
                                        "shared"};
     char text[8192];
     int used = snprintf(text, sizeof(text), "local all = {");

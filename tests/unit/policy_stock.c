@@ -330,10 +330,10 @@ static void stats_tell_shares_once_enough_is_known(void **state)
 
 static void stock_policies_are_short(void **state)
 {
-    static const char *const NAMES[] = {"preload", "scan", "manifest", "budget"};
+    static const char *const NAMES[] = {"preload", "scan", "manifest", "learned", "budget"};
     char path[256], line[256];
     (void)state;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         unsigned code = 0;
         bool commented = false;
         snprintf(path, sizeof(path), "%s/%s.lua", HERALD_STOCK_DIR, NAMES[i]);

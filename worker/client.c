@@ -62,6 +62,13 @@ static const struct client_id *connection_id(struct conn *conn)
     return &conn->id;
 }
 
+static uint64_t stored_id(const struct conn *conn, const struct config_site *site,
+                          const struct client_id *id)
+{
+    const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
+    return identity_client(secrets->hash_key, id, span_of(site->names[0]));
+}
+
 static bool identify_by_cookie(struct client *client, struct conn *conn,
                                const struct config_site *site, const struct field *fields,
                                size_t count)
@@ -72,10 +79,20 @@ static bool identify_by_cookie(struct client *client, struct conn *conn,
     client->wants_cookie = site->remember_s != 0;
     if (!value.data)
         return false;
-    if (!identity_cookie_read(secrets->cookie_key, span_of(site->names[0]), value, &client->id)) {
-        stats_add(stats, COUNTER_cookies_rejected, 1);
-        return false;
+    struct known_cookie *known = &conn->cookie;
+    if (known->site != site || !span_equal(value, span_make(known->value, sizeof(known->value)))) {
+        known->site = NULL;
+        if (!identity_cookie_read(secrets->cookie_key, span_of(site->names[0]), value,
+                                  &known->id)) {
+            stats_add(stats, COUNTER_cookies_rejected, 1);
+            return false;
+        }
+        known->site = site; /* a cookie that was read is of just this length */
+        memcpy(known->value, value.data, sizeof(known->value));
+        known->stored = stored_id(conn, site, &known->id);
     }
+    client->id = known->id;
+    client->stored = known->stored;
     stats_add(stats, COUNTER_cookies_known, 1);
     client->wants_cookie = false;
     client->by = IDENTIFY_COOKIE;
@@ -97,7 +114,6 @@ static bool identify_by_tls(struct client *client, struct conn *conn)
 void client_identify(struct client *client, struct conn *conn, const struct config_site *site,
                      const struct field *fields, size_t count)
 {
-    const struct segment_secrets *secrets = conn->worker->handoff->segment->secrets;
     bool found = false;
     *client = (struct client){.known = true, .by = IDENTIFY_CONNECTION, .age_s = UINT32_MAX};
     if (conn->assumed && conn->assumed->has_client) {
@@ -121,7 +137,8 @@ void client_identify(struct client *client, struct conn *conn, const struct conf
         client->id = *connection_id(conn);
         client->standing = PUSH_ON_PROBATION;
     }
-    client->stored = identity_client(secrets->hash_key, &client->id, span_of(site->names[0]));
+    if (client->by != IDENTIFY_COOKIE)
+        client->stored = stored_id(conn, site, &client->id);
 }
 
 struct span client_cookie(const struct client *client, const struct conn *conn,
@@ -141,6 +158,18 @@ uint64_t client_resource(const struct conn *conn, const struct config_site *site
 {
     const uint8_t *key = conn->worker->handoff->segment->secrets->hash_key;
     return identity_resource(key, span_of(site->names[0]), path);
+}
+
+uint64_t client_resource_found(const struct conn *conn, const struct config_site *site,
+                               struct span path, struct resource *resource)
+{
+    if (!span_equal(path, resource->path)) /* a query, or encodings */
+        return client_resource(conn, site, path);
+    if (resource->known_site != site) {
+        resource->known_id = client_resource(conn, site, path);
+        resource->known_site = site;
+    }
+    return resource->known_id;
 }
 
 struct push_key client_resource_key(const struct client *client, const struct conn *conn,

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 struct conn;
+struct resource;
 
 struct client {
     bool known;          /* the members below are set */
@@ -39,6 +40,10 @@ struct span client_cookie(const struct client *client, const struct conn *conn,
 /* The site's resource of that path, as shared memory knows it. */
 uint64_t client_resource(const struct conn *conn, const struct config_site *site,
                          struct span path);
+
+/* The same, when `resource` was found there: it remembers the answer. */
+uint64_t client_resource_found(const struct conn *conn, const struct config_site *site,
+                               struct span path, struct resource *resource);
 
 /* Where the push table keeps what the client knows of that resource. */
 struct push_key client_resource_key(const struct client *client, const struct conn *conn,

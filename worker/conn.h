@@ -26,6 +26,14 @@ enum conn_state {
     CONN_STATES
 };
 
+/* The last cookie that was verified on a connection: its requests mostly bring the same one. */
+struct known_cookie {
+    const struct config_site *site; /* that it is of; NULL: there is none */
+    char value[IDENTITY_COOKIE_LENGTH];
+    struct client_id id;
+    uint64_t stored; /* identity_client */
+};
+
 struct conn {
     struct worker *worker;
     struct conn *next, *previous; /* in worker->conns */
@@ -83,6 +91,7 @@ struct conn {
     uint64_t renewed_acked_bytes; /* acked_bytes then */
     bool has_id;         /* `id` was minted or came with the TLS session */
     struct client_id id;
+    struct known_cookie cookie;
     unsigned promises, refusals; /* of this connection: half refused switches pushes off */
     bool push_off;
     char peer[48]; /* address, for the log */

@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define CONTENT_SMALL_MAX (256 * 1024) /* bytes of a file kept in memory */
+#define CONTENT_SMALL_MAX (2 * 1024 * 1024) /* bytes of a file kept in memory */
 #define CONTENT_BYTES_DEFAULT (64 * 1024 * 1024)
 #define CONTENT_FRESH_MS 1000   /* how long a version is served without looking at the file */
 #define CONTENT_SCAN_WAIT_MS 50 /* how long a look-up waits for a page's scan, at most */
@@ -60,7 +60,7 @@ struct representation {
 
 struct page_scan;
 
-/* One version of one file. Immutable but for `references` and `scans`. */
+/* One version of one file. Immutable but for `references`, `scans` and what is known of its name. */
 struct resource {
     unsigned references;
     struct span path; /* of the request, normalised; a NUL follows */
@@ -72,6 +72,10 @@ struct resource {
     char last_modified[32];  /* IMF-fixdate, never in the future (RFC 9110 8.8.2.1) */
     uint64_t validator;      /* changes with the content, before coding */
     struct page_scan *scans; /* content_scan.c's */
+
+    /* identity_resource of `path` at the site that asked last; client.c's. */
+    const struct config_site *known_site;
+    uint64_t known_id;
 };
 
 enum content_outcome {

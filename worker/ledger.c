@@ -35,6 +35,15 @@ static bool grow(struct ledger *ledger)
     return true;
 }
 
+/* The number of the first entry that may be open. */
+static unsigned first_open(struct ledger *ledger)
+{
+    while (ledger->closed < ledger->count &&
+           entry_at(ledger, ledger->closed)->state == LEDGER_SETTLED)
+        ledger->closed++;
+    return ledger->closed;
+}
+
 static bool has_room(const struct ledger *ledger)
 {
     return ledger->count < LEDGER_MAX || entry_at(ledger, 0)->state == LEDGER_SETTLED;
@@ -53,6 +62,7 @@ struct ledger_entry *ledger_open(struct ledger *ledger, int32_t id)
     if (ledger->count == ledger->room) { /* the oldest was settled: it is forgotten */
         ledger->first = (ledger->first + 1) & (ledger->room - 1);
         ledger->count--;
+        ledger->closed -= ledger->closed > 0;
     }
     struct ledger_entry *entry = entry_at(ledger, ledger->count++);
     *entry = (struct ledger_entry){.id = id, .state = LEDGER_SENDING};
@@ -90,7 +100,7 @@ void ledger_flushed(struct ledger *ledger, uint64_t offset)
 {
     if (ledger->open == 0)
         return;
-    for (unsigned i = 0; i < ledger->count; i++) {
+    for (unsigned i = first_open(ledger); i < ledger->count; i++) {
         struct ledger_entry *entry = entry_at(ledger, i);
         if (entry->state == LEDGER_SENT && !entry->flushed) {
             entry->flushed = true;
@@ -130,7 +140,7 @@ static void hold(struct ledger *ledger, struct ledger_entry *entry, const struct
 
 void ledger_acknowledged(struct ledger *ledger, uint64_t acked, const struct ledger_sink *sink)
 {
-    for (unsigned i = 0; ledger->open && i < ledger->count; i++) {
+    for (unsigned i = first_open(ledger); ledger->open && i < ledger->count; i++) {
         struct ledger_entry *entry = entry_at(ledger, i);
         if (entry->state == LEDGER_SENT && entry->flushed && entry->offset <= acked)
             hold(ledger, entry, sink);

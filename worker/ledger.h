@@ -44,6 +44,7 @@ struct ledger {
     struct ledger_entry *entries; /* a ring of `room`, NULL until needed */
     unsigned room;
     unsigned first, count;
+    unsigned closed; /* the oldest entries, all of them settled: nothing is looked for among them */
     unsigned open; /* SENDING or SENT */
     unsigned pushes_open; /* pushes whose last byte is not in the output: "promised and unfinished" */
     uint64_t looked_ms; /* when TCP_INFO was last read */

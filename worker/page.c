@@ -191,11 +191,11 @@ static void describe(struct page *page, struct candidate *candidate, struct reso
 }
 
 /* What the push table says of a candidate that was found, for this client. */
-static enum push_answer ask_table(struct page *page, unsigned i, const struct resource *resource)
+static enum push_answer ask_table(struct page *page, unsigned i, struct resource *resource)
 {
     struct stream *stream = page->stream;
     const struct config_site *site = stream->site;
-    uint64_t id = client_resource(stream->conn, site, page->decision.items[i].path);
+    uint64_t id = client_resource_found(stream->conn, site, page->decision.items[i].path, resource);
     struct push_key key = client_resource_key(&stream->client, stream->conn, id);
     uint16_t validator = resource_validator(resource);
     page->lookups[i].resource = id;

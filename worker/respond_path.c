@@ -19,6 +19,12 @@ static bool is_bad(unsigned char byte)
     return byte <= 0x20 || byte == 0x7f || byte == '#';
 }
 
+/* What most paths are made of: needs no second look. */
+static bool is_ordinary(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '-' && c <= '9') || (c >= 'A' && c <= 'Z');
+}
+
 /* Decodes the encoding at the start of `text`. Returns the byte or -EINVAL. */
 static int decode(struct span text)
 {
@@ -50,10 +56,17 @@ int respond_path(struct span target, char *out, struct span *path, struct span *
 {
     size_t end = span_find(target, '?');
     size_t length = 0;
+    bool dotted = false;
     if (target.length == 0 || target.data[0] != '/')
         return -EINVAL;
     for (size_t i = 0; i < end; i++) {
         int byte = (unsigned char)target.data[i];
+        if (is_ordinary(target.data[i])) {
+            /* A segment that is "." or ".." begins with a dot. */
+            dotted |= byte == '.' && length && out[length - 1] == '/';
+            out[length++] = target.data[i];
+            continue;
+        }
         if (is_bad((unsigned char)byte) || byte == '\\')
             return -EINVAL;
         if (byte == '%') {
@@ -62,6 +75,7 @@ int respond_path(struct span target, char *out, struct span *path, struct span *
                 return byte;
             i += 2;
         }
+        dotted |= byte == '.';
         out[length++] = (char)byte;
     }
     for (size_t i = end; i < target.length; i++)
@@ -69,7 +83,7 @@ int respond_path(struct span target, char *out, struct span *path, struct span *
             return -EINVAL;
     *path = span_make(out, length);
     *query = end < target.length ? span_after(target, end + 1) : (struct span){NULL, 0};
-    return has_dots(*path) ? -EINVAL : 0;
+    return dotted && has_dots(*path) ? -EINVAL : 0;
 }
 
 /* pchar and the slash: unreserved, sub-delims, ":" and "@". */

@@ -263,7 +263,7 @@ static void remember(struct stream *stream)
     uint32_t life_s =
         response->cacheable ? client_life(&stream->client, stream->site, response->ttl_s) : 0;
     /* By the URL as it is written, query and encodings included, as candidates are. */
-    uint64_t id = client_resource(conn, stream->site, stream->target);
+    uint64_t id = client_resource_found(conn, stream->site, stream->target, stream->resource);
     struct push_key key = client_resource_key(&stream->client, conn, id);
     uint16_t validator = resource_validator(stream->resource);
     enum push_answer known = push_table_peek(table, key, validator);

@@ -45,7 +45,7 @@ def test_many_large_files_at_once_arrive_whole(site, connect, tls):
 
 @pytest.mark.asan
 def test_more_large_files_at_once_than_a_connection_may_buffer_arrive_whole(site, connect):
-    data = site.root.write("/large.bin", binary_bytes("buffered", (1 << 20) + 7))
+    data = site.root.write("/large.bin", binary_bytes("buffered", (2 << 20) + 7))
     client = connect(site, tls=False)
     streams = [client.request("/large.bin") for _ in range(40)]
     client.wait_done(*streams, seconds=30)
@@ -70,7 +70,8 @@ def test_responses_left_lying_leave_room_for_others(site, connect):
     assert all(s.sha256() == hashlib.sha256(data).hexdigest() for s in lying)
 
 
-@pytest.mark.parametrize("size", [1, 1300, 16383, 16384, 16385, 65535, 65536, 65537, 262144, 262145])
+@pytest.mark.parametrize("size", [1, 1300, 16383, 16384, 16385, 65535, 65536, 65537, 262144,
+                                  2097152, 2097153])
 def test_sizes_around_the_borders_of_buffers(site, connect, size):
     data = site.root.write("/size.bin", binary_bytes("size %d" % size, size))
     for tls in (True, False):
@@ -82,7 +83,7 @@ def test_sizes_around_the_borders_of_buffers(site, connect, size):
 @pytest.mark.asan
 def test_a_truncated_file_ends_its_stream_only(site, connect):
     site.root.write("/shrinks.bin", binary_bytes("shrinks", 8 << 20))
-    data = site.root.write("/stays.bin", binary_bytes("stays", 1 << 20))
+    data = site.root.write("/stays.bin", binary_bytes("stays", 3 << 20))
     client = connect(site, window=WINDOW, manual=True, connection_window=1 << 28)
     shrinking, staying = started(client, "/shrinks.bin"), started(client, "/stays.bin")
     os.truncate(site.root.path("/shrinks.bin"), 100)
@@ -118,7 +119,7 @@ def test_a_replaced_file_is_sent_as_it_was_or_not_to_its_end(site, connect):
 
 
 def test_a_file_that_grows_is_sent_in_the_length_announced(site, connect):
-    old = site.root.write("/grows.bin", binary_bytes("grows", 2 << 20))
+    old = site.root.write("/grows.bin", binary_bytes("grows", 3 << 20))
     client = connect(site, window=WINDOW, manual=True, connection_window=1 << 28)
     stream = started(client, "/grows.bin")
     with open(site.root.path("/grows.bin"), "ab") as file:

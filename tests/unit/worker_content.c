@@ -659,7 +659,7 @@ static void running_out_of_descriptors_fails_for_the_time_being(void **state)
     forget(&answer);
 }
 
-#define LARGE (1000003)
+#define LARGE (CONTENT_SMALL_MAX + 700003)
 
 static void put_large(const char *name, unsigned seed)
 {

@@ -50,20 +50,13 @@ static void watch_folder(struct policy_watch *watch, const char *path, unsigned 
         closedir(folder);
 }
 
-/* Watches all folders anew. */
+/* Watches all folders; those that are watched already stay so. */
 static int begin(struct policy_watch *watch)
 {
-    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (fd < 0)
+    if (watch->fd < 0)
+        watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch->fd < 0)
         return -errno;
-    if (watch->fd < 0) {
-        watch->fd = fd;
-    } else { /* whoever waits for the descriptor keeps its number */
-        int rc = dup3(fd, watch->fd, O_CLOEXEC) < 0 ? -errno : 0;
-        close(fd);
-        if (rc < 0)
-            return rc;
-    }
     memset(watch->open, 0, sizeof(watch->open));
     watch->folders = 0;
     watch_folder(watch, watch->dir, 0);

@@ -46,12 +46,15 @@ static void load(const struct remote *remote)
     json_decref(answer);
 }
 
-static int watch_dir(const struct remote *remote, const char *dir)
+static int watch_dir(const struct remote *remote, const char *dir, int active)
 {
     struct policy_watch watch;
     struct fault fault;
     if (policy_watch_open(&watch, dir, &fault) < 0)
         return cmd_fault(&fault, remote->json);
+    if (!remote->json)
+        printf("v%d is active; watching %s\n", active, dir);
+    fflush(stdout);
     for (;;) {
         int64_t next = policy_watch_next(&watch);
         int64_t now_ms = loop_now_ms();
@@ -84,10 +87,7 @@ int cmd_policy_watch(int argc, char **argv)
     char *dir = find_dir(&remote, &active, &status);
     if (!dir)
         return CMD_FAILED;
-    if (!remote.json)
-        printf("v%d is active; watching %s\n", active, dir);
-    fflush(stdout);
-    status = watch_dir(&remote, dir);
+    status = watch_dir(&remote, dir, active);
     free(dir);
     return status;
 }

@@ -1,5 +1,6 @@
 """Policies that are loaded when their files are saved."""
 import os
+import select
 import signal
 import subprocess
 import time
@@ -104,16 +105,22 @@ def test_without_watch_the_status_says_that_the_files_differ(herald):
     server.wait_until(lambda: own.state()["files"]["state"] == "active", 5, "them to be the same")
 
 
+def next_line(pipe):
+    """A line that comes within the deadline."""
+    assert select.select([pipe], [], [], server.patience(10))[0], "no line came"
+    return pipe.readline()
+
+
 def test_policy_watch_tells_the_operator(herald):
     own = Versions(herald)
     process = subprocess.Popen([server.BINARY, "policy", "watch", "-c", own.site.config_path],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout.readline().startswith("v1 is active; watching ")
+        assert next_line(process.stdout).startswith("v1 is active; watching ")
         own.write(pushes(JS))
-        assert process.stdout.readline().startswith("v2 active on 2/2 workers in ")
+        assert next_line(process.stdout).startswith("v2 active on 2/2 workers in ")
         own.write("return { api = 1, on_requst = function() end }")
-        assert "own.lua:1: " in process.stderr.readline()
+        assert "own.lua:1: " in next_line(process.stderr)
         assert own.state()["active"] == 2
     finally:
         process.send_signal(signal.SIGTERM)

@@ -214,10 +214,11 @@ bench-micro: bench-binaries
 	$(BUILD)/bench/micro_push_table
 	$(BUILD)/bench/micro_policy
 
-# CASES: names, separated by commas; RUNS: visits of each way; OUT: a folder for tables and plots.
+# CASES: names, separated by commas; RUNS: visits of each way; OUT: a folder for tables and plots;
+# TRACE=1: packets and frames into it as well.
 bench-page: all $(BUILD)/bench/page_link $(BUILD)/bench/page_visit
 	@python3 bench/page/run.py --cases '$(CASES)' --runs $(or $(RUNS),25) \
-	    --out '$(or $(OUT),$(BUILD)/bench-page)'
+	    --out '$(or $(OUT),$(BUILD)/bench-page)' $(if $(TRACE),--trace)
 
 # Instructions per request, compared with bench/instructions/recorded.json (RECORD=1 writes it).
 bench-instructions: all $(BUILD)/bench/instructions_shim.so $(BUILD)/bench/pushload

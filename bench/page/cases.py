@@ -1,5 +1,7 @@
 """The cases: what is built, what is visited, and what must come out of it."""
 import functools
+import re
+import statistics
 
 import pages
 import plot
@@ -17,6 +19,11 @@ KIB = 1024
 def site(name, root, policies="", push=""):
     return 'names = { "%s" }, root = "%s", policies = { %s },\n%s,\npush = { %s }' % (
         name, root, policies, ROUTES, push)
+
+
+def file_name(words):
+    """The words as a part of a file's name."""
+    return re.sub(r"[^\w.]+", "-", words).strip("-")
 
 
 class Mode:
@@ -56,11 +63,16 @@ class Cell:
         self.client_bytes = self.server_bytes = 0  # pushed: as each of them counts
         self.budgets = []    # of the pages that were pushed with, as the log says
         self.experiment = None
+        self.trials = []     # every visit to a site that holds some clients out
         self.weight = link["rtt"] * len(paths) * len(modes)  # about how long it takes
 
     @property
     def title(self):
         return "%s, %s" % (self.case.name, self.name) if self.name else self.case.name
+
+    @property
+    def file_name(self):
+        return file_name("%s %s" % (self.case.name, self.name))
 
     def start_server(self, link, root):
         self.make_site(pages.Site(root))
@@ -69,9 +81,11 @@ class Cell:
         sites += [site(name, root, policies, push) for name, policies, push in self.more_sites]
         return Server(link, sites, self.policy_files)
 
-    def saw(self, run):
+    def saw(self, mode, run):
         """A visit was made, whether it counts or not."""
         self.client_bytes += sum(page["pushed_bytes"]["all"] for page in run.pages)
+        if mode is Experiment.TRIAL:
+            self.trials += run.pages
 
     def take(self, mode, run):
         """A visit counts."""
@@ -224,6 +238,7 @@ class Rules(Case):
         claims = []
         for state, size, cell, view in self.rows(cells):
             claims.append(no_later(cell, "complete", 0.02, view))
+            claims.append(no_later(cell, "html_last", 0.02, view, what="the HTML's last byte"))
             if state != "warm":
                 continue
             before, after = self.model(size)
@@ -370,16 +385,29 @@ class Experiment(Case):
         text = "%s: the server's interval contains the difference measured here" % cell.title
         if cell.experiment is None:
             return Claim(text, None, "this herald has no `status --experiment`")
-        here = sum(cell.of_request(PUSH, "complete")) / len(cell.of_request(PUSH, "complete")) - \
-            sum(cell.of_request(NOTHING, "complete")) / len(cell.of_request(NOTHING, "complete"))
+        here, beside = self.same_visits(cell), self.other_visits(cell)
         found = cell.experiment["difference"]["ms"]
         known = found["low"] is not None
         return Claim(text, known and found["low"] <= here <= found["high"],
-                     "%.2f ms here; %s ms there, %s to %s, of %d served and %d held out"
-                     % (here, *(found[k] if found[k] is None else "%.2f" % found[k]
-                                for k in ("is", "low", "high")),
+                     "%.2f ms of the same visits (%.2f of push against nothing); %s ms there, %s to "
+                     "%s, of %d served and %d held out"
+                     % (here, beside, *(found[k] if found[k] is None else "%.2f" % found[k]
+                                        for k in ("is", "low", "high")),
                         cell.experiment["served"]["timed_pages"],
                         cell.experiment["held_out"]["timed_pages"]))
+
+    def same_visits(self, cell):
+        """The means' difference of those that were pushed and those that were not, in ms."""
+        arms = {True: [], False: []}
+        for page in cell.trials:
+            arms[page["pushes"]["promised"] > 0].append(
+                (page["complete_us"] - page["asked_us"]) / 1000)
+        return statistics.fmean(arms[True]) - statistics.fmean(arms[False])
+
+    def other_visits(self, cell):
+        pushed, nothing = (statistics.fmean(cell.of_request(mode, "complete"))
+                           for mode in (PUSH, NOTHING))
+        return pushed - nothing
 
 
 CASES = [FirstWindow(), SlowStart(), ThinLink(), Rules(), Everything(), Cancelling(), Experiment()]

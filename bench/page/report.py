@@ -4,7 +4,7 @@ import os
 
 import plot
 import stats
-from cases import counts_agree
+from cases import counts_agree, file_name
 
 HEADINGS = {"html_first": "HTML's first byte", "html_last": "HTML's last byte",
             "painted": "painted", "complete": "complete"}
@@ -77,9 +77,7 @@ def plots_of(case, cells):
             loads = [(mode.name, typical(cell.loads.get((mode.name, view), [])))
                      for mode in cell.ways]
             loads = [load for load in loads if load[1]]
-            name = "-".join(filter(None, [cell.name, view])).replace(", ", "-").replace(" ", "-")
-            name = name.replace("/", "p")
-            made["waterfall" + ("-" + name if name else "")] = plot.waterfall(
+            made[file_name("waterfall %s %s" % (cell.name, view))] = plot.waterfall(
                 "%s %s" % (cell.title, view), link_words(cell.link_settings) +
                 "; of each way the visit that took the median time", loads)
     if cells:

@@ -1,11 +1,12 @@
 """Measures pages over emulated links, in cases, and says whether what is claimed holds.
 
-usage: run.py [--cases NAME,…] [--runs N] [--out DIR] [--parallel N] [--list]
+usage: run.py [--cases NAME,…] [--runs N] [--out DIR] [--parallel N] [--trace] [--list]
 """
 import argparse
 import concurrent.futures
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -48,47 +49,65 @@ class Progress:
         sys.stderr.flush()
 
 
-def one_visit(cell, link, server, root, mode, **more):
-    run = visit(link, server, cell.paths, mode.authority, tls=cell.tls, root=root,
-                words=[*cell.words, *mode.words], **more)
-    cell.saw(run)
-    if run.error():
-        raise LabError("%s, %s: %s" % (cell.title, mode.name, run.error()))
-    return run
+class Measurement:
+    """A cell while it is measured: its link, its server, its pages' folder."""
 
+    def __init__(self, cell, runs, progress, stop, trace=None):
+        self.cell, self.runs, self.progress, self.stop = cell, runs, progress, stop
+        self.trace = os.path.join(trace, cell.file_name) if trace else None
+        self.allowed = int(runs * len(cell.modes) * RUNS_AGAIN)
+        self.link = self.server = None
 
-def measure(cell, runs, progress, stop):
-    """All runs of a cell, its modes in turns; the order of a turn changes from one to the next."""
-    root = tempfile.mkdtemp(prefix="herald-pages-")
-    os.chmod(root, 0o755)
-    link = Link(**cell.link_settings)
-    server = None
-    try:
-        server = cell.start_server(link, root)
-        for mode in cell.ways:
+    def run(self):
+        self.root = tempfile.mkdtemp(prefix="herald-pages-")
+        os.chmod(self.root, 0o755)      # the worker, which has no privileges, reads there
+        try:
+            self.link = Link(**self.cell.link_settings,
+                             trace=self.trace + ".packets" if self.trace else None)
+            self.server = self.cell.start_server(self.link, self.root)
+            self.take_turns()
+            self.cell.finish(self.server)
+        finally:
+            for part in (self.server, self.link):
+                if part:
+                    part.close()
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def take_turns(self):
+        """All visits, the ways in turns; the order of a turn changes from one to the next."""
+        modes = self.cell.modes
+        for mode in self.cell.ways:
             for _ in range(WARM_UPS):
-                one_visit(cell, link, server, root, mode)
-        allowed = int(runs * len(cell.modes) * RUNS_AGAIN)
-        for turn in range(runs):
-            shift = turn % len(cell.modes)
-            for mode in cell.modes[shift:] + cell.modes[:shift]:
-                run = one_visit(cell, link, server, root, mode)
-                while run.disturbed() and allowed > 0 and not stop.is_set():
-                    allowed -= 1
-                    cell.again += 1
-                    progress.step(disturbed=True)
-                    run = one_visit(cell, link, server, root, mode)
-                cell.disturbed += bool(run.disturbed())
-                cell.take(mode, run)
-                progress.step()
-                if stop.is_set():
-                    raise LabError("stopped")
-        cell.finish(server)
-    finally:
-        if server:
-            server.close()
-        link.close()
-        shutil.rmtree(root, ignore_errors=True)
+                self.visit(mode)
+        for turn in range(self.runs):
+            shift = turn % len(modes)
+            for mode in modes[shift:] + modes[:shift]:
+                run = self.undisturbed(mode)
+                self.cell.disturbed += bool(run.disturbed())
+                self.cell.take(mode, run)
+                self.progress.step()
+
+    def undisturbed(self, mode):
+        """A visit that nothing disturbed, as long as some may be made again."""
+        run = self.visit(mode)
+        while run.disturbed() and self.allowed > 0:
+            self.allowed -= 1
+            self.cell.again += 1
+            self.progress.step(disturbed=True)
+            run = self.visit(mode)
+        return run
+
+    def visit(self, mode):
+        if self.stop.is_set():
+            raise LabError("stopped")
+        cell = self.cell
+        trace = "%s-%s.frames" % (self.trace, known.file_name(mode.name)) if self.trace else None
+        run = visit(self.link, self.server, cell.paths, mode.authority, tls=cell.tls,
+                    root=self.root, words=[*cell.words, *mode.words], trace=trace)
+        cell.saw(mode, run)
+        if run.error():
+            raise LabError("%s, %s: %s" % (cell.title, mode.name, run.error()))
+        return run
 
 
 def chosen(names):
@@ -100,13 +119,13 @@ def chosen(names):
     return [by_name[name] for name in names] if names else known.CASES
 
 
-def measure_all(cells, runs, parallel):
+def measure_all(cells, runs, parallel, trace):
     """Measures cells side by side; returns what failed, by cell."""
     progress = Progress(sum(runs * len(cell.modes) for cell in cells))
     stop, failures = threading.Event(), {}
     with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
         # The longest first, so that none of them is left over at the end.
-        futures = {pool.submit(measure, cell, runs, progress, stop): cell
+        futures = {pool.submit(Measurement(cell, runs, progress, stop, trace).run): cell
                    for cell in sorted(cells, key=lambda cell: -cell.weight)}
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -127,12 +146,21 @@ def arguments():
     parser.add_argument("--runs", type=int, default=25, help="visits of each mode (25)")
     parser.add_argument("--out", default="build/bench-page", help="a folder for tables and plots")
     parser.add_argument("--parallel", type=int, default=8, help="links at the same time (8)")
+    parser.add_argument("--trace", action="store_true",
+                        help="write every packet of each link, and the frames of each way's last "
+                             "visit, into the folder")
     parser.add_argument("--list", action="store_true", help="say what cases there are")
     return parser.parse_args()
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     options = arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     if options.list:
         for case in known.CASES:
             print("%-12s %s" % (case.name, case.title))
@@ -141,10 +169,11 @@ def main():
         sys.exit("bench-page: --runs and --parallel are at least 1")
     selected = chosen([name for name in options.cases.replace(" ", ",").split(",") if name])
     cells = {case: case.cells() for case in selected}
+    os.makedirs(options.out, exist_ok=True)
     began = time.monotonic()
     try:
         failures = measure_all([cell for each in cells.values() for cell in each], options.runs,
-                               options.parallel)
+                               options.parallel, options.out if options.trace else None)
     except KeyboardInterrupt:
         sys.exit("bench-page: stopped")
     return report.write(options.out, cells, failures, options.runs, time.monotonic() - began)

@@ -162,8 +162,12 @@ static void fill(struct bench *bench)
                                       .path = SPAN_LITERAL("/"),
                                       .dest = AS_DOCUMENT,
                                       .client = {.id = "c11e17", .can_push = true}};
-    bench->host =
-        (struct policy_host){bench, host_has, host_assets, host_read, NULL, host_log, host_failed};
+    bench->host = (struct policy_host){.context = bench,
+                                       .client_has = host_has,
+                                       .assets_of = host_assets,
+                                       .read_file = host_read,
+                                       .log = host_log,
+                                       .failed = host_failed};
 }
 
 static void open_case(struct bench *bench, size_t number)

@@ -371,12 +371,13 @@ static bool policy_is_wanted(struct stream *stream)
     request->client.can_push = refusal == REASON_PENDING;
     request->client.can_hints =
         !request->client.can_push && refusal != REASON_SWITCHED_OFF && hints_wanted(stream);
-    bool heard = http2_push_enabled(stream->conn->http2) || request->client.can_hints ||
-                 worker->access.fd >= 0;
-    if (!heard)
+    bool heard = http2_push_enabled(stream->conn->http2) || request->client.can_hints;
+    if (!heard && worker->access.fd < 0)
         return false;
     if (request->dest == AS_UNKNOWN)
         request->dest = asset_as_of_path(request->path);
+    if (!heard && request->dest != AS_DOCUMENT) /* the log tells what pages would have got */
+        return false;
     return policy_versions_apply(&worker->policies, stream->site, stream->route, request);
 }
 

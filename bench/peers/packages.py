@@ -54,7 +54,8 @@ def fetch(names, folder):
         if not shutil.which("apt-get"):
             raise SystemExit("bench: the peers come from Debian packages, and there is no apt-get")
         print("fetching %s" % " ".join(missing), flush=True)
-        subprocess.run(["apt-get", "-qq", "download"] + missing, cwd=debs, check=True,
+        subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download"] +
+                       missing, cwd=debs, check=True,
                        timeout=DOWNLOAD_LIMIT_S)
         for package in missing:
             deb = next(f for f in sorted(os.listdir(debs)) if f.startswith(package + "_"))

@@ -164,6 +164,12 @@ static void put_escape(struct log *log, unsigned code)
     }
 }
 
+/* ASCII that JSON takes as it is, and nearly all that is logged. */
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* DEL and the C1 controls need no escape by RFC 8259, but a terminal would obey them. */
 static void put_value(struct log *log, struct span value)
 {
@@ -171,7 +177,11 @@ static void put_value(struct log *log, struct span value)
     size_t plain = 0; /* start of the run that is copied as it is */
     size_t i = 0;
     put(log, "\"", 1);
-    while (i < value.length) {
+    for (;;) {
+        while (i < value.length && is_plain(s[i]))
+            i++;
+        if (i == value.length)
+            break;
         size_t n = utf8_length(s + i, value.length - i);
         bool c1 = n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0;
         bool escape = c1 || s[i] < 0x20 || s[i] == 0x7f || s[i] == '"' || s[i] == '\\';
@@ -192,6 +202,7 @@ static void put_value(struct log *log, struct span value)
     put(log, "\"", 1);
 }
 
+/* Keys are ours: none needs an escape. */
 static void put_key(struct log *log, const char *key)
 {
     assert(log->open_line);
@@ -199,8 +210,9 @@ static void put_key(struct log *log, const char *key)
         put(log, ",", 1);
     log->first = false;
     if (key) {
-        put_value(log, span_of(key));
-        put(log, ":", 1);
+        put(log, "\"", 1);
+        put(log, key, strlen(key));
+        put(log, "\":", 2);
     }
 }
 
@@ -220,8 +232,15 @@ void log_string(struct log *log, const char *key, struct span value)
 void log_number(struct log *log, const char *key, int64_t value)
 {
     char text[24];
+    char *at = text + sizeof(text);
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
     put_key(log, key);
-    put(log, text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)value));
+    put(log, at, (size_t)(text + sizeof(text) - at));
 }
 
 void log_bool(struct log *log, const char *key, bool value)
@@ -262,20 +281,23 @@ void log_end(struct log *log)
     line_end(log);
 }
 
+/* The seconds are formatted when they change, the milliseconds each time. */
 const char *log_time(char *text)
 {
     static _Thread_local char last[LOG_TIME_MAX];
-    static _Thread_local struct timespec last_time = {-1, 0};
+    static _Thread_local time_t last_second = -1;
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
-    long ms = now.tv_nsec / 1000000;
-    if (now.tv_sec != last_time.tv_sec || ms != last_time.tv_nsec) {
-        char date[24];
+    if (now.tv_sec != last_second) {
         gmtime_r(&now.tv_sec, &tm);
-        strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(last, sizeof(last), "%s.%03ldZ", date, ms % 1000);
-        last_time = (struct timespec){now.tv_sec, ms};
+        strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+        last_second = now.tv_sec;
     }
+    int ms = (int)(now.tv_nsec / 1000000);
+    char *digits = last + sizeof("YYYY-MM-DDTHH:MM:SS.") - 1;
+    digits[0] = (char)('0' + ms / 100);
+    digits[1] = (char)('0' + ms / 10 % 10);
+    digits[2] = (char)('0' + ms % 10);
     return strcpy(text, last);
 }

@@ -48,8 +48,7 @@ void log_open_object(struct log *log); /* an element of an array */
 void log_close_object(struct log *log);
 void log_end(struct log *log);
 
-/* RFC 3339 time with milliseconds, UTC, into `text` (LOG_TIME_MAX bytes); formatted at most once a
- * millisecond. */
+/* RFC 3339 time with milliseconds, UTC, into `text` (LOG_TIME_MAX bytes). */
 #define LOG_TIME_MAX 32
 const char *log_time(char *text);
 

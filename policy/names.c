@@ -121,7 +121,7 @@ struct seen_count {
 
 static struct seen_count count_seen(const uint64_t words[NAMES_WAYS], uint64_t tag, uint64_t voter)
 {
-    uint64_t voters[NAMES_WAYS];
+    uint64_t voters[NAMES_WAYS] = {0};
     struct seen_count count = {0};
     for (unsigned i = 0; i < NAMES_WAYS; i++) {
         uint64_t other = words[i] >> SEEN_VOTER_SHIFT & 0xffff;

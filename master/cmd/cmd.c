@@ -161,7 +161,7 @@ int cmd_run_verb(const char *verb, const struct cmd_verb *verbs, int argc, char 
         print_verbs(stdout, verb, verbs);
         return CMD_DONE;
     }
-    for (; verbs[count].name && count < OPTIONS_MAX; count++) {
+    for (; count < OPTIONS_MAX && verbs[count].name; count++) {
         names[count] = verbs[count].name;
         if (strcmp(verbs[count].name, argv[1]) == 0)
             return verbs[count].run(argc - 1, argv + 1);

@@ -1,6 +1,7 @@
 #include "master/cmd/policy_remote.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ bool policy_remote_number(const char *text, uint32_t *number)
 json_t *policy_remote_call(const struct remote *remote, json_t *request, int *status)
 {
     struct fault fault = {0};
+    if (!request)
+        fault_set(&fault, -EILSEQ, NULL, 0, "what was asked for is not UTF-8");
     json_t *answer = request ? remote_call(remote, request, NULL, &fault) : NULL;
     json_decref(request);
     *status = CMD_FAILED;

@@ -114,6 +114,8 @@ static void discard(struct supervisor *s, struct control_handle client, json_t *
     int rc = take_version(s, request, &number, &fault);
     if (rc == 0 && number == s->desk.shipping)
         rc = fault_set(&fault, -EBUSY, NULL, 0, "v%u is being sent to the workers", number);
+    if (rc == 0 && number == s->desk.arriving)
+        rc = fault_set(&fault, -EBUSY, NULL, 0, "v%u comes with the next generation", number);
     if (rc == 0)
         rc = policy_store_discard(&s->desk.store, number, &fault);
     if (rc < 0) {

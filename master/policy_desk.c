@@ -4,7 +4,6 @@
 #include "master/report.h"
 #include "master/supervisor.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,6 +169,13 @@ void desk_configure(struct policy_desk *desk, const struct config *config)
                                           .hard = config->policy.hard_strikes};
 }
 
+int64_t desk_put(struct policy_desk *desk, int bundle_fd, const char *author, const char *message,
+                 struct fault *fault)
+{
+    const uint32_t spare[STORE_SPARE] = {desk->loaded, desk->shipping, desk->arriving};
+    return policy_store_put(&desk->store, bundle_fd, author, message, spare, fault);
+}
+
 /* ---- generations ---- */
 
 /* Whether the content of the files, which may be that of a version that is stored, is to decide. */
@@ -203,7 +209,7 @@ int64_t desk_admit(struct policy_desk *desk, int bundle_fd, const char *author, 
             rc == 0 ? policy_store_find_id(store, desk->arriving_id) : NULL;
         int64_t made = rc;
         if (rc == 0 && is_to_run(desk, same))
-            made = policy_store_put(store, bundle_fd, author, message, desk->loaded, fault);
+            made = desk_put(desk, bundle_fd, author, message, fault);
         close(bundle_fd);
         if (made < 0)
             return rc < 0 ? fault_set(fault, rc, "policies", 0, "%s", strerror(-rc)) : made;
@@ -342,7 +348,7 @@ int desk_shipped(const struct policy_desk *desk, uint32_t number, unsigned *have
             if (version && version->refused)
                 return fault_set(fault, -EINVAL, NULL, 0, "worker %u: %s", seat->share,
                                  seat->said_of_policy);
-            waiting |= version && version->asked;
+            waiting |= !version || version->asked; /* none: its socket took no more */
             *of += g == 0;
             *have += g == 0 && version && !version->asked;
         }

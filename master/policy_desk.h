@@ -63,6 +63,11 @@ void desk_close(struct policy_desk *desk);
 /* Takes what the config says of versions. */
 void desk_configure(struct policy_desk *desk, const struct config *config);
 
+/* policy_store_put; what is loaded, on its way to the workers or to come with a generation is not
+ * discarded for it. */
+int64_t desk_put(struct policy_desk *desk, int bundle_fd, const char *author, const char *message,
+                 struct fault *fault);
+
 /* The version that a generation is to run whose config came with the bundle `bundle_fd` (which is
  * taken; -1: the policy files are not good, and the active version stays). Content that is new is a
  * new version. Content that was rolled back or quarantined, and content that did not change since

@@ -4,7 +4,6 @@
 #include "master/report.h"
 #include "policy/bundle.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -351,21 +350,34 @@ static void forget(struct policy_store *store, struct stored_version *version)
     store->count--;
 }
 
-static void discard_oldest(struct policy_store *store, uint32_t newest, uint32_t spare)
+static bool is_among(uint32_t number, const uint32_t spare[STORE_SPARE])
+{
+    for (unsigned i = 0; i < STORE_SPARE; i++)
+        if (spare[i] == number)
+            return true;
+    return false;
+}
+
+static void discard_oldest(struct policy_store *store, uint32_t newest,
+                           const uint32_t spare[STORE_SPARE])
 {
     for (unsigned i = 0; i < store->count && store->count > store->keep;) {
         uint32_t number = store->versions[i].number;
-        if (number == newest || number == spare || in_use(store, number))
+        if (number == newest || is_among(number, spare) || in_use(store, number))
             i++;
         else
             forget(store, &store->versions[i]);
     }
 }
 
-/* A private mapping of the bundle. */
+/* A mapping of the bundle, which comes from a child that ran Lua: what could be cut short while it
+ * is read would kill the master. */
 static int map(int bundle_fd, struct span *bundle)
 {
     struct stat st;
+    int seals = fcntl(bundle_fd, F_GET_SEALS);
+    if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
+        return -EPERM;
     if (fstat(bundle_fd, &st) < 0)
         return -errno;
     if (st.st_size <= 0 || st.st_size > BUNDLE_BYTES_MAX)
@@ -428,7 +440,8 @@ static int64_t put_new(struct policy_store *store, struct span bundle,
 }
 
 int64_t policy_store_put(struct policy_store *store, int bundle_fd, const char *author,
-                         const char *message, uint32_t spare, struct fault *fault)
+                         const char *message, const uint32_t spare[STORE_SPARE],
+                         struct fault *fault)
 {
     struct span bundle;
     struct stored_version like = {.standing = STORED_GOOD};
@@ -492,7 +505,8 @@ int policy_store_activate(struct policy_store *store, uint32_t number, const cha
                           const char *what, struct fault *fault)
 {
     struct stored_version *version = policy_store_find(store, number);
-    assert(version || number == 0);
+    if (!version && number)
+        return fault_set(fault, -ENOENT, NULL, 0, "there is no version v%u", number);
     struct stored_version before = version ? *version : (struct stored_version){0};
     uint32_t active = store->active;
     unsigned events = store->events_count;

@@ -76,9 +76,12 @@ void policy_store_close(struct policy_store *store);
 
 /* Stores a bundle, which stays the caller's; content that is there already keeps its number, author
  * and message. Discards the oldest versions past `keep`, but for those in use, the one that a
- * rollback would bring, and `spare`. Returns the number, or -errno with `fault`. */
+ * rollback would bring, and those of `spare` (0: none). A bundle that could still change is
+ * refused. Returns the number, or -errno with `fault`. */
+#define STORE_SPARE 3
 int64_t policy_store_put(struct policy_store *store, int bundle_fd, const char *author,
-                         const char *message, uint32_t spare, struct fault *fault);
+                         const char *message, const uint32_t spare[STORE_SPARE],
+                         struct fault *fault);
 
 /* The version, or NULL. Borrowed until the next put or discard. */
 struct stored_version *policy_store_find(const struct policy_store *store, uint32_t number);
@@ -95,7 +98,7 @@ int policy_store_bundle(const struct policy_store *store, uint32_t number, struc
 void policy_store_name(uint32_t number, char name[STORE_NAME_MAX]);
 
 /* Makes `number` (0: none) the active one and notes it. Returns 0, or -errno with `fault` and
- * nothing changed. */
+ * nothing changed: -ENOENT when there is no such version. */
 int policy_store_activate(struct policy_store *store, uint32_t number, const char *author,
                           const char *what, struct fault *fault);
 

@@ -303,8 +303,7 @@ static void take_bundle(struct policy_tasks *tasks, int fd)
     const struct policy_task *task = &tasks->queue[0];
     uint32_t next = desk->store.next;
     struct fault fault;
-    int64_t number = policy_store_put(&desk->store, fd, task->author, task->message, desk->loaded,
-                                      &fault);
+    int64_t number = desk_put(desk, fd, task->author, task->message, &fault);
     tasks->is_new = number == (int64_t)next;
     const struct stored_version *version =
         number > 0 ? policy_store_find(&desk->store, (uint32_t)number) : NULL;

@@ -313,6 +313,38 @@ def test_two_operators_loading_at_once_both_get_what_they_loaded(herald, tmp_pat
     assert len(uses) == 6 and all(e["by"] == uses[0]["by"] for e in uses)
 
 
+def test_a_version_on_its_way_to_the_workers_is_not_discarded(herald):
+    own = Versions(herald, workers=1, policy={"keep": 3})
+    for script in ("  local two\n", "  local three\n"):
+        own.load(pushes(CSS, more=script), "--use")
+    own.site.workers_may_change = True
+    stopped = own.site.workers().pop()
+    os.kill(stopped, signal.SIGSTOP)      # it does not say that it has v1
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        use = pool.submit(own.run, "use", "v1")
+        server.wait_until(lambda: own.version(1)["state"] == "loaded", 5, "v1 on its way")
+        assert "is being sent" in own.run("discard", "v1").stderr
+        own.write(pushes(CSS, JS))        # a fourth one: the oldest that nobody needs has to go
+        assert own.site.command("reload").returncode == 0
+        os.kill(stopped, signal.SIGCONT)
+        done = use.result()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert own.state()["active"] == 1
+    assert visit_once(own.site, PAGE).paths() == [CSS]
+
+
+@pytest.mark.quick
+def test_a_message_that_quotes_other_bytes_than_utf8_is_said(herald):
+    own = Versions(herald)
+    path = os.path.join(own.site.policy_dir, "own.lua")
+    with open(path, "wb") as file:
+        file.write(b"local x = caf\xe9\nreturn {}")
+    done = own.run("load")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"own\.lua:1: .*caf\?", done.stderr), done.stderr
+    assert own.run("load", "-m", b"caf\xe9").stderr == "herald: what was asked for is not UTF-8\n"
+
+
 @pytest.mark.quick
 def test_pushes_are_switched_off_and_on(herald, connect):
     own = Versions(herald)

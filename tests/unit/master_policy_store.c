@@ -18,6 +18,7 @@
 static struct policy_store store;
 static struct fault fault;
 static char directory[64];
+static uint32_t spare[STORE_SPARE];
 
 static void open_store(unsigned keep)
 {
@@ -54,9 +55,10 @@ static int teardown(void **state)
 /* Any content will do: what a bundle is, the store does not look at. */
 static uint32_t put(const char *content)
 {
-    int fd = memfd_create("content", MFD_CLOEXEC);
+    int fd = memfd_create("content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     assert_int_equal(write(fd, content, strlen(content)), (ssize_t)strlen(content));
-    int64_t number = policy_store_put(&store, fd, "alice", "why", 0, &fault);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE), 0);
+    int64_t number = policy_store_put(&store, fd, "alice", "why", spare, &fault);
     close(fd);
     if (number < 0)
         fail_msg("%s: %s", fault.where, fault.what);
@@ -219,6 +221,45 @@ static void the_oldest_go_but_what_is_used_stays(void **state)
     assert_int_equal(policy_store_discard(&store, 3, &fault), -EBUSY);
 }
 
+static void spares_stay_though_nothing_uses_them_yet(void **state)
+{
+    (void)state;
+    store.keep = 3;
+    put("a");
+    put("b");
+    put("c");
+    spare[1] = 1;
+    put("d");
+    assert_non_null(policy_store_find(&store, 1));
+    assert_null(policy_store_find(&store, 2));
+    spare[1] = 0;
+    put("e");
+    assert_null(policy_store_find(&store, 1));
+}
+
+static void a_version_that_is_gone_cannot_be_activated(void **state)
+{
+    (void)state;
+    put("a");
+    use(1);
+    assert_int_equal(policy_store_activate(&store, 7, "bob", "used", &fault), -ENOENT);
+    assert_non_null(strstr(fault.what, "no version v7"));
+    assert_int_equal(store.active, 1);
+    assert_int_equal(store.events_count, 1);
+}
+
+static void a_bundle_that_could_be_cut_short_is_refused(void **state)
+{
+    (void)state;
+    char id[STORE_ID_LENGTH + 1];
+    int fd = memfd_create("content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(write(fd, "a", 1), 1);
+    assert_int_equal(policy_store_put(&store, fd, "alice", "why", spare, &fault), -EPERM);
+    assert_int_equal(policy_store_id(fd, id), -EPERM);
+    assert_int_equal(store.count, 0);
+    close(fd);
+}
+
 static void an_activation_that_cannot_be_kept_changes_nothing(void **state)
 {
     (void)state;
@@ -265,6 +306,9 @@ int main(void)
         CASE(the_oldest_go_but_what_is_used_stays),
         CASE(an_activation_that_cannot_be_kept_changes_nothing),
         CASE(events_are_bounded),
+        CASE(spares_stay_though_nothing_uses_them_yet),
+        CASE(a_version_that_is_gone_cannot_be_activated),
+        CASE(a_bundle_that_could_be_cut_short_is_refused),
         CASE(a_text_cut_within_a_character_does_not_keep_the_state_from_being_saved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

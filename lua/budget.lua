@@ -1,8 +1,8 @@
 -- Accepts pushes, in the order they were proposed, while their sizes fit into the page's budget:
--- push.budget_bytes, what the connection carries while it would be idle (push.budget of the config),
--- or max_bytes where that is less. The server keeps to its own budget without this policy, too; this
--- one is for less than that. What clients mostly cancel becomes a hint; hints take no room. Put it
--- last in the list.
+-- push.budget_bytes, what the connection carries while it would be idle (push.budget of the
+-- config), or max_bytes where that is less. The server keeps to its own budget without this policy,
+-- too; this one is for less than that. What clients mostly cancel becomes a hint; hints take no
+-- room. Put it last in the list.
 local max_bytes, max_count, max_cancelled
 
 return {

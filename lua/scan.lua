@@ -1,7 +1,7 @@
 -- Pushes what the page's own HTML references: stylesheets, scripts, fonts and images that a browser
 -- is sure to ask for. herald reads the HTML once per version of the page; until it has, nothing is
--- proposed. What blocks painting comes first; everything stays behind the page, and once that is out
--- ranks as if the client had asked for it.
+-- proposed. What blocks painting comes first; everything stays behind the page, and once that is
+-- out ranks as if the client had asked for it.
 local options = {} -- one table for all calls: push copies what it takes
 
 return {

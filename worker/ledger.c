@@ -46,7 +46,20 @@ static unsigned first_open(struct ledger *ledger)
 
 static bool has_room(const struct ledger *ledger)
 {
-    return ledger->count < LEDGER_MAX || entry_at(ledger, 0)->state == LEDGER_SETTLED;
+    return ledger->open < LEDGER_MAX;
+}
+
+/* The oldest that was settled is forgotten; what is open before it, a long download say, moves up. */
+static void forget_one(struct ledger *ledger)
+{
+    unsigned settled = 0;
+    while (entry_at(ledger, settled)->state != LEDGER_SETTLED)
+        settled++;
+    for (; settled > 0; settled--)
+        *entry_at(ledger, settled) = *entry_at(ledger, settled - 1);
+    ledger->first = (ledger->first + 1) & (ledger->room - 1);
+    ledger->count--;
+    ledger->closed -= ledger->closed > 0;
 }
 
 bool ledger_reserve(struct ledger *ledger)
@@ -59,11 +72,8 @@ struct ledger_entry *ledger_open(struct ledger *ledger, int32_t id)
 {
     if (!ledger_reserve(ledger))
         return NULL;
-    if (ledger->count == ledger->room) { /* the oldest was settled: it is forgotten */
-        ledger->first = (ledger->first + 1) & (ledger->room - 1);
-        ledger->count--;
-        ledger->closed -= ledger->closed > 0;
-    }
+    if (ledger->count == ledger->room)
+        forget_one(ledger);
     struct ledger_entry *entry = entry_at(ledger, ledger->count++);
     *entry = (struct ledger_entry){.id = id, .state = LEDGER_SENDING};
     ledger->open++;

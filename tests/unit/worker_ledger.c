@@ -252,6 +252,27 @@ static void the_last_256_are_kept_and_open_ones_are_never_forgotten(void **state
     assert_non_null(ledger_find(&ledger, 4));
 }
 
+static void one_that_stays_open_does_not_keep_later_ones_from_being_forgotten(void **state)
+{
+    (void)state;
+    push(2);
+    push(4);
+    ledger_lose(&ledger, 4, &sink);
+    for (int32_t id = 6; id <= 6 * LEDGER_MAX; id += 2) {
+        assert_true(ledger_reserve(&ledger));
+        push(id);
+        ledger_lose(&ledger, id, &sink);
+    }
+    assert_non_null(ledger_find(&ledger, 2));
+    assert_null(ledger_find(&ledger, 4));
+    assert_non_null(ledger_find(&ledger, 6 * LEDGER_MAX));
+    ledger_sent(&ledger, 2);
+    ledger_flushed(&ledger, 10);
+    ledger_acknowledged(&ledger, 10, &sink);
+    assert_int_equal(belief(2), PUSH_HELD);
+    assert_int_equal(ledger.open, 0);
+}
+
 static void the_result_is_told_with_the_bytes_that_went_out(void **state)
 {
     (void)state;
@@ -302,6 +323,7 @@ int main(void)
         TEST(a_connection_that_dies_first_returns_every_open_entry_to_absent),
         TEST(a_request_of_the_clients_own_is_noted_when_acknowledged),
         TEST(the_last_256_are_kept_and_open_ones_are_never_forgotten),
+        TEST(one_that_stays_open_does_not_keep_later_ones_from_being_forgotten),
         cmocka_unit_test_setup_teardown(the_result_is_told_with_the_bytes_that_went_out, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(

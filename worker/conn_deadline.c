@@ -20,11 +20,12 @@ bool conn_waits_for_peer(const struct conn *conn)
 }
 
 /* Acknowledgements wake nobody. What is timed is looked for after each round trip; by then it is
- * known to the millisecond when the last one came. */
+ * known to the millisecond when the last one came. Behind a shut window nothing is under way. */
 static uint64_t look_ms(const struct conn *conn)
 {
     uint64_t round_trip_ms = conn->rtt_us / 1000 * 5 / 4 + LOOK_TIMED_MS;
-    return outcomes_are_timed(conn) ? sooner(round_trip_ms, LOOK_MS) : LOOK_MS;
+    bool due = conn->queued_bytes > conn->acked_bytes && outcomes_are_timed(conn);
+    return due ? sooner(round_trip_ms, LOOK_MS) : LOOK_MS;
 }
 
 /* The time at which conn_on_timer has something to do. */
@@ -78,7 +79,7 @@ static void end_idle(struct conn *conn)
 
 void conn_second_goaway(struct conn *conn)
 {
-    if (conn->goaway_sent)
+    if (conn->goaway_sent || !conn->http2) /* the peer turned out to speak something else */
         return;
     conn->goaway_sent = true;
     http2_goaway(conn->http2, HTTP2_NO_ERROR);

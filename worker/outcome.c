@@ -177,10 +177,12 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-void outcome_asked(struct outcome *outcome, struct ledger_entry *entry, uint64_t bytes)
+void outcome_asked(struct conn *conn, struct outcome *outcome, struct ledger_entry *entry,
+                   uint64_t bytes)
 {
     if (!entry) {
         outcome->last_us = now_us();
+        close_when_done(conn, outcome);
         return;
     }
     entry->outcome = outcome;

@@ -65,8 +65,10 @@ void outcome_awaits(struct page *page, unsigned i);
 /* The client asks for `resource` itself. A page that waits for it, or NULL. */
 struct outcome *outcome_of_request(struct conn *conn, uint64_t resource);
 
-/* Its answer is `bytes` long; `entry` settles it. NULL: it was answered 304. */
-void outcome_asked(struct outcome *outcome, struct ledger_entry *entry, uint64_t bytes);
+/* Its answer is `bytes` long; `entry` settles it. NULL: it was answered 304, and the outcome may be
+ * gone. */
+void outcome_asked(struct conn *conn, struct outcome *outcome, struct ledger_entry *entry,
+                   uint64_t bytes);
 
 /* The client's own request was answered in full although it was believed to hold the resource
  * (TALLY_REREQUESTED), or while it was being pushed (TALLY_REDUNDANT). */

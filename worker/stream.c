@@ -274,7 +274,7 @@ static void remember(struct stream *stream)
                        whole ? response->length : stream->resource->codings[CODING_IDENTITY].size);
     if (response->status == 304) {
         if (outcome)
-            outcome_asked(outcome, NULL, 0);
+            outcome_asked(conn, outcome, NULL, 0);
         stats_add(conn->worker->stats, COUNTER_held_confirmed, believed);
         if (life_s)
             push_table_note(table, key, validator, PUSH_HELD, life_s, stream->client.standing);
@@ -294,7 +294,7 @@ static void remember(struct stream *stream)
     entry->standing = (uint8_t)stream->client.standing;
     entry->passing = stream->client.passing;
     if (outcome)
-        outcome_asked(outcome, entry, response->length);
+        outcome_asked(conn, outcome, entry, response->length);
 }
 
 void stream_answer(struct stream *stream)

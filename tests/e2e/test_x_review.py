@@ -1,4 +1,6 @@
 """What a close reading of the worker found: each test is one thing that once went wrong."""
+import os
+import re
 import time
 
 import pytest
@@ -159,3 +161,31 @@ def test_an_alias_redirects_to_the_port_that_was_asked(herald, connect, port, ke
     answer = connect(site).get("/x?y", authority="localhost" + port)
     assert (answer.status, answer.field("location")) == \
         (308, "https://www.herald.test%s/x?y" % kept)
+
+
+def test_the_last_awaited_answer_may_be_a_304(herald, connect):
+    site = herald(pushes={PAGE: [ASSET]}, push={"holdout": 1})
+    etag = dict(connect(site).get(ASSET).fields)["etag"]
+    client = connect(site)
+    assert client.visit(PAGE).paths() == []
+    entry = site.page_entry(PAGE)
+    assert client.get(ASSET, [("if-none-match", etag)]).status == 304
+    assert site.settled(entry)["arm"] == "holdout"      # while the connection stays open
+
+
+def wakeups(pid):
+    with open("/proc/%d/status" % pid) as status:
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read(), re.M)[1])
+
+
+def test_pushes_behind_a_shut_window_are_not_looked_for(herald, connect):
+    """The experiment's timing: what was not sent cannot be acknowledged."""
+    site = herald(workers=1, pushes={PAGE: [ASSET]}, push={"holdout": 0.000001})
+    (worker,) = site.workers()
+    client = connect(site, window=0, manual=True)
+    page = client.request(PAGE)
+    client.wait(lambda: page.promises and page.promises[0].status == 200, "the push's HEADERS")
+    client.settle()
+    before, began = wakeups(worker), time.monotonic()
+    server.wait_until(lambda: time.monotonic() > began + 1, 5, "a second to pass")
+    assert wakeups(worker) - before < 60

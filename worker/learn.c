@@ -222,7 +222,8 @@ unsigned learn_host_next(void *context, const struct request *request, struct sp
         *why = "watched";
     else
         named = name_items(worker, stream, assets, count, items, room);
-    struct visit *visit = visit_begin(stream);
+    bool is_shadow = ((struct page *)request->context)->is_shadow; /* its pushes are not made */
+    struct visit *visit = is_shadow ? NULL : visit_begin(stream);
     if (visit) {
         visit->watched = named == 0 && may_watch(stream);
         visit->page = key;
@@ -234,9 +235,10 @@ unsigned learn_host_next(void *context, const struct request *request, struct sp
 bool learn_host_note(void *context, const struct request *request, struct span page,
                      struct span path)
 {
-    struct stream *stream = ((struct page *)request->context)->stream;
+    const struct page *asking = request->context;
+    struct stream *stream = asking->stream;
     (void)context;
-    if (!stream || span_find(path, '?') < path.length)
+    if (!stream || asking->is_shadow || span_find(path, '?') < path.length)
         return false;
     uint64_t resource = resource_of(stream, path);
     if (span_equal(path, stream->target)) {

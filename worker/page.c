@@ -430,7 +430,7 @@ bool page_decide(struct stream *stream)
 
 void page_decide_now(struct page *page)
 {
-    if (page->policies && !page->unasked)
+    if (page->policies && !page->unasked && page->version->vm) /* it may have been cut off meanwhile */
         ask_policies(page);
     begin_shadow(page);
     resolve(page);

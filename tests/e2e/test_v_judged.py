@@ -1,4 +1,5 @@
 """Versions tried on some clients, beside the active one, and taken out of use when they do badly."""
+import json
 import os
 import re
 import subprocess
@@ -117,6 +118,24 @@ end }""" % JS)
     assert {e.fields["version"] for e in own.site.log()} <= {"v1"}
     page = visit_once(own.site, "/hello.txt").page       # no policy proposes anything there
     assert page.status == 200
+
+
+def test_a_shadow_learns_nothing(herald, connect):
+    """Else what the active version's visitors ask for would count as if nothing had been pushed."""
+    source = "return { api = 1, on_request = function(req, push) learn.next(req.path, {}) end }"
+    own = Versions(herald, workers=1, site={"cache_control": "public, max-age=3600"})
+
+    def notes():
+        client = connect(own.site)
+        client.visit(PAGE, [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")])
+        client.get(JS, [("sec-fetch-dest", "script"), ("sec-fetch-mode", "no-cors")])
+        counters = json.loads(own.site.command("status", "--json").stdout)["counters"]
+        return counters["learned_notes"]
+    own.load(source)
+    own.ask("shadow", "v2")
+    assert notes() == 0
+    own.ask("use", "v2")
+    assert notes() == 1                                  # as an active version it does
 
 
 def ask_many(own, count, path="/light.html"):

@@ -432,6 +432,19 @@ static void on_writable(struct ring_op *op, const struct ring_event *event)
     conn_dirty(conn);
 }
 
+/* A page's end shares no record with the pushes behind it: a record is read once it is there whole. */
+static ptrdiff_t seal(struct conn *conn, const uint8_t *plaintext, size_t length, uint8_t *out)
+{
+    size_t page = http2_end_apart(conn->http2);
+    if (page == 0 || page >= length)
+        return tls_seal(conn->tls, plaintext, length, out);
+    ptrdiff_t first = tls_seal(conn->tls, plaintext, page, out);
+    if (first < 0)
+        return first;
+    ptrdiff_t rest = tls_seal(conn->tls, plaintext + page, length - page, out + first);
+    return rest < 0 ? rest : first + rest;
+}
+
 /* Appends the session's frames, encrypted. Returns the new length, or -errno. */
 static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length, size_t room)
 {
@@ -440,7 +453,7 @@ static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length, siz
     if (n <= 0)
         return n < 0 ? n : (ptrdiff_t)length;
     assert(length + tls_sealed_max(conn->tls, (size_t)n) <= OUTBOX_BYTES);
-    ptrdiff_t sealed = tls_seal(conn->tls, plaintext, (size_t)n, out + length);
+    ptrdiff_t sealed = seal(conn, plaintext, (size_t)n, out + length);
     return sealed < 0 ? sealed : (ptrdiff_t)length + sealed;
 }
 

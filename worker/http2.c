@@ -42,6 +42,7 @@ struct http2 {
     /* Where http2_produce writes; between calls only `pending` matters. */
     uint8_t *out;
     size_t room;
+    size_t end_apart; /* of `used`: where a response ended that is to be readable at once */
     size_t used;
     struct span pending; /* what mem_send returned and didn't fit: nghttp2's, until its next call */
 
@@ -429,6 +430,14 @@ static void note_goaway(struct http2 *http2, const nghttp2_goaway *goaway)
                  nghttp2_http2_strerror(goaway->error_code));
 }
 
+static void response_ended(struct http2 *http2, void *stream)
+{
+    bool apart = false;
+    http2->context->events->response_end(stream, &apart);
+    if (apart)
+        http2->end_apart = http2->used;
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct http2 *http2 = user_data;
@@ -453,7 +462,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             break;
         stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (stream)
-            events->response_end(stream);
+            response_ended(http2, stream);
         break;
     default:
         break;
@@ -497,6 +506,7 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
     http2->out = out;
     http2->room = room;
     http2->used = 0;
+    http2->end_apart = 0;
     while (drain_pending(http2) && http2->room - http2->used >= ROOM_FULL) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(http2->session, &data);
@@ -513,6 +523,11 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
         terminate(http2, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE overflows a "
                                                    "stream's window");
     return (ptrdiff_t)http2->used;
+}
+
+size_t http2_end_apart(const struct http2 *http2)
+{
+    return http2->end_apart;
 }
 
 bool http2_failed(const struct http2 *http2)

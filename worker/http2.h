@@ -73,8 +73,9 @@ struct http2_events {
     ptrdiff_t (*available)(void *stream, size_t max, bool *last);
     /* Copies the next `length` bytes, as many as `available` has just said, into `out`. */
     void (*take)(void *stream, uint8_t *out, size_t length);
-    /* The final frame of the response was written out. */
-    void (*response_end)(void *stream);
+    /* The final frame of the response was written out. *apart, false at first: what follows is to
+     * share no TLS record with it (http2_end_apart). */
+    void (*response_end)(void *stream, bool *apart);
 
     /* The promise was written out, so the promised stream can be answered; or it was not sent,
      * because pushes were switched off meanwhile or its parent is gone: no `close` follows then.
@@ -112,6 +113,10 @@ int http2_receive(struct http2 *http2, const void *data, size_t length);
  * when nothing is to be sent now, or -ENOMEM. */
 #define HTTP2_ROOM_MIN 2048
 ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room);
+
+/* Where in what http2_produce has just written a response ends that is to be readable before what
+ * follows it; 0: nowhere. */
+size_t http2_end_apart(const struct http2 *http2);
 
 /* True when the session needs nothing more: it can be closed once its output is sent. */
 bool http2_done(const struct http2 *http2);

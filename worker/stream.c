@@ -553,13 +553,15 @@ static bool on_nothing_ready(void *connection)
     return answer_waiting(connection, 0);
 }
 
-static void on_response_end(void *context)
+static void on_response_end(void *context, bool *apart)
 {
     struct stream *stream = context;
     stream->complete = true;
     ledger_count(&stream->conn->ledger, stream->id, stream->content_sent);
-    if (!stream->pushed)
+    if (!stream->pushed) {
         release_pushes(stream->conn, stream->id);
+        *apart = stream->conn->ledger.pushes_open > 0;
+    }
     ledger_sent(&stream->conn->ledger, stream->id);
     if (!stream->request_ended) /* the rest of its content is of no use (RFC 9113 8.1) */
         http2_reset(stream->conn->http2, stream->id, HTTP2_NO_ERROR);

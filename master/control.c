@@ -29,14 +29,8 @@ json_t *control_error(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    json_t *error = json_string(text);
-    if (!error) { /* it quotes what is not UTF-8, or is cut within a character */
-        for (char *at = text; *at; at++)
-            if ((unsigned char)*at >= 0x80)
-                *at = '?';
-        error = json_string(text);
-    }
-    return json_pack("{s:b, s:o}", "ok", 0, "error", error);
+    fault_make_utf8(text);
+    return json_pack("{s:b, s:s}", "ok", 0, "error", text);
 }
 
 static void client_close(struct control_client *client)

@@ -35,9 +35,12 @@ static int add_header(json_t *headers, const char *text)
         return CMD_USAGE;
     }
     const char *value = colon + 1 + strspn(colon + 1, " \t");
-    json_array_append_new(headers,
-                          json_pack("[s%, s]", text, (int)(colon - text), value));
-    return CMD_GO_ON;
+    if (json_array_append_new(headers, json_pack("[s%, s]", text, (size_t)(colon - text), value)) ==
+        0)
+        return CMD_GO_ON;
+    fprintf(stderr, "herald explain: the header field '%.*s' is not UTF-8\n", (int)(colon - text),
+            text);
+    return CMD_USAGE;
 }
 
 /* Takes every --header out of argv, since it may be given several times. */
@@ -146,6 +149,8 @@ static json_t *ask(const struct call *call, json_t *questions, int *status)
     struct fault fault = {0};
     json_t *request = json_pack("{s:s, s:O, s:s*}", "verb", "explain", "questions", questions,
                                 "policy", call->policy);
+    if (!request)
+        fault_set(&fault, -EILSEQ, NULL, 0, "what was asked for is not UTF-8");
     json_t *answer = request ? remote_call(&call->remote, request, NULL, &fault) : NULL;
     json_decref(request);
     *status = CMD_FAILED;

@@ -27,13 +27,24 @@ struct task {
     json_t *cases;
 };
 
+/* What a spec says need not be UTF-8. */
+static json_t *text_json(const char *text)
+{
+    char *copy = strdup(text);
+    if (copy)
+        fault_make_utf8(copy);
+    json_t *string = json_string(copy ? copy : "memory ran out");
+    free(copy);
+    return string;
+}
+
 static void told(void *context, const struct rehearsal_case *one)
 {
     struct task *task = context;
     json_array_append_new(task->cases,
-                          json_pack("{s:s, s:i, s:s, s:b, s:s}", "file", one->file, "line",
-                                    one->line, "name", one->name, "ok", one->passed, "said",
-                                    one->said));
+                          json_pack("{s:o, s:i, s:o, s:b, s:o}", "file", text_json(one->file),
+                                    "line", one->line, "name", text_json(one->name), "ok",
+                                    one->passed, "said", text_json(one->said)));
 }
 
 static json_t *run_specs(struct task *task)

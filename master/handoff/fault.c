@@ -1,6 +1,8 @@
 #include "master/handoff/fault.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +21,37 @@ int fault_set(struct fault *fault, int rc, const char *where, int line, const ch
     return rc;
 }
 
+/* The bytes of the character that begins at `at` (RFC 3629), or 0 when none does. */
+static size_t character(const unsigned char *at)
+{
+    static const uint32_t LEAST[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = at[0] < 0x80             ? 1
+                    : (at[0] & 0xe0) == 0xc0 ? 2
+                    : (at[0] & 0xf0) == 0xe0 ? 3
+                    : (at[0] & 0xf8) == 0xf0 ? 4
+                                             : 0;
+    if (length < 2)
+        return length;
+    uint32_t code = at[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((at[i] & 0xc0) != 0x80) /* also the end of the text */
+            return 0;
+        code = code << 6 | (at[i] & 0x3f);
+    }
+    bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    return code < LEAST[length] || code > 0x10ffff || surrogate ? 0 : length;
+}
+
+void fault_make_utf8(char *text)
+{
+    while (*text) {
+        size_t length = character((const unsigned char *)text);
+        if (!length)
+            *text = '?';
+        text += length ? length : 1;
+    }
+}
+
 const char *fault_text(const struct fault *fault, char *text, size_t size)
 {
     if (!fault->where[0])
@@ -27,6 +60,7 @@ const char *fault_text(const struct fault *fault, char *text, size_t size)
         snprintf(text, size, "%s:%d: %s", fault->where, fault->line, fault->what);
     else
         snprintf(text, size, "%s: %s", fault->where, fault->what);
+    fault_make_utf8(text);
     return text;
 }
 

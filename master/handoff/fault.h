@@ -18,7 +18,11 @@ struct fault {
 int fault_set(struct fault *fault, int rc, const char *where, int line, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Writes "where:line: what" into `text`, leaving out what isn't there. Returns `text`. */
+/* Makes `text` UTF-8, as JSON must be: each byte that is part of no character becomes '?'. Texts that
+ * quote a file or were cut to fit need not be. */
+void fault_make_utf8(char *text);
+
+/* Writes "where:line: what" into `text`, in UTF-8, leaving out what isn't there. Returns `text`. */
 const char *fault_text(const struct fault *fault, char *text, size_t size);
 
 /* The word of the NULL-terminated list `words` that is nearest to `word` by edit distance, or NULL

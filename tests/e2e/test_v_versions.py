@@ -343,6 +343,13 @@ def test_a_message_that_quotes_other_bytes_than_utf8_is_said(herald):
     assert (done.returncode, done.stdout) == (1, "")
     assert re.search(r"own\.lua:1: .*caf\?", done.stderr), done.stderr
     assert own.run("load", "-m", b"caf\xe9").stderr == "herald: what was asked for is not UTF-8\n"
+    assert "no global 'caf?'" in own.run("check").stderr
+    done = own.site.command("explain", "/", "--header", b"a: caf\xe9")
+    assert (done.returncode, done.stderr) == (2, "herald explain: the header field 'a' is not UTF-8\n")
+    own.write(pushes(CSS))
+    with open(os.path.join(own.site.policy_dir, "own_spec.lua"), "wb") as file:
+        file.write(b'return { { "caf\xe9", push = { "/none.css" } } }\n')
+    assert "own_spec.lua:1: caf?\n" in own.run("test").stdout
 
 
 @pytest.mark.quick

@@ -33,6 +33,26 @@ static void an_unknown_key_names_the_nearest(void **state)
     case_check_bad(CASE_BASE, BAD, COUNT(BAD));
 }
 
+static void texts_of_faults_are_utf8(void **state)
+{
+    static const char *const TEXTS[][2] = {
+        {"plain", "plain"},
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"caf\xe9", "caf?"},                                 /* Latin-1 */
+        {"cut \xe2\x82", "cut ??"},                          /* within a character */
+        {"\xc0\xaf \xe0\x80\xaf", "?? ???"},                /* overlong */
+        {"\xed\xa0\x80 \xf4\x90\x80\x80", "??? ????"},      /* a surrogate; above U+10FFFF */
+        {"\xff\x80\xc3x", "???x"},
+    };
+    char text[64];
+    (void)state;
+    for (size_t i = 0; i < COUNT(TEXTS); i++) {
+        struct fault fault;
+        fault_set(&fault, 0, NULL, 0, "%s", TEXTS[i][0]);
+        assert_string_equal(fault_text(&fault, text, sizeof(text)), TEXTS[i][1]);
+    }
+}
+
 static void a_wrong_type_says_what_was_expected_and_what_was_found(void **state)
 {
     static const struct case_bad BAD[] = {
@@ -324,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unknown_key_names_the_nearest),
+        cmocka_unit_test(texts_of_faults_are_utf8),
         cmocka_unit_test(a_wrong_type_says_what_was_expected_and_what_was_found),
         cmocka_unit_test(a_share_is_a_number_from_0_to_1),
         cmocka_unit_test(addresses_names_and_certificates_are_checked),

@@ -1,6 +1,8 @@
 """What a close reading of the worker found: each test is one thing that once went wrong."""
 import os
 import re
+import signal
+import socket
 import time
 
 import pytest
@@ -189,3 +191,29 @@ def test_pushes_behind_a_shut_window_are_not_looked_for(herald, connect):
     before, began = wakeups(worker), time.monotonic()
     server.wait_until(lambda: time.monotonic() > began + 1, 5, "a second to pass")
     assert wakeups(worker) - before < 60
+
+
+def test_what_speaks_no_http2_does_not_hurt_a_draining_worker(herald):
+    """Some of the wrong bytes are read in the wake-up in which the second GOAWAY is due."""
+    site = herald(workers=1)
+    site.workers_may_change = True
+    (worker,) = site.workers()
+    peers = [socket.create_connection((server.ADDRESS, site.h2c_port), timeout=10)
+             for _ in range(300)]
+    for peer in peers:
+        peer.sendall(b"PRI ")
+        assert peer.recv(65536)                          # SETTINGS: it was accepted
+    site.send_signal(signal.SIGHUP)
+    said = b""
+    while b"\0\0\x08\x07" not in said:                 # the GOAWAY that announces the drain
+        said += peers[0].recv(65536)
+    began = time.monotonic() + 0.975                     # a second after it comes the other
+    for number, peer in enumerate(peers):
+        due = began + number // 8 * 0.0008
+        server.wait_until(lambda: time.monotonic() >= due, 5, "its time", every=0)
+        peer.sendall(b"not the rest of the preface")
+    server.wait_until(lambda: worker not in site.workers(), 20, "the drained worker to end")
+    for peer in peers:
+        peer.close()
+    site.stop()
+    assert not [line for line in site.err if "signal" in line]

@@ -47,6 +47,7 @@ stds.herald = {
     learn = { fields = {
       "next", "note",
     } },
+    shared = { other_fields = true },
     util = { fields = {
       "glob", "bucket",
     } },

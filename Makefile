@@ -160,7 +160,7 @@ TSAN_PUSHES = tests/model/push_table_threads.c policy/push_table.c policy/push_u
 TSAN_NAMES = tests/model/names_threads.c policy/names.c
 TSAN_TALLY = tests/model/tally_threads.c policy/tally.c policy/figures.c policy/push_table.c
 
-tsan-tests: $(patsubst %,build-tsan/tests/model_%_threads,push_table names learned tally)
+tsan-tests: $(patsubst %,build-tsan/tests/model_%_threads,push_table names learned tally shared_dict)
 
 build-tsan/tests/model_push_table_threads: $(TSAN_PUSHES) tests/model/race.h $(wildcard policy/push_*.h)
 	@mkdir -p $(@D)
@@ -177,6 +177,10 @@ build-tsan/tests/model_learned_threads: tests/model/learned_threads.c policy/lea
 build-tsan/tests/model_tally_threads: $(TSAN_TALLY) policy/tally.h policy/figures.h
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(TSAN_TALLY) -lcmocka -lm -lpthread
+
+build-tsan/tests/model_shared_dict_threads: tests/model/shared_dict_threads.c policy/shared_dict.c policy/identity.c policy/shared_dict.h
+	@mkdir -p $(@D)
+	$(TSAN_CC) -o $@ $(filter %.c,$^) -lcmocka -lxxhash -lsodium -lpthread
 
 FUZZ = BUILD=build-fuzz CC=clang CFLAGS='-O1 -g' WARNINGS='-Wall -Wextra' \
        SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'

@@ -1,5 +1,7 @@
 #include "master/slots.h"
 
+#include "policy/shared_dict.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -38,6 +40,16 @@ int slots_take(struct slots *slots)
     return -EAGAIN;
 }
 
+/* What a worker that is dead had locked of the dictionaries is open again. */
+static void open_shared(struct segment *segment, int slot)
+{
+    struct shared_dict dict;
+    for (unsigned i = 0; i < SEGMENT_SHARED_MAX && segment->shared[i]; i++)
+        if (shared_dict_attach(&dict, segment->shared[i], segment->header->shared_bytes[i],
+                               (uint32_t)slot + 1, segment->secrets->hash_key) == 0)
+            shared_dict_release(&dict, (uint32_t)slot + 1);
+}
+
 void slots_give_back(struct slots *slots, int slot)
 {
     struct segment_slot *page = &slots->segment->slots[slot];
@@ -47,6 +59,7 @@ void slots_give_back(struct slots *slots, int slot)
     atomic_store(&page->pid, 0);
     atomic_store(&page->connections, 0);
     atomic_store(&page->in_policy, 0);
+    open_shared(slots->segment, slot);
 }
 
 unsigned slots_available(const struct slots *slots)

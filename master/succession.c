@@ -61,6 +61,25 @@ static int changed_fault(const struct config *config, const char *key, struct fa
                      "%s can't change while herald runs; stop it and start it again", key);
 }
 
+static bool has_same_shared(const struct config *a, const struct config *b)
+{
+    if (a->shared_count != b->shared_count)
+        return false;
+    for (size_t i = 0; i < a->shared_count; i++)
+        if (a->shared[i].bytes != b->shared[i].bytes ||
+            strcmp(a->shared[i].name, b->shared[i].name) != 0)
+            return false;
+    return true;
+}
+
+static int make_segment(struct supervisor *s, const struct config *config, struct fault *fault)
+{
+    struct segment_sizes sizes = {.table = config->table_bytes};
+    for (size_t i = 0; i < config->shared_count; i++)
+        sizes.shared[i] = config->shared[i].bytes;
+    return segment_create_sized(&s->segment, &sizes, fault);
+}
+
 static int admit_reload(const struct supervisor *s, const struct config *config,
                         struct fault *fault)
 {
@@ -70,6 +89,8 @@ static int admit_reload(const struct supervisor *s, const struct config *config,
         return changed_fault(config, "state", fault);
     if (config->table_bytes != now->table_bytes)
         return changed_fault(config, "clients.table", fault);
+    if (!has_same_shared(config, now))
+        return changed_fault(config, "shared", fault);
     if (strcmp(config->admin.socket, now->admin.socket) != 0)
         return changed_fault(config, "admin.socket", fault);
     if (config->workers > available)
@@ -90,7 +111,7 @@ static int admit_first(struct supervisor *s, const struct config *config, struct
     s->lock_fd = resources_lock_state(config, fault);
     if (s->lock_fd < 0)
         return s->lock_fd;
-    rc = segment_create(&s->segment, config->table_bytes, fault);
+    rc = make_segment(s, config, fault);
     if (rc == 0)
         rc = desk_open(&s->desk, s, config, fault);
     if (rc == 0)

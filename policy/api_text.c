@@ -99,6 +99,8 @@ static void write_object(FILE *out, unsigned word, unsigned end)
     wrap(out, "---", object->prose);
     fprintf(out, "---@class herald.%s\n", object->name);
     bool has_functions = false;
+    if (object->kind == API_IS_GLOBAL && end == word + 1)
+        fputs("---@field [string] herald.dictionary\n", out);
     for (unsigned i = word + 1; i < end; i++) {
         if (API[i].kind == API_IS_FIELD)
             write_field(out, &API[i]);
@@ -169,6 +171,10 @@ void api_write_luacheck(FILE *out)
         if (API[word].kind != API_IS_GLOBAL)
             continue;
         api_names((enum api_word)word, names);
+        if (!names[0]) { /* its members are the config's */
+            fprintf(out, "    %s = { other_fields = true },\n", API[word].name);
+            continue;
+        }
         fprintf(out, "    %s = { fields = {\n", API[word].name);
         write_list(out, "      ", names);
         fputs("    } },\n", out);

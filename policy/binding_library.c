@@ -1,4 +1,4 @@
-/* The global tables: policy, assets, util, log; stats and learn have files of their own. */
+/* The global tables: policy, assets, util, log; stats, learn and shared have files of their own. */
 #include "policy/glob.h"
 #include "policy/sandbox.h"
 #include "policy/vm.h"
@@ -409,6 +409,8 @@ void binding_libraries(lua_State *L, struct policy_vm *vm, const struct policy *
     set_function(L, "next", learn_next);
     set_function(L, "note", learn_note);
     protect_as(L, "learn");
+    binding_shared(L, vm);
+    lua_setfield(L, -2, "shared");
     lua_newtable(L);
     set_function(L, "glob", util_glob);
     set_function(L, "bucket", util_bucket);

@@ -39,7 +39,11 @@ struct lint {
     void (*told)(void *context, const struct fault *fault);
     void *context;
     const char *file;
-    unsigned get, set; /* opcodes of a global's use and of its assignment */
+    unsigned get, set; /* opcodes of a global's use and of its assignment, */
+    unsigned field;    /* and of a look-up by a constant name */
+    const struct config *config; /* whose dictionaries are looked for; */
+    char *unknown;               /* the first one that it lacks, */
+    int unknown_line;            /* and where; 0: none was found */
     unsigned reported;
     struct span seen[REPORTED_MAX]; /* globals told of in this file */
     unsigned seen_count;
@@ -260,6 +264,60 @@ static void learn_opcodes(struct lint *lint, const struct proto *proto)
         return;
     lint->get = proto->code[0];
     lint->set = proto->code[4];
+}
+
+/* `local _ = a.b` is a use and a look-up: GGET, TGETS. */
+static void learn_field(struct lint *lint, const struct proto *proto)
+{
+    if (proto->instructions < 2)
+        return;
+    lint->get = proto->code[0];
+    lint->field = proto->code[4];
+}
+
+/* ---- dictionaries ---- */
+
+static struct span constant(const struct proto *proto, unsigned operand)
+{
+    return operand < proto->constants ? proto->strings[proto->constants - 1 - operand]
+                                      : (struct span){NULL, 0};
+}
+
+static bool is_declared(const struct config *config, struct span name)
+{
+    for (size_t i = 0; i < config->shared_count; i++) {
+        if (span_equal(span_of(config->shared[i].name), name))
+            return true;
+    }
+    return false;
+}
+
+/* `shared` goes to a register, from which the next instruction takes the dictionary. */
+static void find_shared(struct lint *lint, const struct proto *proto)
+{
+    for (unsigned i = 0; i + 1 < proto->instructions && !lint->unknown_line; i++) {
+        const uint8_t *get = proto->code + (size_t)i * 4;
+        const uint8_t *field = get + 4;
+        if (get[0] != lint->get || field[0] != lint->field || field[3] != get[1])
+            continue;
+        struct span global = constant(proto, get[2] | (unsigned)get[3] << 8);
+        struct span name = constant(proto, field[2]);
+        if (!global.data || !name.data || !span_equal(global, SPAN_LITERAL("shared")) ||
+            is_declared(lint->config, name))
+            continue;
+        snprintf(lint->unknown, 65, "%.*s", SPAN_PRINT(name));
+        lint->unknown_line = line_of(proto, i + 1);
+    }
+}
+
+int policy_lint_shared(const struct config *config, struct span text, char name[65])
+{
+    struct lint lint = {.config = config, .unknown = name};
+    if (!text.length || !memmem(text.data, text.length, "shared", strlen("shared")))
+        return 0;
+    each_proto(SPAN_LITERAL("local _ = known.unknown"), learn_field, &lint);
+    each_proto(text, find_shared, &lint);
+    return lint.unknown_line;
 }
 
 /* ---- files ---- */

@@ -12,4 +12,9 @@
 void policy_lint(const struct config *config, int bundle_fd,
                  void (*told)(void *context, const struct fault *fault), void *context);
 
+/* Looks in a file's text for the use of a dictionary, `shared.NAME`, that the config does not declare.
+ * Returns its line and the name in `name` (64 bytes and a NUL), or 0: all are declared, or the text
+ * does not compile. */
+int policy_lint_shared(const struct config *config, struct span text, char name[65]);
+
 #endif

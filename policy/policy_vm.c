@@ -361,6 +361,7 @@ void policy_vm_destroy(struct policy_vm *vm)
         return;
     /* Nothing in the state has a finalizer, so it goes with its arena. */
     json_drop(vm);
+    shared_drop(vm);
     arena_close(&vm->arena);
     bundle_close(vm->bundle);
     free(vm->policies);

@@ -13,6 +13,7 @@
 #include "policy/learned.h"
 #include "policy/names.h"
 #include "policy/request.h"
+#include "policy/shared_dict.h"
 #include "policy/tally.h"
 
 #include <stdbool.h>
@@ -42,8 +43,8 @@ struct policy_learned {
     char text[NAMES_TEXT_MAX];
 };
 
-/* What the worker does for policies. Every pointer must be set but path_figures and those of
- * `learn`, without which nothing is learned; `context` is handed to each. */
+/* What the worker does for policies. Every pointer must be set but path_figures, those of
+ * `learn`, without which nothing is learned, and dictionary; `context` is handed to each. */
 struct policy_host {
     void *context;
 
@@ -77,6 +78,12 @@ struct policy_host {
      * counts. */
     bool (*learn_note)(void *context, const struct request *request, struct span page,
                        struct span path);
+
+    /* The config's dictionary `index`, and the time of its clock; `dry` is set in it when this
+     * request's policies are to change nothing. Borrowed until the next call. NULL: each state has
+     * private dictionaries, empty at first, and in them no time passes. */
+    struct shared_dict *(*dictionary)(void *context, const struct request *request, unsigned index,
+                                      uint32_t *now_s);
 
     /* log.info(message, fields): `json` is the fields' object, valid JSON, or empty. `request` is
      * NULL in `init`, and while a file is loaded. */

@@ -271,6 +271,8 @@ int spec_open(const struct config *config, int bundle_fd, const char *name, stru
     if (!made)
         return fault_set(fault, -ENOMEM, name, 0, "memory ran out");
     made->config.policy = config->policy;
+    made->config.shared = config->shared;
+    made->config.shared_count = config->shared_count;
     made->host = (struct policy_host){.context = made,
                                       .client_has = no_client,
                                       .assets_of = no_assets,

@@ -508,6 +508,8 @@ static void make_site(struct stage *stage)
                                     .sites = &stage->site,
                                     .sites_count = 1};
     stage->config.policy = stage->run->config->policy;
+    stage->config.shared = stage->run->config->shared;
+    stage->config.shared_count = stage->run->config->shared_count;
     stage->host = (struct policy_host){.context = stage,
                                        .client_has = host_client_has,
                                        .assets_of = host_assets_of,

@@ -1,5 +1,7 @@
 #include "policy/sandbox.h"
 
+#include "policy/policy_lint.h"
+
 #include <luajit.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -28,7 +30,6 @@ static const struct {
     {"stats", "this version of the API has no statistics"},
     {"learn", "this version of the API learns nothing"},
     {"_G", "a policy has no table of globals"},
-    {"shared", "this version of the API shares nothing; see req.vars"},
 };
 
 static const char *hint_for(const char *name)
@@ -252,6 +253,19 @@ static int raise_no_file(lua_State *L, struct policy_vm *vm, const char *file)
     return luaL_error(L, "no file '%s' among the policies", file);
 }
 
+/* A dictionary that nobody declared is an error now, not when its line runs. */
+static void check_shared(lua_State *L, struct policy_vm *vm, const char *file, struct span text)
+{
+    char name[65], what[256];
+    deadline_hold();
+    int line = policy_lint_shared(vm->config, text, name);
+    deadline_release();
+    if (!line)
+        return;
+    shared_unknown(vm->config, name, what, sizeof(what));
+    luaL_error(L, "%s:%d: %s", file, line, what);
+}
+
 void sandbox_compile(lua_State *L, struct policy_vm *vm, const char *file, int environment)
 {
     char chunk[BUNDLE_NAME_MAX + 2];
@@ -262,9 +276,11 @@ void sandbox_compile(lua_State *L, struct policy_vm *vm, const char *file, int e
         raise_no_file(L, vm, file);
     if (text.rest.length && text.rest.data[0] == LUA_SIGNATURE[0])
         luaL_error(L, "%s:1: this is bytecode; a policy is Lua text", file);
+    struct span text_of_file = text.rest;
     snprintf(chunk, sizeof(chunk), "@%s", file);
     if (lua_loadx(L, read_text, &text, chunk, "t") != 0)
         lua_error(L);
+    check_shared(L, vm, file, text_of_file);
     lua_pushvalue(L, environment);
     lua_setfenv(L, -2);
 }

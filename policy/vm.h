@@ -63,6 +63,7 @@ enum slot {
     SLOT_RECORD,  /* the records' metatable */
     SLOT_GLOBALS, /* sandbox.c's */
     SLOT_STRING,  /* the string library's table */
+    SLOT_SHARED,  /* the table `shared`, once a policy was loaded */
     SLOT_METATABLES,
     SLOT_OBJECTS = SLOT_METATABLES + OBJECTS,
     SLOT_WORDS = SLOT_OBJECTS + VM_SETS * OBJECTS,
@@ -157,6 +158,8 @@ struct policy_vm {
     struct fault broken;          /* why L is NULL */
     unsigned silent;              /* calls since then */
     unsigned patience;            /* how many of them until the state is tried again */
+    void *scratch;                /* private dictionaries; NULL: not made (yet) */
+    struct shared_dict scratch_dicts[CONFIG_SHARED_MAX];
     json_t *json;                 /* being turned into Lua values */
     const void *words[API_WORDS]; /* interned strings: compared by lua_topointer's address */
     enum api_word ends[OBJECTS];  /* behind each object's last field */
@@ -268,13 +271,20 @@ void records_push(lua_State *L, struct policy_vm *vm, const struct record_list *
 /* binding_stats.c: puts the functions of `stats` into the table at the top. */
 void binding_stats(lua_State *L);
 
-/* binding_library.c: puts `policy`, `assets`, `stats`, `learn`, `util` and `log` for this policy into
+/* binding_library.c: puts `policy`, `assets`, `stats`, `learn`, `shared`, `util` and `log` for this policy into
  * the table at the top. */
 void binding_libraries(lua_State *L, struct policy_vm *vm, const struct policy *policy);
 
 /* binding_learn.c: the functions of `learn`. */
 int learn_next(lua_State *L);
 int learn_note(lua_State *L);
+
+/* binding_shared.c: pushes the table `shared`. */
+void binding_shared(lua_State *L, const struct policy_vm *vm);
+void shared_drop(struct policy_vm *vm);
+
+/* Writes that the config has no dictionary `name`, and which one is nearest. */
+void shared_unknown(const struct config *config, const char *name, char *text, size_t size);
 
 /* Makes the table of arguments at the top `policy.args` in the environment at `environment`, and
  * pops it; `names` are those declared. */

@@ -480,6 +480,16 @@ static const struct assets *host_assets_of(void *context, const struct request *
     return resource ? content_assets(resource, stream->lookup.scheme, stream->authority) : NULL;
 }
 
+static struct shared_dict *host_dictionary(void *context, const struct request *request,
+                                           unsigned index, uint32_t *now_s)
+{
+    struct worker *worker = context;
+    const struct page *page = request->context;
+    worker->shared[index].dry = page->is_shadow;
+    *now_s = (uint32_t)(worker->timers.now_ms / 1000) + 1;
+    return &worker->shared[index];
+}
+
 static void host_log(void *context, const struct request *request, const char *policy,
                      struct span message, struct span json)
 {
@@ -531,6 +541,7 @@ void page_policy_host(struct worker *worker, struct policy_host *host)
                                  .path_figures = outcome_figures,
                                  .learn_next = learn_host_next,
                                  .learn_note = learn_host_note,
+                                 .dictionary = host_dictionary,
                                  .log = host_log,
                                  .failed = host_failed};
 }

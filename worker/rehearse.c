@@ -319,6 +319,8 @@ static int forget(const struct rehearsal *rehearsal, struct segment *segment)
     int rc = segment_privatize(segment);
     if (rc < 0)
         return rc;
+    for (unsigned i = 0; i < SEGMENT_SHARED_MAX; i++)
+        rehearsal->worker->shared[i].alone = true;
     if (rehearsal->version != REHEARSE_ACTIVE)
         atomic_store(&segment->header->versions,
                      segment_versions_word(rehearsal->version, 0, 0));

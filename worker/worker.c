@@ -363,6 +363,12 @@ static int attach_regions(struct worker *worker, struct fault *fault)
     rc = learned_attach(&worker->learned, segment->learned, SEGMENT_LEARNED_BYTES);
     if (rc < 0)
         return fault_set(fault, rc, "learned sets", 0, "cannot be used: %s", strerror(-rc));
+    for (size_t i = 0; rc == 0 && i < worker->config->shared_count; i++)
+        rc = shared_dict_attach(&worker->shared[i], segment->shared[i],
+                                segment->header->shared_bytes[i],
+                                (uint32_t)worker->handoff->slot + 1, segment->secrets->hash_key);
+    if (rc < 0)
+        return fault_set(fault, rc, "shared", 0, "cannot be used: %s", strerror(-rc));
     return outcomes_start(worker, fault);
 }
 

@@ -74,6 +74,7 @@ struct worker {
     struct figures figures;
     struct names names;
     struct learned learned;
+    struct shared_dict shared[SEGMENT_SHARED_MAX]; /* as many as the config declares */
     struct acceptor *acceptor;
     struct addresses *addresses; /* NULL when no limit is set on them */
 

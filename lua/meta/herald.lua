@@ -242,6 +242,64 @@ function learn.note(page, path) end
 ---@field min_seen? integer Distinct clients that asked for it lately: 5 to 20. Default: 5.
 ---@field min_share? number Their share of those who came to the page and did not hold it. Default: 0.5.
 
+---The dictionaries that the config declares: shared = { counters = "1MiB" } there is
+---shared.counters here. All workers have them in common; they outlive versions, reloads and crashes
+---of workers, and end with herald: nothing is saved to disk. A name that is not declared is an
+---error when the file is loaded. They need a request: not while a file is loaded, nor in init. A
+---version that runs as shadow reads them and changes nothing; explain changes nothing either. In a
+---spec each case has its own, empty at first, in which no time passes.
+---@class herald.shared
+---@field [string] herald.dictionary
+shared = {}
+
+---A dictionary. Keys have 1 to 250 bytes; a number stands for its text. Values are strings of at
+---most 8,192 bytes, numbers and booleans. What fails returns nil and why: 'bad key', 'too large',
+---'not a number', or 'busy', when its part of the dictionary stayed locked for 100 ms. When there
+---is no room, what expired goes first, then what expires first, then what was written least
+---recently. Keys and values lie in memory as they are given.
+---@class herald.dictionary
+local dictionary = {}
+
+---The value; nil when there is none.
+---@param key string | number
+---@return string | number | boolean | nil
+---@return string?
+function dictionary:get(key) end
+
+---Writes a value; ttl: seconds until it expires, rounded up. Without it, it stays.
+---@param key string | number
+---@param value string | number | boolean
+---@param ttl? number
+---@return true?
+---@return string?
+function dictionary:set(key, value, ttl) end
+
+---As set, but only where there is no value: else nil and 'exists'. Of all workers that try at once,
+---one succeeds.
+---@param key string | number
+---@param value string | number | boolean
+---@param ttl? number
+---@return true?
+---@return string?
+function dictionary:add(key, value, ttl) end
+
+---Adds to a number, by default 1, and returns the sum; no addition of another worker is lost. Where
+---there is none it begins as init, by default 0, and expires after ttl. The expiry of one that is
+---there stays.
+---@param key string | number
+---@param by? number
+---@param init? number
+---@param ttl? number
+---@return number?
+---@return string?
+function dictionary:incr(key, by, init, ttl) end
+
+---Removes a value; returns whether there was one.
+---@param key string | number
+---@return boolean?
+---@return string?
+function dictionary:delete(key) end
+
 ---Helpers.
 ---@class herald.util
 util = {}

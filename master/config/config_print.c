@@ -162,6 +162,16 @@ static void print_identify(FILE *out, const enum config_identify *order, size_t 
     fputs(" }", out);
 }
 
+static void print_shared(FILE *out, const struct config *config)
+{
+    char size[CONFIG_FORMAT_MAX];
+    for (size_t i = 0; i < config->shared_count; i++)
+        fprintf(out, is_name(span_of(config->shared[i].name)) ? "%s%s = \"%s\"" : "%s[\"%s\"] = \"%s\"",
+                i ? ", " : "{ ", config->shared[i].name,
+                config_format_size(config->shared[i].bytes, size));
+    fputs(" }", out);
+}
+
 static void print_scope(struct printer *printer, enum config_scope scope, const void *object);
 
 static bool is_left_out(const struct config_key *key, const void *object)
@@ -170,6 +180,8 @@ static bool is_left_out(const struct config_key *key, const void *object)
     if (key->standing == CONFIG_REFUSED || key->type == CONFIG_LISTENS ||
         key->type == CONFIG_CERTIFICATES || key->type == CONFIG_ROUTES)
         return true;
+    if (key->type == CONFIG_SHARED)
+        return ((const struct config *)object)->shared_count == 0;
     if (config_key_is_number(key) && (key->standing == CONFIG_IDLE || key->number < key->least) &&
         config_key_number(key, object) == key->number)
         return true;
@@ -207,6 +219,9 @@ static void print_value(struct printer *printer, const struct config_key *key, c
         break;
     case CONFIG_POLICIES:
         print_policies(out, object);
+        break;
+    case CONFIG_SHARED:
+        print_shared(out, config);
         break;
     default:
         if (!config_key_is_text(key)) {

@@ -115,6 +115,8 @@ static int resolve_key(struct resolver *resolver, const struct config_key *key,
         return resolve_names(resolver, key, field->value, object);
     case CONFIG_POLICIES:
         return resolve_policies(resolver, field->value, object);
+    case CONFIG_SHARED:
+        return resolve_shared(resolver, key, field);
     case CONFIG_IDENTIFY:
         return resolve_identify(resolver, key, field->value, object);
     case CONFIG_ROUTES:

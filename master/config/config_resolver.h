@@ -56,6 +56,10 @@ int resolve_defaults(struct resolver *resolver, enum config_scope scope, void *o
 int resolve_scalar(struct resolver *resolver, const struct config_key *key,
                    const struct value_field *field, void *object);
 
+/* Notes where the key is set, for config_place. */
+int resolve_note_place(struct resolver *resolver, const struct config_key *key,
+                       struct value_place place);
+
 /* Puts a copy of `text` in place of what `*member` owns. */
 int resolve_set_text(struct resolver *resolver, char **member, const char *text);
 
@@ -68,6 +72,8 @@ int resolve_names(struct resolver *resolver, const struct config_key *key, const
                   struct config_site *site);
 int resolve_identify(struct resolver *resolver, const struct config_key *key,
                      const struct value *list, void *object);
+int resolve_shared(struct resolver *resolver, const struct config_key *key,
+                   const struct value_field *field);
 int resolve_site(struct resolver *resolver, const struct value *table, struct config_site *site);
 
 /* Notes that a site has this name, for resolve_check_sites. */

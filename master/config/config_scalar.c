@@ -291,8 +291,8 @@ static int resolve_number(struct resolver *resolver, const struct config_key *ke
     return 0;
 }
 
-static int add_place(struct resolver *resolver, const struct config_key *key,
-                     struct value_place place)
+int resolve_note_place(struct resolver *resolver, const struct config_key *key,
+                       struct value_place place)
 {
     struct config *config = resolver->config;
     char name[CONFIG_KEY_NAME_MAX];
@@ -327,7 +327,7 @@ int resolve_scalar(struct resolver *resolver, const struct config_key *key,
         rc = resolve_warn(resolver, field->place, "%s has no effect in this version",
                           config_key_name(key, name));
     if (rc == 0 && key->scope <= CONFIG_LIMITS)
-        rc = add_place(resolver, key, field->place);
+        rc = resolve_note_place(resolver, key, field->place);
     return rc;
 }
 

@@ -123,6 +123,12 @@ static bool names_have(char *const *names, size_t count, struct span host)
     return false;
 }
 
+bool config_is_shared_name(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return name[0] >= 'a' && name[0] <= 'z' && !name[length] && length <= CONFIG_SHARED_NAME_MAX;
+}
+
 const struct config_site *config_site(const struct config *config, struct span host)
 {
     const struct config_site *fallback = NULL;
@@ -240,6 +246,9 @@ void config_destroy(struct config *config)
     for (size_t i = 0; i < config->sites_count; i++)
         site_finish(&config->sites[i]);
     free(config->sites);
+    for (size_t i = 0; i < config->shared_count; i++)
+        free(config->shared[i].name);
+    free(config->shared);
     for (size_t i = 0; i < config->places_count; i++)
         free(config->places[i].key);
     free(config->places);

@@ -90,6 +90,16 @@ struct config_site {
     int line;
 };
 
+/* A dictionary that policies share (policy/shared_dict.h). */
+#define CONFIG_SHARED_MAX 16
+#define CONFIG_SHARED_NAME_MAX 32
+#define CONFIG_SHARED_BYTES_MIN (UINT64_C(64) << 10) /* of each; */
+#define CONFIG_SHARED_BYTES_MAX (UINT64_C(1) << 30)  /* of all together */
+struct config_shared {
+    char *name;     /* [a-z][a-z0-9_]* */
+    uint64_t bytes; /* whole pages */
+};
+
 /* Where the config sets a key that is not part of a list or a site: "policy.dir". */
 struct config_place {
     char *key;
@@ -148,6 +158,8 @@ struct config {
         char *http;   /* "127.0.0.1:9900", or NULL */
     } admin;
     struct config_limits limits;
+    struct config_shared *shared; /* in the order of their names */
+    size_t shared_count;
     struct config_site *sites;
     size_t sites_count;
 };
@@ -164,6 +176,9 @@ struct config *config_create(void);
 
 /* Frees `config` and closes its descriptors. NULL is accepted. */
 void config_destroy(struct config *config);
+
+/* Whether a dictionary that policies share may have this name. */
+bool config_is_shared_name(const char *name);
 
 /* The site for a host name (without port, any case), or the default site, or NULL. */
 const struct config_site *config_site(const struct config *config, struct span host);

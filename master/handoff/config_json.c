@@ -171,6 +171,7 @@ static int lists_json(const struct config *config, json_t *json)
     json_t *certificates = json_array();
     json_t *sites = json_array();
     json_t *places = json_array();
+    json_t *shared = json_array();
     for (size_t i = 0; i < config->listens_count; i++)
         rc |= json_array_append_new(listens, listen_json(config, &config->listens[i]));
     for (size_t i = 0; i < config->certificates_count; i++)
@@ -182,6 +183,11 @@ static int lists_json(const struct config *config, json_t *json)
         rc |= json_array_append_new(
             places, json_pack("{ss so}", "key", config->places[i].key, "place",
                               place_json(config, config->places[i].file, config->places[i].line)));
+    for (size_t i = 0; i < config->shared_count; i++)
+        rc |= json_array_append_new(shared,
+                                    json_pack("{ss sI}", "name", config->shared[i].name, "bytes",
+                                              (json_int_t)config->shared[i].bytes));
+    rc |= json_object_set_new(json, "shared", shared);
     rc |= json_object_set_new(json, "listen", listens);
     rc |= json_object_set_new(json, "tls", certificates);
     rc |= json_object_set_new(json, "sites", sites);
@@ -492,6 +498,32 @@ static int places_decode(struct decoder *decoder, const json_t *json)
     return rc;
 }
 
+static int shared_decode(struct decoder *decoder, const json_t *json)
+{
+    struct config *config = decoder->config;
+    const json_t *array;
+    void *memory = NULL;
+    uint64_t total = 0;
+    int rc = list_begin(decoder, json, "shared", sizeof(*config->shared), &array, &memory);
+    config->shared = memory;
+    if (rc == 0 && json_array_size(array) > CONFIG_SHARED_MAX)
+        return bad(decoder, "shared", "too much in");
+    while (rc == 0 && config->shared_count < json_array_size(array)) {
+        const json_t *item = json_array_get(array, config->shared_count);
+        struct config_shared *shared = &config->shared[config->shared_count++];
+        rc = text_decode(decoder, item, "name", true, &shared->name);
+        if (rc == 0 && !config_is_shared_name(shared->name))
+            rc = bad(decoder, "name", "no name in");
+        if (rc == 0)
+            rc = integer_decode(decoder, item, "bytes", CONFIG_SHARED_BYTES_MIN,
+                                CONFIG_SHARED_BYTES_MAX, &shared->bytes);
+        total += shared->bytes;
+        if (rc == 0 && (shared->bytes % 4096 || total > CONFIG_SHARED_BYTES_MAX))
+            rc = bad(decoder, "bytes", "no size in");
+    }
+    return rc;
+}
+
 static int top_decode(struct decoder *decoder, const json_t *json)
 {
     struct config *config = decoder->config;
@@ -508,6 +540,8 @@ static int top_decode(struct decoder *decoder, const json_t *json)
         rc = certificates_decode(decoder, json);
     if (rc == 0)
         rc = places_decode(decoder, json);
+    if (rc == 0)
+        rc = shared_decode(decoder, json);
     return rc < 0 ? rc : sites_decode(decoder, json);
 }
 

@@ -22,6 +22,7 @@
 #define OBJECT_PUSH struct config_push
 
 /* Where a table's keys are kept: in the same struct, unless it has a struct of its own. */
+#define INNER_OFFSET_TOP 0
 #define INNER_OFFSET_CLIENTS 0
 #define INNER_OFFSET_POLICY 0
 #define INNER_OFFSET_LOG 0

@@ -49,6 +49,7 @@ enum config_type {
     CONFIG_LISTENS,
     CONFIG_CERTIFICATES,
     CONFIG_POLICIES,
+    CONFIG_SHARED,
     CONFIG_ROUTES,
     CONFIG_SUBTABLE, /* keys of the scope `inner`, in the object at `offset` */
 };

@@ -109,7 +109,7 @@ static int secrets_create(struct segment *segment)
 }
 
 /* Where each region lies, all of them in whole pages. */
-static struct segment_header layout_of(uint64_t table_bytes)
+static struct segment_header layout_of(const struct segment_sizes *sizes)
 {
     struct segment_header header = {
         .magic = SEGMENT_MAGIC,
@@ -117,21 +117,27 @@ static struct segment_header layout_of(uint64_t table_bytes)
         .header_bytes = sizeof(struct segment_header),
         .slots_offset = sizeof(struct segment_header),
         .names_bytes = SEGMENT_NAMES_BYTES,
-        .pushes_bytes = table_bytes,
+        .pushes_bytes = sizes->table,
     };
     header.names_offset =
         header.slots_offset + sizeof(struct segment_slot) * SEGMENT_SLOTS_MAX;
     header.learned_offset = header.names_offset + header.names_bytes;
     header.tally_offset = header.learned_offset + SEGMENT_LEARNED_BYTES;
     header.figures_offset = header.tally_offset + SEGMENT_TALLY_BYTES;
-    header.pushes_offset = header.figures_offset + SEGMENT_FIGURES_BYTES;
+    uint64_t at = header.figures_offset + SEGMENT_FIGURES_BYTES;
+    for (unsigned i = 0; i < SEGMENT_SHARED_MAX && sizes->shared[i]; i++) {
+        header.shared_offsets[i] = at;
+        header.shared_bytes[i] = sizes->shared[i];
+        at += sizes->shared[i];
+    }
+    header.pushes_offset = at;
     header.bytes = header.pushes_offset + header.pushes_bytes;
     return header;
 }
 
-static int header_create(struct segment *segment, uint64_t table_bytes)
+static int header_create(struct segment *segment, const struct segment_sizes *sizes)
 {
-    struct segment_header header = layout_of(table_bytes);
+    struct segment_header header = layout_of(sizes);
     segment->fd = sealed_memfd("herald-segment", header.bytes);
     if (segment->fd < 0)
         return segment->fd;
@@ -145,19 +151,29 @@ static int header_create(struct segment *segment, uint64_t table_bytes)
     segment->tally = at + header.tally_offset;
     segment->figures = at + header.figures_offset;
     segment->pushes = at + header.pushes_offset;
+    for (unsigned i = 0; i < SEGMENT_SHARED_MAX && header.shared_bytes[i]; i++)
+        segment->shared[i] = at + header.shared_offsets[i];
     *segment->header = header;
     return 0;
 }
 
 int segment_create(struct segment *segment, uint64_t table_bytes, struct fault *fault)
 {
+    struct segment_sizes sizes = {.table = table_bytes};
+    return segment_create_sized(segment, &sizes, fault);
+}
+
+int segment_create_sized(struct segment *segment, const struct segment_sizes *sizes,
+                         struct fault *fault)
+{
+    uint64_t table_bytes = sizes->table;
     *segment = (struct segment){.fd = -1, .secrets_fd = -1};
     if (table_bytes < TABLE_BYTES_MIN || table_bytes > TABLE_BYTES_MAX ||
         (table_bytes & (table_bytes - 1)))
         return fault_set(fault, -EINVAL, "clients.table", 0,
                          "%llu bytes is not a power of two from 1 MiB to 4 GiB",
                          (unsigned long long)table_bytes);
-    int rc = header_create(segment, table_bytes);
+    int rc = header_create(segment, sizes);
     if (rc >= 0)
         rc = secrets_create(segment);
     if (rc < 0) {

@@ -2,7 +2,7 @@
  * restarts. Made once by the master as a memfd, sealed in size, inherited by fork.
  *
  *   header | slots[SEGMENT_SLOTS_MAX], pages each | names | learned | tally |
- *   figures | push table, a power of two of buckets
+ *   figures | dictionaries, as the config says | push table, a power of two of buckets
  *
  * The push table comes last: its sweeps and saves go from hole to hole up to the segment's end.
  *
@@ -17,12 +17,13 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
-#define SEGMENT_LAYOUT 5 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_LAYOUT 6 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
 #define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
 #define SEGMENT_LEARNED_BYTES (UINT64_C(6) << 20) /* 4,096 buckets (policy/learned.h) */
 #define SEGMENT_TALLY_BYTES (512 * 1024)          /* policy/tally.h */
 #define SEGMENT_FIGURES_BYTES (512 * 1024)        /* policy/figures.h */
+#define SEGMENT_SHARED_MAX 16 /* dictionaries (policy/shared_dict.h) */
 #define SEGMENT_TICKET_KEYS 3
 #define SEGMENT_VERSIONS_MAX 8        /* versions of the policies that a worker has at once */
 #define SEGMENT_PUSH_OFF_SITES_MAX 64 /* sites whose pushes are switched off */
@@ -73,6 +74,8 @@ struct segment_header {
     uint64_t names_offset;
     uint64_t names_bytes;
     uint64_t learned_offset;
+    uint64_t shared_offsets[SEGMENT_SHARED_MAX]; /* of the dictionaries, in the config's order */
+    uint64_t shared_bytes[SEGMENT_SHARED_MAX];   /* of each; 0: there is none */
     uint64_t bytes;              /* of the whole segment */
     _Atomic uint32_t push_off;   /* enum segment_push_off */
     _Atomic uint32_t generation; /* the one that serves */
@@ -111,11 +114,21 @@ struct segment {
     void *pushes;
     void *names;
     void *learned; /* SEGMENT_LEARNED_BYTES */
+    void *shared[SEGMENT_SHARED_MAX]; /* the dictionaries; NULL: there is none */
     struct segment_secrets *secrets;
 };
 
-/* Makes the segment with a push table of `table_bytes` (a power of two, 1 MiB to 4 GiB) and fresh
- * secrets. Returns 0 or -errno with `fault`. */
+/* What of a segment the config sizes. */
+struct segment_sizes {
+    uint64_t table; /* of the push table: a power of two, 1 MiB to 4 GiB */
+    uint64_t shared[SEGMENT_SHARED_MAX]; /* of the dictionaries: whole pages; 0 behind the last */
+};
+
+/* Makes the segment and fresh secrets. Returns 0 or -errno with `fault`. */
+int segment_create_sized(struct segment *segment, const struct segment_sizes *sizes,
+                         struct fault *fault);
+
+/* As segment_create_sized, without dictionaries. */
 int segment_create(struct segment *segment, uint64_t table_bytes, struct fault *fault);
 
 /* Which versions decide, as one word that changes at once: the active one, the canary (0: none), and

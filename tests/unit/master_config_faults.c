@@ -277,8 +277,37 @@ static void what_comes_later_is_refused_by_name(void **state)
          "herald.lua:4: origin is not supported in this version (a reverse proxy)"},
         {"site { names = { 'x' }, root = '/x', redirect = 'y' }",
          "herald.lua:3: redirect is not supported in this version (redirecting a route)"},
-        {"shared = {}",
-         "herald.lua:3: shared is not supported in this version (state that policies share)"},
+    };
+    (void)state;
+    case_check_bad(CASE_BASE, BAD, COUNT(BAD));
+}
+
+#define NAMES "; it is a lower-case letter, then up to 31 of a-z, 0-9 and _"
+
+static void a_dictionary_has_a_good_name_and_a_size(void **state)
+{
+    static const struct case_bad BAD[] = {
+        {"shared = 5", "herald.lua:3: shared: expected sizes by name, such as { counters = \"1MiB\" }, "
+                       "found number 5"},
+        {"shared = {\n 'counters' }",
+         "herald.lua:4: shared: expected sizes by name, such as { counters = \"1MiB\" }, "
+         "found string \"counters\""},
+        {"shared = {\n Counters = '1MiB' }",
+         "herald.lua:4: shared: \"Counters\" is no name for a dictionary" NAMES},
+        {"shared = { ['2nd'] = '1MiB' }", "herald.lua:3: shared: \"2nd\" is no name for a dictionary" NAMES},
+        {"shared = { a23456789012345678901234567890123 = '1MiB' }",
+         "herald.lua:3: shared: \"a23456789012345678901234567890123\" is no name for a dictionary" NAMES},
+        {"shared = {\n a = '63KiB' }",
+         "herald.lua:4: shared.a: expected a size from 64KiB to 1GiB, such as \"1MiB\", found "
+         "string \"63KiB\""},
+        {"shared = {\n a = '2GiB' }",
+         "herald.lua:4: shared.a: expected a size from 64KiB to 1GiB, such as \"1MiB\", found "
+         "string \"2GiB\""},
+        {"shared = { a = true }", "herald.lua:3: shared.a: expected a size from 64KiB to 1GiB, such as \"1MiB\", found boolean true"},
+        {"shared = { a = '1GiB', b = '64KiB' }",
+         "herald.lua:3: shared: the dictionaries come to more than 1GiB"},
+        {"shared = {}\nfor i = 1, 17 do\n shared['d' .. i] = '64KiB' end",
+         "herald.lua:3: shared: 17 dictionaries, 16 at most"},
     };
     (void)state;
     case_check_bad(CASE_BASE, BAD, COUNT(BAD));
@@ -351,6 +380,7 @@ int main(void)
         cmocka_unit_test(paths_of_routes_are_checked),
         cmocka_unit_test(policies_are_named_and_given_plain_arguments),
         cmocka_unit_test(what_comes_later_is_refused_by_name),
+        cmocka_unit_test(a_dictionary_has_a_good_name_and_a_size),
         cmocka_unit_test(faults_in_tables_that_a_program_made_have_their_line),
         cmocka_unit_test(luas_own_faults_have_their_line),
     };

@@ -133,8 +133,7 @@ static void the_globals_are_those_of_the_table_and_no_others(void **state)
                                        "math.randomseed",
                                        "string.dump",
                                        "table.new",
-                                       "table.foreach",
-                                       "shared"};
+                                       "table.foreach"};
     char text[8192];
     int used = snprintf(text, sizeof(text), "local all = {");
     for (size_t i = 0; i < API_LUA_COUNT; i++) {

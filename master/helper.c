@@ -52,17 +52,19 @@ static void helper_finish(struct helper *helper, int rc, const char *why)
     free(answer);
 }
 
+/* Keeps the last one. More than one may come at once, for the control data is padded. */
 static void take_descriptor(struct helper *helper, struct msghdr *message)
 {
     int fd;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-            c->cmsg_len != CMSG_LEN(sizeof(fd)))
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
-        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-        if (helper->passed_fd >= 0)
-            close(helper->passed_fd);
-        helper->passed_fd = fd;
+        for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= c->cmsg_len; at += sizeof(fd)) {
+            memcpy(&fd, (const char *)c + at, sizeof(fd));
+            if (helper->passed_fd >= 0)
+                close(helper->passed_fd);
+            helper->passed_fd = fd;
+        }
     }
 }
 

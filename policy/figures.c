@@ -48,8 +48,8 @@ static uint64_t idleness(const struct figures *figures, unsigned i, uint64_t key
         atomic_load_explicit(&figures->region->rows[i].used_s, memory_order_relaxed);
     if (key == 0)
         return UINT64_MAX;
-    if (!is_ready(key))
-        return now - (key & ~CLAIM_BIT) > FIGURES_CLAIM_S ? UINT64_MAX - 1 : 0;
+    if (!is_ready(key)) /* one that read its clock a second later is not late */
+        return now > (key & ~CLAIM_BIT) + FIGURES_CLAIM_S ? UINT64_MAX - 1 : 0;
     return now > used ? now - used : 0;
 }
 

@@ -83,6 +83,14 @@ static void a_row_whose_maker_died_is_made_by_another(void **state)
     assert_non_null(figures_row(&figures, 1, 1));
 }
 
+static void a_row_that_is_being_made_by_one_whose_clock_is_ahead_is_left_to_it(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < FIGURES_ROWS; i++)
+        atomic_store(&region.keys[i], UINT64_C(1) << 63 | (now_ms / 1000 + 1));
+    assert_null(figures_row(&figures, 7, 1));
+}
+
 static void what_is_moved_never_falls_below_nothing(void **state)
 {
     (void)state;
@@ -147,6 +155,8 @@ int main(void)
         cmocka_unit_test_setup(a_site_and_a_version_have_a_row_of_their_own, setup),
         cmocka_unit_test_setup(the_pair_that_was_not_used_for_longest_makes_room, setup),
         cmocka_unit_test_setup(a_row_whose_maker_died_is_made_by_another, setup),
+        cmocka_unit_test_setup(a_row_that_is_being_made_by_one_whose_clock_is_ahead_is_left_to_it,
+                               setup),
         cmocka_unit_test_setup(what_is_moved_never_falls_below_nothing, setup),
         cmocka_unit_test_setup(the_mean_the_variance_and_the_median_are_those_of_the_pages, setup),
         cmocka_unit_test_setup(times_of_any_length_have_a_bin, setup),

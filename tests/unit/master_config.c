@@ -266,7 +266,7 @@ static void a_number_is_stored_in_its_member_alone(void **state)
     "\"watch\":false,\"window\":60,\"failures\":2,\"soft_strikes\":20,\"hard_strikes\":3},"     \
     "\"log\":{\"access\":null,\"error\":\"stderr\"},\"admin\":{\"socket\":\"/a\",\"http\":null}," \
     "\"limits\":%s,\"listen\":[{\"tls\":true,\"address\":\"%s\",\"place\":[0,4]}],\"tls\":[],"    \
-    "\"sites\":[],\"places\":[]}"
+    "\"sites\":[],\"places\":[],\"shared\":[]}"
 
 /* The limits as config_encode writes them. */
 static char *limits_json(void)

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -224,7 +225,7 @@ def test_who_asked_is_logged(herald):
     site = herald()
     site.workers_may_change = True
     assert site.command("reload").returncode == 0
-    site.wait_error(r"reload asked for by uid %d \(pid \d+\)" % os.geteuid())
+    site.wait_error(r"reload asked for by %s \(pid \d+\)" % pwd.getpwuid(os.geteuid()).pw_name)
 
 
 # ---- state ----
@@ -244,7 +245,8 @@ def test_secrets_are_private_and_kept(herald):
     keys = os.path.join(site.state_dir, "keys")
     before = open(keys, "rb").read()
     for name in os.listdir(site.state_dir):
-        assert stat.S_IMODE(os.stat(os.path.join(site.state_dir, name)).st_mode) == 0o600, name
+        mode = os.stat(os.path.join(site.state_dir, name)).st_mode
+        assert stat.S_IMODE(mode) == (0o700 if stat.S_ISDIR(mode) else 0o600), name
     site.stop()
     site.start()
     assert open(keys, "rb").read() == before
@@ -382,7 +384,9 @@ def test_a_log_that_nobody_reads_stops_nothing(herald):
             time.sleep(0.002)            # signals of a kind merge
         assert visit_once(made, "/hello.txt").page.status == 200
         assert made.command("status").returncode == 0
-        assert b"generation 1 serves" in os.read(read, 65536)
+        said = b""
+        while b"generation 1 serves" not in said:
+            said += os.read(read, 65536)
         os.set_blocking(read, False)
         os.kill(process.pid, signal.SIGUSR2)
 
@@ -619,7 +623,7 @@ def test_the_demo_pushes_and_says_what_it_did(demo):
     process, said, run = demo
     assert said().startswith("ready  https://127.0.0.1:8443/  http://127.0.0.1:8080/\n")
     rich = run("nghttp", "-ans", "https://127.0.0.1:8443/").stdout
-    assert len(re.findall(r"^ *\d+ +\+\S+ +\* +\+", rich, re.MULTILINE)) >= 12, rich
+    assert len(re.findall(r"^ *\d+ +\+\S+ +\* +\+", rich, re.MULTILINE)) >= 10, rich
     server.wait_until(lambda: re.search(r"^GET / 200: \d\d pushed", said(), re.MULTILINE), 5,
                       "the line of the page")
     run("nghttp", "-ns", "--no-push", "https://127.0.0.1:8443/")

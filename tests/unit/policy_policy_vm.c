@@ -133,6 +133,7 @@ static void the_clients_own_cookie_is_shown_to_no_policy(void **state)
     page(f);
     no_failure(f);
     proposes(f, 0, "/done");
+    close_vm(f);
     f->request.fields_count = 1;
     only_policy(f, "return function(req, push)\n" EQUALS("req.headers.cookie", "nil")
                 "  push:add('/done')\nend");

@@ -128,7 +128,6 @@ static bool count_kind(struct guard *guard, enum guard_event event)
                trip(guard, COUNTER_limit_server_reset);
     case GUARD_HEADERS:
         guard->continuations = 0;
-        guard->block_fields = guard->block_bytes = 0;
         return true;
     case GUARD_CONTINUATION:
         return ++guard->continuations <= limits->continuations ||
@@ -162,6 +161,11 @@ static bool charge(struct guard *guard, enum guard_event event)
 bool guard_count(struct guard *guard, enum guard_event event)
 {
     return count_kind(guard, event) && charge(guard, event);
+}
+
+void guard_begin_fields(struct guard *guard)
+{
+    guard->block_fields = guard->block_bytes = 0;
 }
 
 bool guard_count_field(struct guard *guard, size_t bytes)

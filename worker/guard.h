@@ -56,6 +56,9 @@ void guard_init(struct guard *guard, const struct config_limits *limits, const u
  * connection is to end with ENHANCE_YOUR_CALM, and `tripped` names the limit. */
 bool guard_count(struct guard *guard, enum guard_event event);
 
+/* A header block begins to be decoded: later than GUARD_HEADERS, which may run ahead by many. */
+void guard_begin_fields(struct guard *guard);
+
 /* Counts a decoded field of the header block under way, trailers and refused requests included:
  * `bytes` are its name's and value's, and 32 (RFC 9113 10.5.1). What is a little too much is
  * answered 431; a few octets that decode to many times the limits are no honest client's. Returns

@@ -209,6 +209,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 {
     struct http2 *http2 = user_data;
     int32_t id = frame->hd.stream_id;
+    guard_begin_fields(http2->guard);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers are read over */
     header_list_release(http2->context, http2->building); /* of a block that was malformed */

@@ -8,9 +8,12 @@ import pytest
 import server
 
 sys.path.insert(0, os.path.join(server.TOP, "tests", "hostile"))
+import attacker                          # noqa: E402
 import corpus                            # noqa: E402
 import measure                           # noqa: E402
+import rawhpack                          # noqa: E402
 import site_under_attack                 # noqa: E402
+from rawh2_wire import Type              # noqa: E402
 
 ATTACKS = corpus.load()
 
@@ -49,3 +52,16 @@ def test_one_line_of_the_log_for_each_connection_that_is_cut_off(sites):
     server.wait_until(lambda: sum("PING flood" in line for line in site.herald.err[lines:]) >= 3, 5,
                       "a line for each")
     assert sum("PING flood" in line for line in site.herald.err[lines:]) == 3
+
+
+@pytest.mark.quick
+def test_a_hundred_honest_requests_in_one_segment_are_no_attack(sites):
+    """Their header blocks are decoded in one go; each is counted for itself."""
+    site = sites.of(ATTACKS[0])
+    link = attacker.Attacker(site)
+    fields = rawhpack.block([("x-field-%d" % i, "value") for i in range(20)])
+    link.send(b"".join(link.request(stream, b"/hello.txt", extra=fields)
+                       for stream in range(1, 200, 2)))
+    link.read_for(5, lambda: link.received[Type.HEADERS] >= 100)
+    assert (link.received[Type.HEADERS], link.outcome()) == (100, "kept")
+    link.close()

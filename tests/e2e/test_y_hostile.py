@@ -25,7 +25,10 @@ def sites():
         assert made.close() == 0, "a server under attack ended badly"
 
 
-@pytest.mark.asan
+SANITIZED = pytest.mark.asan if server.SOAK else lambda test: test    # a minute and a half
+
+
+@SANITIZED
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.slug for attack in ATTACKS])
 def test_an_attack_is_stopped_and_nobody_else_feels_it(sites, attack):
     site = sites.of(attack)

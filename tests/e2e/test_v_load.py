@@ -29,21 +29,20 @@ def test_activations_under_load_fail_nothing(herald):
     own = Versions(herald)
     own.load(pushes(JS))
     load = Load(own.site, threads=4, inflight=4, paths=(PAGE, "/hello.txt"))
-    h2load = subprocess.Popen(["h2load", "-c", "16", "-m", "8", "-D", "600", own.site.url(PAGE)],
-                              stdout=subprocess.PIPE, text=True)
+    seconds = 60 if server.SOAK else 10
+    h2load = subprocess.Popen(["h2load", "-c", "16", "-m", "8", "-D", str(seconds),
+                               own.site.url(PAGE)], stdout=subprocess.PIPE, text=True)
     try:
         with load:
             load.wait_done(50)
             took = activate(own, ACTIVATIONS if server.SOAK else 60)
             load.wait_done(50)
     finally:
-        h2load.send_signal(2)
-        said = h2load.communicate(timeout=60)[0]
+        said = h2load.communicate(timeout=server.patience(2 * seconds))[0]
     assert load.faults() == [] and load.wrong == [] and load.refused == []
     assert len(load.connections) == 4 and load.goaways == 0      # none was closed
-    counts = dict(re.findall(r"(failed|errored|timeout)[^\d]*(\d+)", said))
     failed = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", said)
-    assert not failed or {int(n) for n in failed.groups()} == {0}, said
+    assert failed and {int(n) for n in failed.groups()} == {0}, said
     print("activations: median %.1f ms, most %.1f ms" % (took[len(took) // 2], took[-1]))
     states = {v["number"]: v for v in own.state()["versions"]}
     assert states[1]["failures"] == states[2]["failures"] == 0

@@ -251,11 +251,17 @@ def test_an_unknown_case_is_named_with_those_there_are():
     assert 'no case "windwo"' in done.stderr and "window" in done.stderr
 
 
+def interruptible():
+    """A shell lets what it runs in the background ignore the signal, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_run_leaves_nothing(tmp_path):
     before = namespaces()
     run = subprocess.Popen([sys.executable, os.path.join(PAGE, "run.py"), "--cases", "thin",
                             "--runs", "1000", "--out", str(tmp_path)],
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           preexec_fn=interruptible)
     server.wait_until(lambda: len(namespaces() - before) >= 2, 20, "the run's namespaces")
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)

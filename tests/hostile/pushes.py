@@ -1,5 +1,5 @@
 """Push as a weapon: against the server that promises."""
-from corpus import CALM, CLOSED, KEPT, RESET, attack
+from corpus import CALM, CLOSED, KEPT, PROTOCOL, attack
 from rawh2_wire import Flag, Setting, Type, frame, settings_payload, u32
 
 GROUP = "push"
@@ -33,7 +33,7 @@ def held_promises(link):
     link.wait_end(link.site.short_s * 4)
 
 
-@attack("each promise reset", GROUP, (KEPT, CALM), settings=PUSHING)
+@attack("each promise reset", GROUP, (KEPT, CALM, PROTOCOL), settings=PUSHING)
 def reset_each(link):
     for stream in range(1, 400, 2):
         link.send(link.request(stream))

@@ -2,6 +2,7 @@
 import collections
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ ASAN = "asan" in BINARY
 SOAK = os.environ.get("HERALD_SOAK") == "1"
 HOST = "localhost"
 ADDRESS = "127.0.0.1"
+PORTS_FIRST, PORTS_END = 10240, 32768
 
 START_LIMIT_S = 10
 STOP_LIMIT_S = 10
@@ -48,15 +50,18 @@ def wait_until(predicate, seconds, what, give_up=None, every=0.01):
 
 
 def free_ports(count):
-    """Ports that the kernel chose and nobody else holds now."""
-    sockets = []
-    for _ in range(count):
-        made = socket.socket()
-        made.bind((ADDRESS, 0))
-        sockets.append(made)
-    ports = [made.getsockname()[1] for made in sockets]
-    for made in sockets:
-        made.close()
+    """Ports that nobody else holds now, below those the kernel gives to outgoing connections: a
+    server that is started again finds its own still free."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(PORTS_FIRST, PORTS_END)
+        with socket.socket() as made:
+            try:
+                made.bind((ADDRESS, port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
     return ports
 
 

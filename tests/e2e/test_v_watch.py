@@ -76,6 +76,61 @@ def test_files_in_folders_and_new_folders_are_seen(watched):
     server.wait_until(lambda: visit_once(watched.site, PAGE).paths() == [CSS], 10, "its change")
 
 
+class Releases:
+    """policy.dir as deployments have it: RELEASES/current/policies, and `current` is a link."""
+
+    def __init__(self, own):
+        self.folder = os.path.join(own.site.directory, "releases")
+        os.mkdir(self.folder)
+        self.made = 0
+
+    def deploy(self, source):
+        self.made += 1
+        policies = os.path.join(self.folder, str(self.made), "policies")
+        os.makedirs(policies)
+        with open(os.path.join(policies, "own.lua"), "w") as file:
+            file.write(source)
+        self.switch(self.made)
+
+    def switch(self, number):
+        link = os.path.join(self.folder, "current")
+        os.symlink(str(number), link + ".new")
+        os.rename(link + ".new", link)
+
+
+@pytest.fixture
+def deployed(herald):
+    own = Versions(herald, start=False, policy={"watch": True, "dir": "@DIR@/releases/current/policies"})
+    releases = Releases(own)
+    releases.deploy(pushes(CSS))
+    own.site.start()
+    return own, releases
+
+
+@pytest.mark.quick
+def test_a_link_that_is_swapped_on_the_way_to_the_directory_is_seen(deployed):
+    own, releases = deployed
+    releases.deploy(pushes(JS))
+    wait_active(own, 2)
+    assert visit_once(own.site, PAGE).paths() == [JS]
+    releases.switch(1)                           # back: those are the files of v1
+    wait_active(own, 1)
+    releases.deploy(pushes(CSS, JS))             # and the way is watched again after each
+    wait_active(own, 3)
+
+
+def test_what_lies_behind_a_swapped_link_is_watched_and_what_lay_there_no_more(deployed):
+    own, releases = deployed
+    releases.deploy(pushes(JS))
+    wait_active(own, 2)
+    with open(os.path.join(releases.folder, "1", "policies", "own.lua"), "w") as file:
+        file.write(pushes(JS, more="  -- of a release that is over\n"))
+    with open(os.path.join(releases.folder, "2", "policies", "own.lua"), "w") as file:
+        file.write(pushes(CSS, JS))
+    wait_active(own, 3)
+    assert [v["number"] for v in own.state()["versions"]] == [3, 2, 1]
+
+
 def test_what_was_rolled_back_is_not_used_again_for_being_saved(watched):
     watched.write(pushes(JS))
     wait_active(watched, 2)

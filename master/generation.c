@@ -344,10 +344,12 @@ static void pulse_step(struct generation *generation, int64_t now_ms)
         struct seat *seat = &generation->seats[i];
         if (seat->state != SEAT_READY && seat->state != SEAT_LEAVING)
             continue;
-        const char *stuck =
+        enum pulse_state pulse =
             pulse_check(&seat->pulse, &generation->segment->slots[seat->slot], now_ms);
-        if (stuck)
-            seat_kill(seat, stuck);
+        if (pulse == PULSE_BEATS)
+            continue;
+        seat->wedged = pulse == PULSE_WEDGED;
+        seat_kill(seat, pulse_state_text(pulse));
     }
 }
 

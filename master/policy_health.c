@@ -38,6 +38,7 @@ void health_add(struct health *health, const struct health_limits *limits, int64
     counts->failures += more->failures;
     counts->soft += more->soft;
     counts->hard += more->hard;
+    counts->wedged += more->wedged;
 }
 
 struct health_counts health_sum(const struct health *health, const struct health_limits *limits,
@@ -56,6 +57,7 @@ struct health_counts health_sum(const struct health *health, const struct health
         sum.failures += counts->failures;
         sum.soft += counts->soft;
         sum.hard += counts->hard;
+        sum.wedged += counts->wedged;
     }
     return sum;
 }
@@ -65,6 +67,13 @@ bool health_is_bad(const struct health_counts *counts, const struct health_limit
 {
     int64_t window_s = (limits->window_ms + 999) / 1000;
     *severe = true;
+    /* It had the time of forty hard deadlines: no chance of the moment, and it costs every
+     * connection of a worker each time. */
+    if (limits->hard && counts->wedged) {
+        snprintf(text, HEALTH_TEXT_MAX,
+                 "one of its hooks did not end and its worker had to be killed");
+        return true;
+    }
     if (limits->hard && counts->hard >= limits->hard) {
         snprintf(text, HEALTH_TEXT_MAX,
                  "%" PRIu64 " hard deadlines, kills or crashes within %" PRId64 " s", counts->hard,
@@ -80,7 +89,8 @@ bool health_is_bad(const struct health_counts *counts, const struct health_limit
     if (!limits->failures_percent || counts->failures < HEALTH_FAILURES_MIN ||
         counts->failures * 100 < counts->pages * limits->failures_percent)
         return false;
-    snprintf(text, HEALTH_TEXT_MAX, "it failed on %" PRIu64 " of %" PRIu64 " pages within %" PRId64 " s",
-             counts->failures, counts->pages, window_s);
+    snprintf(text, HEALTH_TEXT_MAX,
+             "it failed on %" PRIu64 " of %" PRIu64 " pages within %" PRId64 " s", counts->failures,
+             counts->pages, window_s);
     return true;
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HEALTH_PARTS 60       /* of the window */
+#define HEALTH_PARTS 60        /* of the window */
 #define HEALTH_FAILURES_MIN 10 /* failures: fewer say nothing of a rate */
 
 struct health_counts {
@@ -14,6 +14,7 @@ struct health_counts {
     uint64_t failures; /* of them, those in which a hook failed */
     uint64_t soft;     /* soft deadlines: twenty in a window are too many */
     uint64_t hard;     /* hard deadlines, kills and crashes: three are */
+    uint64_t wedged;   /* of them, workers that had to be killed since a hook did not end: one is */
 };
 
 /* When a version is to go; from the config's `policy`. */

@@ -81,7 +81,8 @@ static void quarantine(struct policy_desk *desk, struct desk_resident *one, cons
     if (number == desk->loaded)
         desk->loaded = 0;
     if (was_active && previous)
-        snprintf(what, sizeof(what), "v%u quarantined: %s; v%u active again", number, why, previous);
+        snprintf(what, sizeof(what), "v%u quarantined: %s; v%u active again", number, why,
+                 previous);
     else
         snprintf(what, sizeof(what), "v%u quarantined: %s%s", number, why,
                  was_active ? "; no earlier version is good: no policies run" : "");
@@ -125,9 +126,10 @@ static void judge(struct policy_desk *desk, struct desk_resident *one, int64_t n
     }
 }
 
-void policy_judge_worker_ended(struct policy_desk *desk, int slot, uint32_t in_policy, const char *how)
+void policy_judge_worker_ended(struct policy_desk *desk, int slot, uint32_t in_policy, bool wedged,
+                               const char *how)
 {
-    static const struct health_counts strike = {.hard = 1};
+    const struct health_counts strike = {.hard = 1, .wedged = wedged};
     int64_t now_ms = loop_now_ms();
     if (!desk || !desk->is_open)
         return;

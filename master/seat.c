@@ -87,9 +87,10 @@ static void exit_ready(struct watch *watch, uint32_t events)
         stop_listening_to(seat);
     close(seat->process.socket);
     close(seat->process.pidfd);
+    seat->process.socket = -1; /* what the judgement sends to all is not for it */
     seat->exit_watch.fd = -1;
     uint32_t in_policy = atomic_load(&slot_of(seat)->in_policy);
-    policy_judge_worker_ended(tools->desk, seat->slot, in_policy, how);
+    policy_judge_worker_ended(tools->desk, seat->slot, in_policy, seat->wedged, how);
     slots_give_back(tools->slots, seat->slot);
     generation_seat_left(seat->generation, seat, how, loop_now_ms());
 }
@@ -176,11 +177,14 @@ int seat_start(struct seat *seat, int64_t now_ms, struct fault *fault)
         seat->versions[i] = (struct seat_version){
             .number = i < handoff.versions_count ? handoff.versions[i].number : 0};
     pulse_begin(&seat->pulse, seat->process.pid);
+    seat->wedged = false;
     return 0;
 }
 
 static int send_message(struct seat *seat, const struct msghdr *message)
 {
+    if (seat->process.socket < 0)
+        return -EPIPE;
     if (sendmsg(seat->process.socket, message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
         return 0;
     int rc = -errno;

@@ -55,6 +55,7 @@ struct seat {
     int64_t down_ms;    /* since when nobody here accepts; 0: somebody does */
     struct backoff backoff;
     struct pulse pulse;
+    bool wedged; /* it is killed because a policy's hook did not end */
     unsigned restarts;
     uint64_t requests_before;       /* of the slot's earlier workers */
     char said[HANDOFF_MESSAGE_MAX]; /* the fault it told; "" for none */

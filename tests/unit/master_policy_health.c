@@ -20,7 +20,7 @@ static bool bad_at(const struct health *health, int64_t now_ms, char *text)
 static void add(struct health *health, int64_t now_ms, uint64_t pages, uint64_t failures,
                 uint64_t soft, uint64_t hard)
 {
-    const struct health_counts counts = {pages, failures, soft, hard};
+    const struct health_counts counts = {pages, failures, soft, hard, 0};
     health_add(health, &LIMITS, now_ms, &counts);
 }
 
@@ -57,6 +57,17 @@ static void what_is_older_than_the_window_is_forgotten(void **state)
     assert_int_equal(health_sum(&health, &LIMITS, 200000).hard, 0);
     add(&health, 10000000, 5, 0, 0, 0); /* long idle: all parts are emptied */
     assert_int_equal(health_sum(&health, &LIMITS, 10000000).pages, 5);
+}
+
+static void one_worker_that_a_hook_held_until_it_was_killed_is_too_many(void **state)
+{
+    char text[HEALTH_TEXT_MAX];
+    struct health health = {0};
+    const struct health_counts wedge = {.hard = 1, .wedged = 1};
+    (void)state;
+    health_add(&health, &LIMITS, 1000, &wedge);
+    assert_true(bad_at(&health, 1000, text));
+    assert_string_equal(text, "one of its hooks did not end and its worker had to be killed");
 }
 
 static void twenty_soft_strikes_are_too_many(void **state)
@@ -98,7 +109,7 @@ static void a_limit_of_0_judges_nothing(void **state)
     char text[HEALTH_TEXT_MAX];
     bool severe;
     const struct health_limits none = {.window_ms = 60000};
-    const struct health_counts counts = {100, 100, 100, 100};
+    const struct health_counts counts = {100, 100, 100, 100, 100};
     (void)state;
     assert_false(health_is_bad(&counts, &none, &severe, text));
 }
@@ -109,6 +120,7 @@ int main(void)
         cmocka_unit_test(nothing_counted_is_not_bad),
         cmocka_unit_test(three_hard_strikes_within_the_window_are_too_many),
         cmocka_unit_test(what_is_older_than_the_window_is_forgotten),
+        cmocka_unit_test(one_worker_that_a_hook_held_until_it_was_killed_is_too_many),
         cmocka_unit_test(twenty_soft_strikes_are_too_many),
         cmocka_unit_test(a_rate_is_judged_from_ten_failures_on),
         cmocka_unit_test(a_rate_below_the_limit_is_borne),

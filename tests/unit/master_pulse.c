@@ -17,9 +17,17 @@ static void a_second_of_cpu_without_a_heartbeat_is_stuck(void **state)
 {
     struct pulse pulse = {0};
     (void)state;
-    assert_null(pulse_judge(&pulse, 7, false, 5 * S, 1000));
-    assert_null(pulse_judge(&pulse, 7, false, 5 * S + S - 1, 2000));
-    assert_non_null(pulse_judge(&pulse, 7, false, 6 * S, 2001));
+    assert_int_equal(pulse_judge(&pulse, 7, false, 5 * S, 1000), PULSE_BEATS);
+    assert_int_equal(pulse_judge(&pulse, 7, false, 5 * S + S - 1, 2000), PULSE_BEATS);
+    assert_int_equal(pulse_judge(&pulse, 7, false, 6 * S, 2001), PULSE_STUCK);
+}
+
+static void a_second_of_cpu_inside_a_hook_is_the_policy_s_doing(void **state)
+{
+    struct pulse pulse = {0};
+    (void)state;
+    assert_int_equal(pulse_judge(&pulse, 7, true, 5 * S, 1000), PULSE_BEATS);
+    assert_int_equal(pulse_judge(&pulse, 7, true, 6 * S, 2001), PULSE_WEDGED);
 }
 
 static void a_heartbeat_starts_over(void **state)
@@ -27,31 +35,32 @@ static void a_heartbeat_starts_over(void **state)
     struct pulse pulse = {0};
     (void)state;
     for (int i = 0; i < 100; i++)
-        assert_null(pulse_judge(&pulse, (uint64_t)i, false, i * S * 9 / 10, i * 900));
+        assert_int_equal(pulse_judge(&pulse, (uint64_t)i, false, i * S * 9 / 10, i * 900),
+                         PULSE_BEATS);
 }
 
 static void an_idle_worker_is_not_stuck_however_long_it_sleeps(void **state)
 {
     struct pulse pulse = {0};
     (void)state;
-    assert_null(pulse_judge(&pulse, 7, false, S, 0));
-    assert_null(pulse_judge(&pulse, 7, false, S, 86400000));
+    assert_int_equal(pulse_judge(&pulse, 7, false, S, 0), PULSE_BEATS);
+    assert_int_equal(pulse_judge(&pulse, 7, false, S, 86400000), PULSE_BEATS);
 }
 
 static void a_starved_worker_is_not_stuck(void **state)
 {
     struct pulse pulse = {0};
     (void)state;
-    assert_null(pulse_judge(&pulse, 7, true, S, 0));
-    assert_null(pulse_judge(&pulse, 7, true, S + S / 2, 29999));
+    assert_int_equal(pulse_judge(&pulse, 7, true, S, 0), PULSE_BEATS);
+    assert_int_equal(pulse_judge(&pulse, 7, true, S + S / 2, 29999), PULSE_BEATS);
 }
 
 static void half_a_minute_inside_a_policy_is_stuck(void **state)
 {
     struct pulse pulse = {0};
     (void)state;
-    assert_null(pulse_judge(&pulse, 7, true, S, 0));
-    assert_non_null(pulse_judge(&pulse, 7, true, S, PULSE_WALL_MS));
+    assert_int_equal(pulse_judge(&pulse, 7, true, S, 0), PULSE_BEATS);
+    assert_int_equal(pulse_judge(&pulse, 7, true, S, PULSE_WALL_MS), PULSE_AWAY);
 }
 
 static int64_t now_ms(void)
@@ -84,7 +93,7 @@ static void a_spinning_process_is_found_and_a_beating_one_is_not(void **state)
     while (!stuck[0] && now_ms() < end_ms) {
         usleep(20000);
         for (int i = 0; i < 2; i++)
-            stuck[i] = stuck[i] || pulse_check(&pulses[i], &slots[i], now_ms());
+            stuck[i] = stuck[i] || pulse_check(&pulses[i], &slots[i], now_ms()) != PULSE_BEATS;
     }
     for (int i = 0; i < 2; i++) {
         kill(pids[i], SIGKILL);
@@ -99,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_of_cpu_without_a_heartbeat_is_stuck),
+        cmocka_unit_test(a_second_of_cpu_inside_a_hook_is_the_policy_s_doing),
         cmocka_unit_test(a_heartbeat_starts_over),
         cmocka_unit_test(an_idle_worker_is_not_stuck_however_long_it_sleeps),
         cmocka_unit_test(a_starved_worker_is_not_stuck),

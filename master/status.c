@@ -5,6 +5,7 @@
 #include "policy/decision.h"
 #include "policy/learned.h"
 #include "policy/names.h"
+#include "policy/shared_dict.h"
 
 #include <string.h>
 #include <time.h>
@@ -226,6 +227,36 @@ static json_t *learned_json(const struct segment *segment)
     return one;
 }
 
+static uint32_t shared_clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)now.tv_sec + 1; /* as the workers tell it */
+}
+
+/* How full the policies' dictionaries are, in the config's order. */
+static json_t *shared_json(const struct segment *segment, const struct config *config)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; config && i < config->shared_count && segment->shared[i]; i++) {
+        struct shared_dict dict;
+        struct shared_load load;
+        json_t *one = json_object();
+        if (shared_dict_attach(&dict, segment->shared[i], segment->header->shared_bytes[i], 1,
+                               segment->secrets->hash_key) == 0) {
+            shared_dict_load(&dict, shared_clock_s(), &load);
+            put(one, "name", text(config->shared[i].name));
+            put_number(one, "entries", load.entries);
+            put_number(one, "bytes", load.bytes);
+            put_number(one, "room", load.room);
+            put_number(one, "evictions", load.evictions);
+            put_number(one, "refusals", load.refusals);
+        }
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
 static json_t *reload_json(const struct supervisor_reload *reload)
 {
     json_t *one;
@@ -272,6 +303,7 @@ json_t *status_make(struct supervisor *s, bool experiment)
     put(status, "table", table_json(s, now_ms));
     put(status, "names", names_json(&s->segment));
     put(status, "learned", learned_json(&s->segment));
+    put(status, "shared", shared_json(&s->segment, s->serving ? s->serving->config : NULL));
     put(status, "policy", policy_status(&s->desk));
     put(status, "last_reload", reload_json(&s->last_reload));
     put(status, "waste", waste_json(&s->segment, s->serving ? s->serving->config : NULL));

@@ -24,7 +24,8 @@ struct entry {
 
 static_assert(sizeof(struct entry) == 24, "entries have no padding");
 static_assert((sizeof(struct entry) + SHARED_KEY_MAX + SHARED_VALUE_MAX + SHARED_UNIT - 1) /
-                      SHARED_UNIT < SHARED_UNITS,
+                      SHARED_UNIT <
+                  SHARED_UNITS,
               "the largest entry fits into an empty bucket");
 
 /* A bucket that is locked, and the key that it was locked for. */
@@ -80,8 +81,8 @@ static struct entry *entry_of(struct shared_bucket *bucket, uint64_t word)
 
 static uint64_t check_of(const struct entry *entry)
 {
-    uint64_t facts = (uint64_t)entry->type << 32 | (uint64_t)entry->key_bytes << 16 |
-                     entry->text_bytes;
+    uint64_t facts =
+        (uint64_t)entry->type << 32 | (uint64_t)entry->key_bytes << 16 | entry->text_bytes;
     return XXH3_64bits_withSeed(entry->bytes, (size_t)entry->key_bytes + entry->text_bytes, facts);
 }
 
@@ -95,7 +96,8 @@ int shared_dict_attach(struct shared_dict *dict, void *memory, uint64_t bytes, u
         return -EINVAL;
     /* As many as fit behind their lines. */
     while ((count * sizeof(struct shared_line) + PAGE - 1) / PAGE * PAGE +
-               count * sizeof(struct shared_bucket) > bytes)
+               count * sizeof(struct shared_bucket) >
+           bytes)
         count--;
     uint64_t offset = (count * sizeof(struct shared_line) + PAGE - 1) / PAGE * PAGE;
     dict->buckets = (struct shared_bucket *)(void *)((char *)memory + offset);
@@ -180,19 +182,32 @@ static int find(const struct shared_dict *dict, const struct place *place)
     return -1;
 }
 
+static uint32_t bucket_of(const struct shared_dict *dict, uint64_t hash)
+{
+    return (uint32_t)(((hash & UINT32_MAX) * dict->count) >> 32);
+}
+
+static void count_refusal(const struct shared_dict *dict, struct shared_line *line)
+{
+    if (!dict->dry)
+        atomic_fetch_add_explicit(&line->refusals, 1, memory_order_relaxed);
+}
+
 static enum shared_result open_place(struct shared_dict *dict, struct span key, uint32_t now_s,
                                      struct place *place)
 {
     if (key.length == 0 || key.length > SHARED_KEY_MAX)
         return SHARED_BAD_KEY;
     uint64_t hash = identity_hash(dict->hash_key, key);
-    uint32_t at = (uint32_t)(((hash & UINT32_MAX) * dict->count) >> 32);
+    uint32_t at = bucket_of(dict, hash);
     *place = (struct place){.line = &dict->lines[at],
                             .bucket = &dict->buckets[at],
                             .key = key,
                             .tag = hash >> 48 << 48};
-    if (!lock(dict, place->line))
+    if (!lock(dict, place->line)) {
+        count_refusal(dict, place->line);
         return SHARED_BUSY;
+    }
     place->index = find(dict, place);
     if (place->index >= 0 && has_expired(word_at(place->bucket, (unsigned)place->index), now_s)) {
         if (!dict->dry)
@@ -350,8 +365,7 @@ static void write_value(struct place *place, const struct shared_value *value, u
     entry->check = check_of(entry);
     set_number(entry, value->number);
     atomic_store_explicit(&entry->written, next_write(place), memory_order_relaxed);
-    unsigned index =
-        (unsigned)(place->index >= 0 ? place->index : find_free_word(place->bucket));
+    unsigned index = (unsigned)(place->index >= 0 ? place->index : find_free_word(place->bucket));
     set_word(place->bucket, index, word_for(place, first, units, expires_s));
 }
 
@@ -389,8 +403,10 @@ static enum shared_result put(struct shared_dict *dict, struct span key,
                               bool only_new)
 {
     struct place place;
-    if (value->type == SHARED_STRING && value->text.length > SHARED_VALUE_MAX)
+    if (value->type == SHARED_STRING && value->text.length > SHARED_VALUE_MAX) {
+        count_refusal(dict, &dict->lines[bucket_of(dict, identity_hash(dict->hash_key, key))]);
         return SHARED_TOO_LARGE;
+    }
     enum shared_result result = open_place(dict, key, now_s, &place);
     if (result != SHARED_DONE)
         return result;
@@ -403,15 +419,13 @@ static enum shared_result put(struct shared_dict *dict, struct span key,
 }
 
 enum shared_result shared_dict_set(struct shared_dict *dict, struct span key,
-                                   const struct shared_value *value, uint32_t ttl_s,
-                                   uint32_t now_s)
+                                   const struct shared_value *value, uint32_t ttl_s, uint32_t now_s)
 {
     return put(dict, key, value, ttl_s, now_s, false);
 }
 
 enum shared_result shared_dict_add(struct shared_dict *dict, struct span key,
-                                   const struct shared_value *value, uint32_t ttl_s,
-                                   uint32_t now_s)
+                                   const struct shared_value *value, uint32_t ttl_s, uint32_t now_s)
 {
     return put(dict, key, value, ttl_s, now_s, true);
 }
@@ -496,5 +510,29 @@ void shared_dict_census(struct shared_dict *dict, struct shared_census *census)
         }
         count_bucket(&dict->buckets[i], census);
         unlock(dict, line);
+    }
+}
+
+static void load_bucket(const struct shared_bucket *bucket, uint32_t now_s,
+                        struct shared_load *load)
+{
+    for (unsigned i = 0; i < SHARED_ENTRIES; i++) {
+        uint64_t word = word_at(bucket, i);
+        if (!word || has_expired(word, now_s))
+            continue;
+        load->entries++;
+        load->bytes += units_of(word) * SHARED_UNIT;
+    }
+}
+
+void shared_dict_load(const struct shared_dict *dict, uint32_t now_s, struct shared_load *load)
+{
+    *load = (struct shared_load){.room = (uint64_t)dict->count * SHARED_UNITS * SHARED_UNIT};
+    for (uint32_t i = 0; i < dict->count; i++) {
+        const struct shared_line *line = &dict->lines[i];
+        load->evictions += atomic_load_explicit(&line->evictions, memory_order_relaxed);
+        load->refusals += atomic_load_explicit(&line->refusals, memory_order_relaxed);
+        if (atomic_load_explicit(&line->writes, memory_order_relaxed))
+            load_bucket(&dict->buckets[i], now_s, load);
     }
 }

@@ -1,8 +1,8 @@
 /* Dictionaries that policies share: `shared.NAME`. Keys and values in memory that all workers map,
  * across versions of the policies, reloads and crashes of workers; not saved to disk.
  *
- * A dictionary is a hash table of buckets, each with a lock, a directory of words and the bytes that
- * the words point to. What is free follows from the directory alone, and every change becomes
+ * A dictionary is a hash table of buckets, each with a lock, a directory of words and the bytes
+ * that the words point to. What is free follows from the directory alone, and every change becomes
  * visible by one store of one word (or of one number), made after the bytes it speaks of: a process
  * killed at any instant leaves a bucket as it was before its change or as it is after it, and
  * nothing of it is lost to garbage. So a lock whose holder died needs no repair, only to be opened:
@@ -50,6 +50,7 @@ struct shared_line {
     _Atomic uint64_t owner;     /* who holds the lock; 0: nobody */
     _Atomic uint32_t writes;    /* entries written, which gives them an order */
     _Atomic uint32_t evictions; /* entries that were dropped for others before they expired */
+    _Atomic uint32_t refusals;  /* operations that came to nothing: SHARED_BUSY, SHARED_TOO_LARGE */
 } __attribute__((aligned(64)));
 
 /* A word of the directory, from the top: 16 bits of the key's hash, 8 of the first unit, 8 of how
@@ -65,8 +66,8 @@ static_assert(sizeof(struct shared_bucket) == 16384, "a bucket is whole pages");
 struct shared_dict {
     struct shared_line *lines;
     struct shared_bucket *buckets;
-    uint32_t count;     /* of buckets */
-    uint32_t owner;     /* names this process: its slot + 1; unique among those that run */
+    uint32_t count; /* of buckets */
+    uint32_t owner; /* names this process: its slot + 1; unique among those that run */
     uint8_t hash_key[16];
     bool alone; /* the memory is this process's copy (segment_privatize): locks mean nothing */
     bool dry;   /* nothing is changed; results are as if it were */
@@ -76,7 +77,7 @@ struct shared_census {
     uint64_t entries;
     uint64_t units;     /* that they take */
     uint64_t evictions; /* since the segment was made */
-    uint64_t damaged;   /* entries that contradict themselves or others: a bug, or hostile writing */
+    uint64_t damaged; /* entries that contradict themselves or others: a bug, or hostile writing */
 };
 
 /* Views `bytes` of memory (from SHARED_BYTES_MIN, aligned to a page), which are zero for an empty
@@ -90,8 +91,8 @@ int shared_dict_attach(struct shared_dict *dict, void *memory, uint64_t bytes, u
 enum shared_result shared_dict_get(struct shared_dict *dict, struct span key, uint32_t now_s,
                                    struct shared_value *value, char *text);
 
-/* Writes a value; ttl_s: seconds until it expires, 0: never. In a full bucket those go that expired,
- * then those that expire first, then those that were written least recently. */
+/* Writes a value; ttl_s: seconds until it expires, 0: never. In a full bucket those go that
+ * expired, then those that expire first, then those that were written least recently. */
 enum shared_result shared_dict_set(struct shared_dict *dict, struct span key,
                                    const struct shared_value *value, uint32_t ttl_s,
                                    uint32_t now_s);
@@ -117,5 +118,18 @@ unsigned shared_dict_release(struct shared_dict *dict, uint32_t owner);
 
 /* Looks through all of it, a bucket at a time. For tests and people: it touches every page. */
 void shared_dict_census(struct shared_dict *dict, struct shared_census *census);
+
+/* How full a dictionary is, for people. */
+struct shared_load {
+    uint64_t entries;   /* that have not expired */
+    uint64_t bytes;     /* that they take */
+    uint64_t room;      /* bytes for entries, were they spread evenly: count on two thirds */
+    uint64_t evictions; /* since the segment was made */
+    uint64_t refusals;
+};
+
+/* Counts without locks, by the directories alone, so that what is being written meanwhile may count
+ * or not. Buckets that nobody ever wrote to are not touched: no memory is taken for them. */
+void shared_dict_load(const struct shared_dict *dict, uint32_t now_s, struct shared_load *load);
 
 #endif

@@ -186,6 +186,22 @@ static void print_policies(const json_t *status)
     }
 }
 
+/* The policies' dictionaries. */
+static void print_shared(const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        json_int_t room = number(one, "room");
+        printf("%s%-20s %" JSON_INTEGER_FORMAT " entries, ", i ? "         " : "\nshared   ",
+               word(one, "name"), number(one, "entries"));
+        print_bytes(number(one, "bytes"));
+        printf(": %.1f %% of ", room ? 100.0 * (double)number(one, "bytes") / (double)room : 0.0);
+        print_bytes(room);
+        printf("; %" JSON_INTEGER_FORMAT " evicted, %" JSON_INTEGER_FORMAT " refused\n",
+               number(one, "evictions"), number(one, "refusals"));
+    }
+}
+
 static void print_switch(const json_t *status)
 {
     const json_t *push = json_object_get(json_object_get(status, "policy"), "push");
@@ -208,6 +224,7 @@ static void print_all(const json_t *status)
     print_pushes(status);
     status_print_waste(json_object_get(status, "waste"));
     print_policies(status);
+    print_shared(json_object_get(status, "shared"));
 }
 
 int cmd_status(int argc, char **argv)
@@ -215,11 +232,11 @@ int cmd_status(int argc, char **argv)
     struct remote remote = {0};
     struct fault fault = {0};
     bool experiment = false;
-    const struct cmd_option options[] = {
-        {"--experiment", 0, NULL, "what pushing does for clients, against those held out", NULL,
-         &experiment},
-        REMOTE_OPTIONS(remote),
-        {0}};
+    const struct cmd_option options[] = {{"--experiment", 0, NULL,
+                                          "what pushing does for clients, against those held out",
+                                          NULL, &experiment},
+                                         REMOTE_OPTIONS(remote),
+                                         {0}};
     const struct cmd_syntax syntax = {
         "status", "Says how a running herald fares: its workers, what it pushed, and why not more.",
         options};

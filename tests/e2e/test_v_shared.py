@@ -1,5 +1,6 @@
 """Dictionaries that policies share: counted by all workers, kept across versions, reloads, crashes."""
 import concurrent.futures
+import json
 import os
 import re
 import signal
@@ -98,6 +99,23 @@ def test_a_worker_that_is_killed_loses_nothing(herald):
     counted = int(own.read()[0])
     # A page that was counted and not answered may be lost with its worker, one for each connection.
     assert 0 < answered <= counted <= answered + 4 * 4
+
+
+@pytest.mark.quick
+def test_the_status_tells_how_full_each_is(herald):
+    own = Sharing(herald)
+    for n in range(3):
+        visit_once(own.site, PAGE + "?note")
+    status = json.loads(own.site.command("status", "--json").stdout)
+    shared = {one["name"]: one for one in status["shared"]}
+    assert list(shared) == ["counters", "notes"]
+    for one in shared.values():
+        assert one["entries"] == 1 and one["evictions"] == one["refusals"] == 0
+        assert one["bytes"] == 64 and one["bytes"] < one["room"] < 64 * 1024
+    said = own.site.command("status").stdout
+    assert re.search(r"^shared   counters +1 entries, 64 bytes: 0\.1 % of 45\.0 KiB; "
+                     r"0 evicted, 0 refused$", said, re.MULTILINE), said
+    assert re.search(r"^ +notes +1 entries, ", said, re.MULTILINE), said
 
 
 @pytest.mark.quick

@@ -115,8 +115,7 @@ static void a_string_of_8_kib_fits_and_one_byte_more_does_not(void **state)
         assert_int_equal(set_text(key, span_make(large, SHARED_VALUE_MAX), 0, 1), SHARED_DONE);
         assert_true(has_text(key, span_make(large, SHARED_VALUE_MAX)));
     }
-    assert_int_equal(set_text(key, span_make(large, SHARED_VALUE_MAX + 1), 0, 1),
-                     SHARED_TOO_LARGE);
+    assert_int_equal(set_text(key, span_make(large, SHARED_VALUE_MAX + 1), 0, 1), SHARED_TOO_LARGE);
     assert_true(has_text(key, span_make(large, SHARED_VALUE_MAX)));
 }
 
@@ -216,8 +215,9 @@ static void numbers_of_a_full_bucket_change_without_evicting(void **state)
     (void)state;
     fill(1, SHARED_ENTRIES, 0, keys);
     for (unsigned i = 0; i < 10 * SHARED_ENTRIES; i++)
-        assert_int_equal(shared_dict_incr(&dict, span_of(keys[i % SHARED_ENTRIES]), 1, 0, 0, 1, &sum),
-                         SHARED_DONE);
+        assert_int_equal(
+            shared_dict_incr(&dict, span_of(keys[i % SHARED_ENTRIES]), 1, 0, 0, 1, &sum),
+            SHARED_DONE);
     assert_int_equal(atomic_load(&dict.lines[1].evictions), 0);
 }
 
@@ -293,6 +293,66 @@ static void a_lock_that_stays_held_is_busy_until_its_holder_is_known_to_be_dead(
     assert_int_equal(set_number("n", 2, 0, 1), SHARED_DONE);
 }
 
+static struct shared_load load_at(uint32_t now_s)
+{
+    struct shared_load load;
+    shared_dict_load(&dict, now_s, &load);
+    return load;
+}
+
+static void how_full_it_is_can_be_told(void **state)
+{
+    (void)state;
+    assert_int_equal(load_at(1).entries, 0);
+    assert_int_equal(load_at(1).room, dict.count * SHARED_UNITS * SHARED_UNIT);
+    set_number("n", 1, 0, 1);
+    set_text("for a while", SPAN_LITERAL("value"), 10, 1);
+    assert_int_equal(load_at(10).entries, 2);
+    assert_int_equal(load_at(10).bytes, 2 * SHARED_UNIT);
+    assert_int_equal(load_at(11).entries, 1); /* the other has expired */
+    assert_int_equal(load_at(1).evictions + load_at(1).refusals, 0);
+}
+
+static void what_is_refused_and_what_is_evicted_is_counted(void **state)
+{
+    char *large = test_calloc(1, SHARED_VALUE_MAX + 1);
+    (void)state;
+    assert_int_equal(set_text("long", span_make(large, SHARED_VALUE_MAX + 1), 0, 1),
+                     SHARED_TOO_LARGE);
+    assert_int_equal(load_at(1).refusals, 1);
+    for (unsigned i = 0; i < 4 * dict.count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%u", i);
+        assert_int_equal(set_text(key, span_make(large, SHARED_VALUE_MAX), 0, 1), SHARED_DONE);
+    }
+    assert_true(load_at(1).evictions >= 3 * dict.count); /* one such value fills half a bucket */
+    for (uint32_t i = 0; i < dict.count; i++)
+        atomic_store(&dict.lines[i].owner, 99);
+    assert_int_equal(set_number("n", 2, 0, 1), SHARED_BUSY);
+    assert_int_equal(load_at(1).refusals, 2);
+    shared_dict_release(&dict, 99);
+    test_free(large);
+}
+
+static unsigned resident_pages(void *memory)
+{
+    unsigned char resident[BYTES / 4096];
+    unsigned pages = 0;
+    assert_int_equal(mincore(memory, BYTES, resident), 0);
+    for (size_t i = 0; i < sizeof(resident); i++)
+        pages += resident[i] & 1;
+    return pages;
+}
+
+static void telling_how_full_it_is_takes_no_memory(void **state)
+{
+    set_number("n", 1, 0, 1);
+    unsigned before = resident_pages(*state);
+    assert_true(before < BYTES / 4096 / 2);
+    load_at(1);
+    assert_int_equal(resident_pages(*state), before);
+}
+
 static void garbage_in_memory_harms_nobody_else(void **state)
 {
     (void)state;
@@ -340,6 +400,9 @@ int main(void)
         TEST(what_is_dry_tells_and_changes_nothing),
         TEST(a_private_copy_is_read_while_its_locks_are_held),
         TEST(a_lock_that_stays_held_is_busy_until_its_holder_is_known_to_be_dead),
+        TEST(how_full_it_is_can_be_told),
+        TEST(what_is_refused_and_what_is_evicted_is_counted),
+        TEST(telling_how_full_it_is_takes_no_memory),
         TEST(garbage_in_memory_harms_nobody_else),
         TEST(memory_that_cannot_be_one_is_refused),
     };

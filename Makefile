@@ -133,7 +133,7 @@ check: deps-test
 	@T='$(T)' tests/run
 
 check-fast: all
-	@$(MAKE) $(PARALLEL) test-binaries
+	@$(MAKE) $(PARALLEL) test-binaries bench-binaries
 	@FAST=1 T='$(T)' tests/run
 
 # Minutes: every attack of tests/hostile, measured (T=pattern: some; WRITE=1: the table of the README).

@@ -227,6 +227,11 @@ int body_open(struct body *body, struct content *content, struct resource *resou
     return 0;
 }
 
+void body_open_source(struct body *body, struct body_source *source, uint64_t length)
+{
+    *body = (struct body){.source = source, .left = length};
+}
+
 void body_close(struct body *body)
 {
     struct body_reader *reader = body->reader;
@@ -259,6 +264,8 @@ static int reader_fill(struct body_reader *reader, uint64_t left, size_t max)
 
 ptrdiff_t body_available(struct body *body, size_t max, bool *last)
 {
+    if (body->source)
+        return body->source->available(body->source, max, last);
     size_t n = body->left < max ? (size_t)body->left : max;
     struct body_reader *reader = body->reader;
     if (reader) {
@@ -277,6 +284,11 @@ void body_take(struct body *body, uint8_t *out, size_t length)
     struct body_reader *reader = body->reader;
     if (!length)
         return;
+    if (body->source) {
+        body->source->take(body->source, out, length);
+        body->left -= length < body->left ? length : body->left;
+        return;
+    }
     if (reader) {
         memcpy(out, reader->buffer + reader->start, length);
         reader->start += length;

@@ -1,4 +1,5 @@
-/* A response's content on its way out: from memory, or read ahead from a file through the ring.
+/* A response's content on its way out: from memory, read ahead from a file through the ring, or from
+ * whoever makes it while it is sent.
  *
  * What a connection's bodies have read and not handed on is bounded: beyond it a body waits until
  * another one's buffer is empty. Buffers of streams whose window is shut are given up then, and read
@@ -33,10 +34,19 @@ struct body_events {
     bool (*shut)(void *context);  /* the peer's window for the stream is shut: nothing is taken */
 };
 
+/* Content that arrives while it is sent. Embedded in its owner, who outlives the body or closes it;
+ * `ready` of the stream's BODY_EVENTS is the owner's to call when there is more. */
+struct body_source {
+    /* As body_available and body_take. */
+    ptrdiff_t (*available)(struct body_source *source, size_t max, bool *last);
+    void (*take)(struct body_source *source, uint8_t *out, size_t length);
+};
+
 struct body {
     const uint8_t *memory; /* the next byte, when the content is in memory */
     struct body_reader *reader;
-    uint64_t left; /* bytes not taken yet */
+    struct body_source *source;
+    uint64_t left; /* bytes not taken yet; of a source whose length is not known, 0 */
 };
 
 /* Sends `length` bytes of memory that outlives the body. */
@@ -47,6 +57,9 @@ void body_open_memory(struct body *body, const void *data, size_t length);
 int body_open(struct body *body, struct content *content, struct resource *resource,
               const struct representation *representation, uint64_t offset, uint64_t length,
               struct read_ahead *ahead, const struct body_events *events, void *context);
+
+/* Sends what `source` has until that says it was the last; `length` is 0 when it is not known. */
+void body_open_source(struct body *body, struct body_source *source, uint64_t length);
 
 /* Lets go; a read under way ends by itself. A zeroed body is accepted. */
 void body_close(struct body *body);

@@ -10,7 +10,8 @@
 
 #define GAPS_MAX 8        /* runs of stream ids that the peer passed over */
 #define RESETS_KEPT 128   /* ids of streams that this side reset: frames may be under way */
-#define FIELDS_OUT_MAX 40 /* fields of a response or promised request */
+#define FIELDS_OUT_MAX 128 /* fields of a response */
+#define PROMISE_FIELDS_MAX 8 /* fields of a promised request, pseudo-fields included */
 #define FAILURE_MAX 160
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
 #define SMALL_DATA_MAX 32 /* octets of a DATA frame that is more frame than content */
@@ -556,9 +557,10 @@ static nghttp2_nv nv_make(struct span name, struct span value)
                         name.length, value.length, NO_COPY};
 }
 
-static size_t nv_fill(nghttp2_nv *nva, size_t at, const struct field *fields, size_t count)
+static size_t nv_fill(nghttp2_nv *nva, size_t at, size_t room, const struct field *fields,
+                      size_t count)
 {
-    for (size_t i = 0; i < count && at < FIELDS_OUT_MAX; i++)
+    for (size_t i = 0; i < count && at < room; i++)
         nva[at++] = nv_make(fields[i].name, fields[i].value);
     return at;
 }
@@ -590,7 +592,7 @@ int http2_inform(struct http2 *http2, int32_t id, int status, const struct field
     char digits[8];
     nghttp2_nv nva[FIELDS_OUT_MAX];
     nva[0] = nv_status(status, digits);
-    count = nv_fill(nva, 1, fields, count);
+    count = nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
     return error_of(nghttp2_submit_headers(http2->session, NGHTTP2_FLAG_NONE, id, NULL, nva, count,
                                            NULL) < 0
                         ? NGHTTP2_ERR_INVALID_ARGUMENT
@@ -606,7 +608,7 @@ int http2_respond(struct http2 *http2, int32_t id, int status, const struct fiel
         .source.ptr = nghttp2_session_get_stream_user_data(http2->session, id),
         .read_callback = read_content};
     nva[0] = nv_status(status, digits);
-    count = nv_fill(nva, 1, fields, count);
+    count = nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
     return error_of(
         nghttp2_submit_response(http2->session, id, nva, count, content ? &provider : NULL));
 }
@@ -620,13 +622,13 @@ int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
                       struct span authority, struct span target, const struct field *fields,
                       size_t count, void *stream)
 {
-    nghttp2_nv nva[FIELDS_OUT_MAX] = {
+    nghttp2_nv nva[PROMISE_FIELDS_MAX] = {
         nv_make(SPAN_LITERAL(":method"), SPAN_LITERAL("GET")),
         nv_make(SPAN_LITERAL(":scheme"), scheme),
         nv_make(SPAN_LITERAL(":authority"), authority),
         nv_make(SPAN_LITERAL(":path"), target),
     };
-    count = nv_fill(nva, 4, fields, count);
+    count = nv_fill(nva, 4, PROMISE_FIELDS_MAX, fields, count);
     int32_t id = nghttp2_submit_push_promise(http2->session, NGHTTP2_FLAG_NONE, parent, nva, count,
                                              stream);
     if (id < 0)

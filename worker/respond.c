@@ -46,13 +46,15 @@ static const char *reason_of(int status)
 
 static void add(struct response *response, struct span name, struct span value)
 {
-    assert(response->fields_count < RESPOND_FIELDS_MAX);
+    assert(response->fields_count < response->fields_room);
     response->fields[response->fields_count++] = (struct field){name, value};
 }
 
 static void begin(struct response *response, int status)
 {
     response->status = status;
+    response->fields = response->inline_fields;
+    response->fields_room = RESPOND_FIELDS_MAX;
     response->fields_count = 0;
     response->body = NULL;
     response->offset = response->length = 0;

@@ -12,20 +12,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RESPOND_FIELDS_MAX 16 /* at most 10 of them are used here; the rest is the caller's */
+#define RESPOND_FIELDS_MAX 16 /* kept inline: at most 10 are used here; the rest is the caller's */
 #define RESPOND_SCRATCH 128
 
 /* Spans borrow from the resource, the route, the request, static text, or `scratch`. */
 struct response {
     int status;
-    unsigned fields_count;
+    unsigned fields_count, fields_room;
     const struct representation *body; /* what the bytes to send are of; NULL: `text`, if any */
     uint64_t offset, length;           /* of the bytes to send, of `body` or of `text`; 0: none */
     struct span text;                  /* the short body of an error or redirect */
     bool cacheable;                    /* may the client store it (RFC 9111 3)? */
     uint32_t ttl_s;                    /* how long it stays fresh there (RFC 9111 4.2) */
     unsigned scratch_used;
-    struct field fields[RESPOND_FIELDS_MAX]; /* without :status; names in lower case */
+    struct field *fields; /* without :status; names in lower case. `inline_fields`, or the memory
+                           * of whoever proxies: an origin's list is longer */
+    struct field inline_fields[RESPOND_FIELDS_MAX];
     char scratch[RESPOND_SCRATCH];
 };
 

@@ -41,7 +41,7 @@ static struct stream *stream_create(struct conn *conn)
     if (!stream)
         return NULL;
     worker_worked(worker, 1);
-    memset(stream, 0, offsetof(struct stream, response.fields));
+    memset(stream, 0, offsetof(struct stream, response.inline_fields));
     stream->conn = conn;
     stream->lookup.found = on_found;
     stream->next = conn->streams;
@@ -198,7 +198,7 @@ static void submit(struct stream *stream)
 
 static void add_field(struct response *response, struct span name, struct span value)
 {
-    if (response->fields_count < RESPOND_FIELDS_MAX)
+    if (response->fields_count < response->fields_room)
         response->fields[response->fields_count++] = (struct field){name, value};
 }
 

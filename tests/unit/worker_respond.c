@@ -786,6 +786,7 @@ static bool is_public(const char *cache_control, const char *name, const char *v
                       bool with_cookies)
 {
     struct response answer = {.status = 200, .cacheable = true, .ttl_s = 3600};
+    answer.fields = answer.inline_fields;
     answer.fields[answer.fields_count++] =
         (struct field){SPAN_LITERAL("cache-control"), span_of(cache_control)};
     answer.ttl_s = respond_freshness(answer.fields, 1, 3600, &answer.cacheable);

@@ -93,7 +93,7 @@ void access_members(struct stream *stream, struct log *log)
     log_number(log, "status", answered ? stream->response.status : 0);
     log_number(log, "bytes", (int64_t)stream->content_sent);
     log_number(log, "duration_us", elapsed_us(stream->began_us));
-    log_string(log, "protocol", SPAN_LITERAL("h2"));
+    log_string(log, "protocol", session_protocol(&stream->conn->session));
     log_bool(log, "complete", stream->complete);
     if (stream->page && !stream->page->unasked)
         log_page(log, stream->page);

@@ -59,8 +59,8 @@ void conn_name_peer(struct conn *conn)
 
 static bool start_http2(struct conn *conn)
 {
-    conn->http2 = http2_create(conn->worker->http2, &conn->guard, conn);
-    return conn->http2 != NULL;
+    conn->session.http2 = http2_create(conn->worker->http2, &conn->guard, conn);
+    return session_is_open(&conn->session);
 }
 
 static void link_conn(struct conn *conn)
@@ -93,7 +93,7 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     if ((tls && !conn->tls) || (!tls && !start_http2(conn)) ||
         timers_reserve(&worker->timers, worker->conns_count + worker->timers.count + 8)) {
         tls_destroy(conn->tls);
-        http2_destroy(conn->http2);
+        session_close(&conn->session);
         free(conn);
         return NULL;
     }
@@ -144,7 +144,7 @@ void conn_open(struct worker *worker, int fd, bool tls)
     link_conn(conn);
     ring_recv(worker->ring, &conn->recv, fd);
     timer_set(&worker->timers, &conn->timer, conn->opened_ms + worker->config->limits.handshake);
-    if (conn->http2 && worker->draining)
+    if (session_is_open(&conn->session) && worker->draining)
         conn_drain(conn);
 }
 
@@ -205,7 +205,7 @@ void conn_destroy(struct conn *conn)
     leave_address(conn->worker, conn->place);
     ledger_finish(&conn->ledger);
     free(conn->visits);
-    http2_destroy(conn->http2);
+    session_close(&conn->session);
     tls_destroy(conn->tls);
     free(conn);
 }
@@ -243,7 +243,7 @@ static void end_for_protocol(struct conn *conn)
     if (conn->guard.failed)
         stats_add(stats, conn->guard.tripped, 1);
     conn_name_peer(conn);
-    conn_log_failure(conn, http2_failure(conn->http2));
+    conn_log_failure(conn, session_failure(&conn->session));
     conn_finish(conn);
 }
 
@@ -258,8 +258,7 @@ static int refuse_protocol(struct conn *conn)
         conn->send.done = on_send;
         ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
     }
-    http2_destroy(conn->http2); /* its SETTINGS are no part of that answer */
-    conn->http2 = NULL;
+    session_close(&conn->session); /* its SETTINGS are no part of that answer */
     stats_add(conn->worker->stats, COUNTER_protocol_errors, 1);
     set_state(conn, CONN_ENDING);
     conn_dirty(conn);
@@ -285,14 +284,14 @@ static int receive_plaintext(void *context, const void *data, size_t length)
     struct conn *conn = context;
     if (conn->state >= CONN_ENDING)
         return -EPROTO;
-    if (!conn->http2)
+    if (!session_is_open(&conn->session))
         return refuse_protocol(conn);
     if (conn->preface_matched < HTTP2_PREFACE_LENGTH) {
         int rc = check_preface(conn, data, length);
         if (rc < 0)
             return rc;
     }
-    if (http2_receive(conn->http2, data, length) < 0) {
+    if (session_receive(&conn->session, data, length) < 0) {
         if (conn->state < CONN_ENDING)
             end_for_protocol(conn);
         return -EPROTO;
@@ -307,7 +306,7 @@ static void handshake_done(struct conn *conn)
     set_state(conn, CONN_PREFACE);
     if (tls_protocol(conn->tls) == TLS_PROTOCOL_H2 && !start_http2(conn))
         conn_abort(conn);
-    else if (conn->http2 && conn->worker->draining)
+    else if (session_is_open(&conn->session) && conn->worker->draining)
         conn_drain(conn);
 }
 
@@ -344,7 +343,7 @@ static void received(struct conn *conn, const void *data, size_t length)
         receive_tls(conn, data, length);
     else
         receive_plaintext(conn, data, length);
-    uint64_t block = conn->http2 ? http2_header_block(conn->http2) : 0;
+    uint64_t block = session_is_open(&conn->session) ? session_header_block(&conn->session) : 0;
     if (block != conn->header_block)
         conn->header_ms = block ? conn_now_ms(conn) : 0;
     conn->header_block = block;
@@ -435,7 +434,7 @@ static void on_writable(struct ring_op *op, const struct ring_event *event)
 /* A page's end shares no record with the pushes behind it: a record is read once it is there whole. */
 static ptrdiff_t seal(struct conn *conn, const uint8_t *plaintext, size_t length, uint8_t *out)
 {
-    size_t page = http2_end_apart(conn->http2);
+    size_t page = session_end_apart(&conn->session);
     if (page == 0 || page >= length)
         return tls_seal(conn->tls, plaintext, length, out);
     ptrdiff_t first = tls_seal(conn->tls, plaintext, page, out);
@@ -449,7 +448,7 @@ static ptrdiff_t seal(struct conn *conn, const uint8_t *plaintext, size_t length
 static ptrdiff_t fill_sealed(struct conn *conn, uint8_t *out, size_t length, size_t room)
 {
     uint8_t *plaintext = conn->worker->plaintext;
-    ptrdiff_t n = http2_produce(conn->http2, plaintext, room);
+    ptrdiff_t n = session_produce(&conn->session, plaintext, room);
     if (n <= 0)
         return n < 0 ? n : (ptrdiff_t)length;
     assert(length + tls_sealed_max(conn->tls, (size_t)n) <= OUTBOX_BYTES);
@@ -464,7 +463,7 @@ static ptrdiff_t fill(struct conn *conn, uint8_t *out, size_t room)
 {
     ptrdiff_t length = 0;
     if (!conn->tls)
-        return conn->http2 ? http2_produce(conn->http2, out, room) : 0;
+        return session_is_open(&conn->session) ? session_produce(&conn->session, out, room) : 0;
     struct span handshake = tls_output(conn->tls);
     if (handshake.length > HANDSHAKE_OUTPUT_MAX)
         handshake.length = HANDSHAKE_OUTPUT_MAX;
@@ -473,7 +472,7 @@ static ptrdiff_t fill(struct conn *conn, uint8_t *out, size_t room)
         length = (ptrdiff_t)handshake.length;
         tls_output_taken(conn->tls, handshake.length);
     }
-    if (conn->http2 && tls_ready(conn->tls) && tls_output(conn->tls).length == 0)
+    if (session_is_open(&conn->session) && tls_ready(conn->tls) && tls_output(conn->tls).length == 0)
         length = fill_sealed(conn, out, (size_t)length, room);
     return length;
 }
@@ -481,8 +480,8 @@ static ptrdiff_t fill(struct conn *conn, uint8_t *out, size_t room)
 static bool has_output(const struct conn *conn)
 {
     return (conn->tls && tls_output(conn->tls).length) ||
-           (conn->http2 && conn->state != CONN_HANDSHAKE &&
-            (conn->pushes_waiting || http2_wants_write(conn->http2)));
+           (session_is_open(&conn->session) && conn->state != CONN_HANDSHAKE &&
+            (conn->pushes_waiting || session_wants_write(&conn->session)));
 }
 
 static void await_writable(struct conn *conn)
@@ -536,8 +535,8 @@ static bool send_ready(struct conn *conn)
 static void rest(struct conn *conn)
 {
     if (conn->state < CONN_ENDING) {
-        if (conn->http2 && http2_done(conn->http2)) {
-            if (http2_failed(conn->http2))
+        if (session_is_open(&conn->session) && session_done(&conn->session)) {
+            if (session_failed(&conn->session))
                 end_for_protocol(conn);
             else
                 conn_finish(conn);
@@ -568,10 +567,10 @@ void conn_drain(struct conn *conn)
 {
     if (conn->state >= CONN_ENDING || conn->notice_ms)
         return;
-    if (!conn->http2)
+    if (!session_is_open(&conn->session))
         return; /* still shaking hands: the session will begin with the notice */
     conn->notice_ms = conn_now_ms(conn);
-    http2_shutdown_notice(conn->http2);
+    session_shutdown_notice(&conn->session);
     conn_dirty(conn);
 }
 

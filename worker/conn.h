@@ -1,5 +1,5 @@
 /* One connection: its socket, its bytes in and out, its deadlines. What the bytes mean is tls.c's
- * and http2.c's to say, what to answer stream.c's.
+ * and its session's to say, what to answer stream.c's.
  *
  * A connection is freed once its last operation has completed. Everything that must go out is
  * gathered during a wake-up and sent by conn_flush at its end: at most one send each. */
@@ -10,9 +10,9 @@
 #include "worker/assumed.h"
 #include "worker/body.h"
 #include "worker/guard.h"
-#include "worker/http2.h"
 #include "worker/ledger.h"
 #include "worker/path.h"
+#include "worker/session.h"
 #include "worker/worker.h"
 
 #include <stdbool.h>
@@ -52,7 +52,7 @@ struct conn {
 
     struct tls *tls; /* NULL in cleartext */
     struct conn_assumed *assumed; /* a rehearsal's; NULL: there is a peer */
-    struct http2 *http2;
+    struct session session;
     struct guard guard;
     unsigned preface_matched; /* bytes of the preface seen so far */
 
@@ -140,7 +140,7 @@ struct ledger_sink conn_sink(struct conn *conn);
  * to (net.ipv4.tcp_slow_start_after_idle). */
 bool conn_path_restarts(void);
 
-/* The events that conn.c answers itself; stream.c puts them into struct http2_events. */
+/* The events that conn.c answers itself; stream.c puts them into struct session_events. */
 void conn_on_settings(void *connection);
 void conn_on_goaway(void *connection, int32_t last, uint32_t error);
 void conn_on_ping_acknowledged(void *connection);

@@ -16,7 +16,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 bool conn_waits_for_peer(const struct conn *conn)
 {
-    return conn->send.armed || (conn->http2 && http2_open_streams(conn->http2) > 0);
+    return conn->send.armed || (session_is_open(&conn->session) && session_open_streams(&conn->session) > 0);
 }
 
 /* Acknowledgements wake nobody. What is timed is looked for after each round trip; by then it is
@@ -72,17 +72,17 @@ static void check_progress(struct conn *conn)
 static void end_idle(struct conn *conn)
 {
     stats_add(conn->worker->stats, COUNTER_limit_idle, 1);
-    if (conn->http2)
-        http2_goaway(conn->http2, HTTP2_NO_ERROR);
+    if (session_is_open(&conn->session))
+        session_goaway(&conn->session);
     conn_finish(conn);
 }
 
 void conn_second_goaway(struct conn *conn)
 {
-    if (conn->goaway_sent || !conn->http2) /* the peer turned out to speak something else */
+    if (conn->goaway_sent || !session_is_open(&conn->session)) /* the peer turned out to speak something else */
         return;
     conn->goaway_sent = true;
-    http2_goaway(conn->http2, HTTP2_NO_ERROR);
+    session_goaway(&conn->session);
     conn_dirty(conn);
 }
 

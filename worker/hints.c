@@ -41,7 +41,7 @@ void hints_send(struct page *page)
             add_link(page, &page->decision.items[i]);
     struct field link = {SPAN_LITERAL("link"), hints_link(page)};
     if (page->request.client.can_hints && link.value.length)
-        http2_inform(stream->conn->http2, stream->id, 103, &link, 1);
+        session_inform(&stream->conn->session, stream->id, 103, &link, 1);
 }
 
 struct span hints_link(const struct page *page)

@@ -19,7 +19,7 @@
 struct http2_context {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
-    const struct http2_events *events;
+    const struct session_events *events;
     const struct config_limits *limits;
     struct header_pool lists;
     struct http2_memory memory;
@@ -60,11 +60,6 @@ struct http2 {
     bool terminated;
     char failure[FAILURE_MAX];
 };
-
-void header_list_release(struct http2_context *context, struct header_list *list)
-{
-    header_list_give(&context->lists, list);
-}
 
 /* ---- receiving ---- */
 
@@ -213,12 +208,12 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     guard_begin_fields(http2->guard);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers are read over */
-    header_list_release(http2->context, http2->building); /* of a block that was malformed */
+    header_list_release(http2->building); /* of a block that was malformed */
     http2->building = header_list_take(&http2->context->lists);
     http2->building_id = id;
     void *stream = http2->building ? http2->context->events->begin(http2->connection, id) : NULL;
     if (!stream) {
-        header_list_release(http2->context, http2->building);
+        header_list_release(http2->building);
         http2->building = NULL;
         http2_reset(http2, id, HTTP2_REFUSED_STREAM);
         return 0;
@@ -237,7 +232,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     if (!guard_count_field(http2->guard, bytes))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is decoded, and looked at no more */
     if (http2->building && http2->building_id == frame->hd.stream_id)
-        header_list_add(http2->building, http2->context->limits, name, value);
+        http2_fields_add(http2->building, http2->context->limits, name, value);
     return 0;
 }
 
@@ -252,7 +247,7 @@ static void request_complete(struct http2 *http2, const nghttp2_frame *frame, vo
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct http2 *http2 = user_data;
-    const struct http2_events *events = http2->context->events;
+    const struct session_events *events = http2->context->events;
     int32_t id = frame->hd.stream_id;
     void *stream = id ? nghttp2_session_get_stream_user_data(session, id) : NULL;
     switch (frame->hd.type) {
@@ -304,7 +299,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     struct http2 *http2 = user_data;
     void *stream = nghttp2_session_get_stream_user_data(session, id);
     if (http2->building && http2->building_id == id) {
-        header_list_release(http2->context, http2->building);
+        header_list_release(http2->building);
         http2->building = NULL;
     }
     if (!stream)
@@ -443,7 +438,7 @@ static void response_ended(struct http2 *http2, void *stream)
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct http2 *http2 = user_data;
-    const struct http2_events *events = http2->context->events;
+    const struct session_events *events = http2->context->events;
     void *stream;
     switch (frame->hd.type) {
     case NGHTTP2_PUSH_PROMISE:
@@ -735,7 +730,7 @@ void http2_destroy(struct http2 *http2)
     if (!http2)
         return;
     nghttp2_session_del(http2->session);
-    header_list_release(http2->context, http2->building);
+    header_list_release(http2->building);
     free(http2);
 }
 
@@ -753,7 +748,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
 }
 
-struct http2_context *http2_context_create(const struct http2_events *events,
+struct http2_context *http2_context_create(const struct session_events *events,
                                            const struct config_limits *limits)
 {
     struct http2_context *context = calloc(1, sizeof(*context));
@@ -761,6 +756,7 @@ struct http2_context *http2_context_create(const struct http2_events *events,
         return NULL;
     context->events = events;
     context->limits = limits;
+    http2_fields_init(&context->lists);
     http2_memory_init(&context->memory);
     if (nghttp2_session_callbacks_new(&context->callbacks) || nghttp2_option_new(&context->option)) {
         http2_context_destroy(context);

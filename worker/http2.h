@@ -7,6 +7,8 @@
 #include "master/handoff/span.h"
 #include "policy/request.h"
 #include "worker/guard.h"
+#include "worker/header_list.h"
+#include "worker/session_events.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +16,6 @@
 
 struct http2_context;
 struct http2;
-struct nghttp2_rcbuf;
 
 /* RFC 9113 7. */
 enum http2_error {
@@ -30,70 +31,8 @@ enum http2_error {
 };
 
 #define HTTP2_PREFACE_LENGTH 24
-#define HTTP2_FIELDS_INLINE 24
-
-/* A request's header list, pseudo-fields apart. It holds nghttp2's own reference-counted texts, so
- * nothing is copied. Owned by the stream it is given to, until header_list_release. */
-struct header_list {
-    struct header_list *next_free;
-    struct span method, scheme, authority, target; /* pseudo-fields; `target` is :path */
-    struct span host;                               /* the Host field */
-    unsigned count;
-    unsigned room;
-    unsigned seen;        /* fields counted against the limit, those not stored included */
-    size_t bytes;         /* name + value + 32 of each */
-    bool too_large;       /* a limit was passed: nothing more is stored */
-    unsigned owners_count;
-    struct field *fields; /* `room` of them: `inline_fields`, or from the heap */
-    struct nghttp2_rcbuf **owners; /* two for each of `room` fields, and the pseudo-fields' */
-    struct field inline_fields[HTTP2_FIELDS_INLINE];
-    struct nghttp2_rcbuf *inline_owners[2 * HTTP2_FIELDS_INLINE + 6];
-};
-
-void header_list_release(struct http2_context *context, struct header_list *list);
-
-/* What the session tells. `connection` is what http2_create was given; `stream` what `begin` or
- * http2_promise associated with the stream. Frames may be submitted inside, sessions not ended. */
-struct http2_events {
-    /* A request begins. Returns the caller's stream, or NULL to refuse it (REFUSED_STREAM). */
-    void *(*begin)(void *connection, int32_t id);
-    /* Its header list is complete; the stream takes the list. `end`: no content follows. */
-    void (*request)(void *stream, struct header_list *list, bool end);
-    /* Request content, borrowed until it returns. */
-    void (*content)(void *stream, const void *data, size_t length);
-    void (*request_end)(void *stream);
-    /* RST_STREAM came. For a stream already gone `stream` is NULL. */
-    void (*reset)(void *connection, void *stream, int32_t id, uint32_t error);
-    /* The stream's last event. */
-    void (*close)(void *stream, uint32_t error);
-
-    /* Response content: how many of the next bytes, at most `max`, can be had now. *last tells
-     * whether they are the final ones. -EAGAIN: http2_resume will be called; other -errno: the
-     * stream is reset with INTERNAL_ERROR. */
-    ptrdiff_t (*available)(void *stream, size_t max, bool *last);
-    /* Copies the next `length` bytes, as many as `available` has just said, into `out`. */
-    void (*take)(void *stream, uint8_t *out, size_t length);
-    /* The final frame of the response was written out. *apart, false at first: what follows is to
-     * share no TLS record with it (http2_end_apart). */
-    void (*response_end)(void *stream, bool *apart);
-
-    /* The promise was written out, so the promised stream can be answered; or it was not sent,
-     * because pushes were switched off meanwhile or its parent is gone: no `close` follows then.
-     * After the peer's GOAWAY `close` may come with neither before it. */
-    void (*promised)(void *stream);
-    void (*not_promised)(void *connection, int32_t id);
-
-    /* Nothing else can be written now: what was to wait for that may be submitted. Returns whether
-     * anything was. */
-    bool (*nothing_ready)(void *connection);
-
-    void (*settings)(void *connection);                       /* the peer's SETTINGS arrived */
-    void (*goaway)(void *connection, int32_t last, uint32_t error); /* the peer's GOAWAY */
-    void (*ping_acknowledged)(void *connection);
-};
-
 /* Returns NULL when memory runs out. `events`, `limits` are borrowed for the context's life. */
-struct http2_context *http2_context_create(const struct http2_events *events,
+struct http2_context *http2_context_create(const struct session_events *events,
                                            const struct config_limits *limits);
 void http2_context_destroy(struct http2_context *context);
 

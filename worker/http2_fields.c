@@ -3,60 +3,42 @@
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 
-#define LISTS_KEPT 256 /* free header lists kept by the worker */
+#define OWNERS_APART 12 /* more than the pseudo-fields of any request that nghttp2 takes */
 
-struct header_list *header_list_take(struct header_pool *pool)
+/* nghttp2's own reference-counted texts of a list, behind it. */
+struct texts {
+    unsigned count;
+    nghttp2_rcbuf **heap; /* NULL while `owners` is enough */
+    nghttp2_rcbuf *owners[2 * HEADER_FIELDS_INLINE + OWNERS_APART];
+};
+
+static void let_go(struct header_list *list)
 {
-    struct header_list *list = pool->free;
-    if (list) {
-        pool->free = list->next_free;
-        pool->count--;
-    } else {
-        list = malloc(sizeof(*list));
-        if (!list)
-            return NULL;
-    }
-    memset(list, 0, offsetof(struct header_list, inline_fields));
-    list->fields = list->inline_fields;
-    list->owners = list->inline_owners;
-    list->room = HTTP2_FIELDS_INLINE;
-    return list;
+    struct texts *texts = header_list_texts(list);
+    nghttp2_rcbuf **owners = texts->heap ? texts->heap : texts->owners;
+    for (unsigned i = 0; i < texts->count; i++)
+        nghttp2_rcbuf_decref(owners[i]);
+    free(texts->heap);
+    texts->heap = NULL;
+    texts->count = 0;
 }
 
-void header_list_give(struct header_pool *pool, struct header_list *list)
+void http2_fields_init(struct header_pool *pool)
 {
-    if (!list)
-        return;
-    for (unsigned i = 0; i < list->owners_count; i++)
-        nghttp2_rcbuf_decref(list->owners[i]);
-    if (list->fields != list->inline_fields) {
-        free(list->fields);
-        free(list->owners);
-    }
-    if (pool->count >= LISTS_KEPT) {
-        free(list);
-        return;
-    }
-    list->next_free = pool->free;
-    pool->free = list;
-    pool->count++;
+    *pool = (struct header_pool){.texts_size = sizeof(struct texts), .let_go = let_go};
 }
 
 /* Moves the list to the heap, once, at the full size that the limit allows. */
-static bool header_list_grow(struct header_list *list, uint64_t fields_max)
+static bool grow(struct header_list *list, uint64_t fields_max)
 {
-    struct field *fields = malloc(fields_max * sizeof(*fields));
-    struct nghttp2_rcbuf **owners = malloc((2 * fields_max + 12) * sizeof(struct nghttp2_rcbuf *));
-    if (!fields || !owners) {
-        free(fields);
-        free(owners);
+    struct texts *texts = header_list_texts(list);
+    texts->heap = malloc((2 * fields_max + OWNERS_APART) * sizeof(nghttp2_rcbuf *));
+    if (!texts->heap || !header_list_grow(list, fields_max)) {
+        free(texts->heap);
+        texts->heap = NULL;
         return false;
     }
-    memcpy(fields, list->fields, list->count * sizeof(*fields));
-    memcpy(owners, list->owners, list->owners_count * sizeof(struct nghttp2_rcbuf *));
-    list->fields = fields;
-    list->owners = owners;
-    list->room = (unsigned)fields_max;
+    memcpy(texts->heap, texts->owners, texts->count * sizeof(nghttp2_rcbuf *));
     return true;
 }
 
@@ -67,10 +49,11 @@ static struct span span_of_rcbuf(nghttp2_rcbuf *buffer)
 }
 
 /* Keeps a text that lives in nghttp2's table or was decoded for this field. */
-static void own(struct header_list *list, nghttp2_rcbuf *buffer)
+static void own(struct texts *texts, nghttp2_rcbuf *buffer)
 {
+    nghttp2_rcbuf **owners = texts->heap ? texts->heap : texts->owners;
     nghttp2_rcbuf_incref(buffer);
-    list->owners[list->owners_count++] = buffer;
+    owners[texts->count++] = buffer;
 }
 
 static struct span *pseudo_field(struct header_list *list, struct span name)
@@ -89,42 +72,28 @@ static struct span *pseudo_field(struct header_list *list, struct span name)
     }
 }
 
-void header_list_add(struct header_list *list, const struct config_limits *limits,
-                     struct nghttp2_rcbuf *name_buffer, struct nghttp2_rcbuf *value_buffer)
+void http2_fields_add(struct header_list *list, const struct config_limits *limits,
+                      nghttp2_rcbuf *name_buffer, nghttp2_rcbuf *value_buffer)
 {
+    struct texts *texts = header_list_texts(list);
     struct span name = span_of_rcbuf(name_buffer);
     struct span value = span_of_rcbuf(value_buffer);
-    list->seen++;
-    list->bytes += name.length + value.length + 32;
-    if (list->seen > limits->header_fields || list->bytes > limits->header_bytes)
-        list->too_large = true;
-    if (list->too_large)
+    if (!header_list_count(list, limits, name.length + value.length))
         return;
     if (name.length && name.data[0] == ':') {
         struct span *pseudo = pseudo_field(list, name);
         if (pseudo && !pseudo->data) {
             *pseudo = value;
-            own(list, value_buffer);
+            own(texts, value_buffer);
         }
         return;
     }
-    if (list->count == list->room && !header_list_grow(list, limits->header_fields)) {
+    if (list->count == list->room && !grow(list, limits->header_fields)) {
         list->too_large = true;
         return;
     }
-    if (!list->host.data && span_equal(name, SPAN_LITERAL("host")))
-        list->host = value;
-    list->fields[list->count++] = (struct field){name, value};
+    header_list_store(list, name, value);
     if (!nghttp2_rcbuf_is_static(name_buffer))
-        own(list, name_buffer);
-    own(list, value_buffer);
-}
-
-void header_pool_finish(struct header_pool *pool)
-{
-    while (pool->free) {
-        struct header_list *list = pool->free;
-        pool->free = list->next_free;
-        free(list);
-    }
+        own(texts, name_buffer);
+    own(texts, value_buffer);
 }

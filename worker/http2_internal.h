@@ -7,28 +7,19 @@
 
 #include <nghttp2/nghttp2.h>
 
-struct header_pool {
-    struct header_list *free;
-    unsigned count;
-};
+/* Sets up a pool whose lists keep nghttp2's texts. */
+void http2_fields_init(struct header_pool *pool);
 
-/* An empty list, or NULL when memory runs out; and back. NULL is accepted. */
-struct header_list *header_list_take(struct header_pool *pool);
-void header_list_give(struct header_pool *pool, struct header_list *list);
+/* Adds a field, which keeps its texts, or a pseudo-field. Past a limit the list becomes `too_large`
+ * and stores nothing more, while fields go on being counted (RFC 9113 10.5.1). */
+void http2_fields_add(struct header_list *list, const struct config_limits *limits,
+                      nghttp2_rcbuf *name, nghttp2_rcbuf *value);
 
-/* Adds a field, which keeps its texts. Past a limit the list becomes `too_large` and stores nothing
- * more, while fields go on being counted (RFC 9113 10.5.1). */
-void header_list_add(struct header_list *list, const struct config_limits *limits,
-                     struct nghttp2_rcbuf *name, struct nghttp2_rcbuf *value);
-
-/* Frees what the pool keeps. */
-void header_pool_finish(struct header_pool *pool);
-
-#define HTTP2_CHUNK_MAX 1024u                       /* larger ones are the heap's alone */
+#define HTTP2_CHUNK_MAX 1024u                      /* larger ones are the heap's alone */
 #define HTTP2_CHUNKS_KEPT_BYTES (4u * 1024 * 1024) /* of free chunks of all sizes */
 
-/* What nghttp2 allocates for each stream and frame, some ten chunks a request: free ones are kept by
- * size, since a worker of one thread needs nothing of what a heap has to do besides. */
+/* What nghttp2 allocates for each stream and frame, some ten chunks a request: free ones are kept
+ * by size, since a worker of one thread needs nothing of what a heap has to do besides. */
 struct http2_memory {
     nghttp2_mem functions;
     struct http2_chunk *free[HTTP2_CHUNK_MAX / 16 + 1]; /* by size / 16 */

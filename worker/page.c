@@ -75,7 +75,7 @@ static void page_destroy(struct page *page)
     let_version_go(page);
     for (unsigned i = 0; i < page->decision.count; i++)
         resource_release(page->decision.items[i].resource);
-    header_list_release(worker->http2, page->headers);
+    header_list_release(page->headers);
     free(page->long_text);
     if (worker->free_pages_count >= PAGES_KEPT) {
         free(page);
@@ -370,7 +370,7 @@ static void set_budget(struct page *page, const struct path *path)
         .page_bytes = stream->response.status == 304 ? 0 : stream->response.length,
         .unacked_bytes = conn_unacked_bytes(conn),
         .content_bytes = streams_left_bytes(conn, stream),
-        .credit_bytes = http2_window(conn->http2),
+        .credit_bytes = session_window(&conn->session),
         .tls = conn_is_secure(conn),
     };
     if (page->request.client.can_hints)

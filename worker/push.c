@@ -17,9 +17,9 @@ enum reason push_refusal(const struct stream *stream)
     const struct config_site *site = stream->site;
     if (segment_push_is_off(header, site->names_count ? site->names[0] : "*"))
         return REASON_SWITCHED_OFF;
-    if (!http2_push_enabled(conn->http2))
+    if (!session_push_enabled(&conn->session))
         return REASON_PUSH_DISABLED;
-    if (http2_streams_max(conn->http2) == 0)
+    if (http2_streams_max(conn->session.http2) == 0)
         return REASON_CLIENT_LIMIT;
     if (conn->goaway_received || conn->notice_ms)
         return REASON_GOING_AWAY;
@@ -144,7 +144,7 @@ static enum reason check_limits(struct page *page, struct candidate *candidate)
         return REASON_OVER_BUDGET;
     if (conn->ledger.pushes_open + own >= push->max_streams || !ledger_reserve(&conn->ledger))
         return REASON_MAX_STREAMS;
-    if (conn->ledger.pushes_open + own >= http2_streams_max(conn->http2))
+    if (conn->ledger.pushes_open + own >= http2_streams_max(conn->session.http2))
         return REASON_CLIENT_LIMIT;
     return REASON_PENDING;
 }
@@ -206,7 +206,7 @@ static enum reason promise(struct page *page, unsigned i, struct push_key key,
         stream_discard(pushed);
         return REASON_ELSEWHERE;
     }
-    pushed->id = http2_promise(stream->conn->http2, stream->id, request->scheme, pushed->authority,
+    pushed->id = http2_promise(stream->conn->session.http2, stream->id, request->scheme, pushed->authority,
                                pushed->target, request->fields, request->fields_count, pushed);
     if (pushed->id < 0) {
         stream_discard(pushed);
@@ -339,7 +339,7 @@ void push_execute(struct page *page)
 
 void push_promised(struct stream *stream)
 {
-    http2_prioritize(stream->conn->http2, stream->id, stream->urgency, stream->incremental);
+    http2_prioritize(stream->conn->session.http2, stream->id, stream->urgency, stream->incremental);
 }
 
 void push_not_promised(struct stream *stream)

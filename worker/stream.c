@@ -76,7 +76,7 @@ static void stream_destroy(struct stream *stream)
     body_close(&stream->body);
     if (stream->page)
         page_leave(stream->page); /* before the header list that its request borrows from */
-    header_list_release(conn->worker->http2, stream->headers);
+    header_list_release(stream->headers);
     resource_release(stream->resource);
     free(stream->long_text);
     free(stream->long_location);
@@ -147,15 +147,15 @@ static void count_status(struct stats *stats, int status)
 static void content_became_ready(void *context)
 {
     struct stream *stream = context;
-    if (stream->conn->http2)
-        http2_resume(stream->conn->http2, stream->id);
+    if (session_is_open(&stream->conn->session))
+        session_resume(&stream->conn->session, stream->id);
     conn_dirty(stream->conn);
 }
 
 static bool window_is_shut(void *context)
 {
     struct stream *stream = context;
-    return stream->conn->http2 && http2_window_shut(stream->conn->http2, stream->id);
+    return session_is_open(&stream->conn->session) && session_window_shut(&stream->conn->session, stream->id);
 }
 
 static const struct body_events BODY_EVENTS = {content_became_ready, window_is_shut};
@@ -184,9 +184,9 @@ static void submit(struct stream *stream)
         conn->assumed->answered(conn->assumed, stream);
     set_state(stream, STREAM_ANSWERING);
     int content = open_body(stream);
-    if (content < 0 || http2_respond(conn->http2, stream->id, response->status, response->fields,
+    if (content < 0 || session_respond(&conn->session, stream->id, response->status, response->fields,
                                      response->fields_count, content) < 0) {
-        http2_reset(conn->http2, stream->id, HTTP2_INTERNAL_ERROR);
+        session_reset(&conn->session, stream->id, HTTP2_INTERNAL_ERROR);
     } else {
         stream->answered = true;
         if (stream->body.left > LARGE_BYTES)
@@ -214,7 +214,7 @@ static void add_page_fields(struct stream *stream)
     if (stream->site->debug_header)
         add_field(response, SPAN_LITERAL("server-timing"), hints_timing(page));
     if (!stream->client.wants_cookie || response->status != 200 || page->unasked ||
-        (!http2_push_enabled(stream->conn->http2) && !page->request.client.can_hints))
+        (!session_push_enabled(&stream->conn->session) && !page->request.client.can_hints))
         return;
     add_field(response, SPAN_LITERAL("set-cookie"),
               client_cookie(&stream->client, stream->conn, stream->site, page->cookie));
@@ -238,7 +238,7 @@ static void add_page_fields(struct stream *stream)
 static bool is_remembered(const struct stream *stream)
 {
     return stream->site->remember_s &&
-           (http2_push_enabled(stream->conn->http2) || stream->request.mode.length);
+           (session_push_enabled(&stream->conn->session) || stream->request.mode.length);
 }
 
 void stream_identify(struct stream *stream)
@@ -371,7 +371,7 @@ static bool policy_is_wanted(struct stream *stream)
     request->client.can_push = refusal == REASON_PENDING;
     request->client.can_hints =
         !request->client.can_push && refusal != REASON_SWITCHED_OFF && hints_wanted(stream);
-    bool heard = http2_push_enabled(stream->conn->http2) || request->client.can_hints;
+    bool heard = session_push_enabled(&stream->conn->session) || request->client.can_hints;
     if (!heard && worker->access.fd < 0)
         return false;
     if (request->dest == AS_UNKNOWN)
@@ -437,7 +437,7 @@ static void begin_answer(struct stream *stream)
     }
 }
 
-/* ---- what http2.c tells ---- */
+/* ---- what the session tells ---- */
 
 static void *on_begin(void *connection, int32_t id)
 {
@@ -459,7 +459,7 @@ static void on_request(void *context, struct header_list *list, bool end)
     stream->request_ended = end;
     if (!end)
         conn->receiving++;
-    if (http2_open_streams(conn->http2) <= 1) /* else what is waited for came before */
+    if (session_open_streams(&conn->session) <= 1) /* else what is waited for came before */
         conn->progress_ms = conn->worker->timers.now_ms;
     stats_add(conn->worker->stats, COUNTER_requests, 1);
     uint64_t most = conn->worker->config->limits.requests;
@@ -543,7 +543,7 @@ static void release_pushes(struct conn *conn, int32_t page_id)
         return;
     for (struct stream *stream = conn->streams; stream; stream = stream->next)
         if (stream->pushed && stream->parent_id == page_id)
-            http2_prioritize(conn->http2, stream->id, stream->late_urgency,
+            http2_prioritize(conn->session.http2, stream->id, stream->late_urgency,
                              stream->late_incremental);
     answer_waiting(conn, page_id);
 }
@@ -564,7 +564,7 @@ static void on_response_end(void *context, bool *apart)
     }
     ledger_sent(&stream->conn->ledger, stream->id);
     if (!stream->request_ended) /* the rest of its content is of no use (RFC 9113 8.1) */
-        http2_reset(stream->conn->http2, stream->id, HTTP2_NO_ERROR);
+        session_reset(&stream->conn->session, stream->id, HTTP2_NO_ERROR);
 }
 
 /* Not even its HEADERS go before the page's content, unless its policy says so. */
@@ -589,7 +589,7 @@ static void on_not_promised(void *connection, int32_t id)
         }
 }
 
-const struct http2_events stream_events = {
+const struct session_events stream_events = {
     .begin = on_begin,
     .request = on_request,
     .content = on_content,
@@ -622,7 +622,7 @@ void streams_check_receiving(struct conn *conn)
             continue;
         stats_add(conn->worker->stats, COUNTER_limit_body, 1);
         stop_receiving(stream);
-        http2_reset(conn->http2, stream->id, HTTP2_CANCEL);
+        session_reset(&conn->session, stream->id, HTTP2_CANCEL);
     }
 }
 

@@ -66,8 +66,8 @@ struct stream {
     char text[STREAM_TEXT_MAX]; /* from the response's fields on nothing is zeroed at first */
 };
 
-/* What http2.c calls. */
-extern const struct http2_events stream_events;
+/* What the session calls. */
+extern const struct session_events stream_events;
 
 /* Ends a stream whose connection goes: everything it holds is released. */
 void stream_end(struct stream *stream);

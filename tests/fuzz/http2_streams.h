@@ -117,7 +117,7 @@ static void on_request(void *context, struct header_list *list, bool end)
     for (unsigned i = 0; i < list->count; i++)
         touch(list->fields[i].name), touch(list->fields[i].value);
     touch(list->method), touch(list->target), touch(list->authority), touch(list->host);
-    header_list_release(streams_context, list);
+    header_list_release(list);
     http2_inform(http2, stream->id, 103, NULL, 0);
     promise(stream);
     if (end)
@@ -202,7 +202,7 @@ static void on_goaway(void *connection, int32_t last, uint32_t error)
     MUST(connection == &streams_context);
 }
 
-static const struct http2_events EVENTS = {
+static const struct session_events EVENTS = {
     .begin = on_begin,
     .request = on_request,
     .content = on_content,

@@ -47,7 +47,7 @@ static void on_request(void *stream, struct header_list *list, bool end)
 {
     assert_ptr_equal(stream, &peer->page);
     assert_true(end);
-    header_list_release(peer->context, list);
+    header_list_release(list);
     peer->pushed.id = http2_promise(peer->http2, peer->page.id, SPAN_LITERAL("https"),
                                     SPAN_LITERAL("a"), SPAN_LITERAL("/x"), NULL, 0, &peer->pushed);
     assert_int_equal(peer->pushed.id, 2);
@@ -92,7 +92,7 @@ static bool on_nothing_ready(void *connection)
     return false;
 }
 
-static const struct http2_events EVENTS = {
+static const struct session_events EVENTS = {
     .begin = on_begin,
     .request = on_request,
     .reset = on_reset,

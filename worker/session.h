@@ -1,0 +1,142 @@
+/* What a connection speaks once that is known: the calls that are the same in every protocol. What
+ * is HTTP/2's alone, promises and priorities, is called of http2.h, where a session has one. */
+#ifndef HERALD_SESSION_H
+#define HERALD_SESSION_H
+
+#include "worker/http2.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Nothing is set while the connection has not come so far. */
+struct session {
+    struct http2 *http2;
+};
+
+static inline bool session_is_open(const struct session *session)
+{
+    return session->http2 != NULL;
+}
+
+/* No `close` comes for streams still open: their owner ends them. */
+void session_close(struct session *session);
+
+/* What access logs call it. */
+struct span session_protocol(const struct session *session);
+
+/* Feeds what the peer sent. Returns 0, or -EPROTO when the connection must end: what is to be said
+ * about it is queued then, and nothing more may be fed. */
+static inline int session_receive(struct session *session, const void *data, size_t length)
+{
+    return http2_receive(session->http2, data, length);
+}
+
+/* Writes what is queued to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN).
+ * Returns their number, 0 when nothing is to be sent now, or -ENOMEM. */
+static inline ptrdiff_t session_produce(struct session *session, uint8_t *out, size_t room)
+{
+    return http2_produce(session->http2, out, room);
+}
+
+/* Where in what session_produce has just written a response ends that is to be readable before what
+ * follows it; 0: nowhere. */
+static inline size_t session_end_apart(const struct session *session)
+{
+    return http2_end_apart(session->http2);
+}
+
+/* True while session_produce would write something. */
+static inline bool session_wants_write(const struct session *session)
+{
+    return http2_wants_write(session->http2);
+}
+
+/* True when the session needs nothing more: it can be closed once its output is sent. */
+static inline bool session_done(const struct session *session)
+{
+    return http2_done(session->http2);
+}
+
+/* True when it ended for an error of the peer's, and why, for the log. */
+static inline bool session_failed(const struct session *session)
+{
+    return http2_failed(session->http2);
+}
+
+static inline const char *session_failure(const struct session *session)
+{
+    return http2_failure(session->http2);
+}
+
+/* Submits an interim response. Spans must live until it was written out. Returns 0 or -ENOMEM,
+ * -EINVAL for a stream that takes none. */
+static inline int session_inform(struct session *session, int32_t id, int status,
+                                 const struct field *fields, size_t count)
+{
+    return http2_inform(session->http2, id, status, fields, count);
+}
+
+/* Submits the response; with `content`, its bytes come through `available` and `take`. The fields'
+ * spans must live until the stream closes. Returns 0, -ENOMEM or -EINVAL. */
+static inline int session_respond(struct session *session, int32_t id, int status,
+                                  const struct field *fields, size_t count, bool content)
+{
+    return http2_respond(session->http2, id, status, fields, count, content);
+}
+
+/* Content that was not available has become so. */
+static inline void session_resume(struct session *session, int32_t id)
+{
+    http2_resume(session->http2, id);
+}
+
+/* Ends a stream; what is queued of it is dropped. */
+static inline void session_reset(struct session *session, int32_t id, enum http2_error error)
+{
+    http2_reset(session->http2, id, error);
+}
+
+/* The connection takes no more requests than those under way: the peer is told, in two steps where
+ * the protocol has two (RFC 9113 6.8). */
+static inline void session_shutdown_notice(struct session *session)
+{
+    http2_shutdown_notice(session->http2);
+}
+
+static inline void session_goaway(struct session *session)
+{
+    http2_goaway(session->http2, HTTP2_NO_ERROR);
+}
+
+/* The peer takes promises now. */
+static inline bool session_push_enabled(const struct session *session)
+{
+    return http2_push_enabled(session->http2);
+}
+
+/* Bytes of content that the connection takes from this side now. */
+static inline uint32_t session_window(const struct session *session)
+{
+    return http2_window(session->http2);
+}
+
+/* True when the peer takes nothing of the stream's content now. */
+static inline bool session_window_shut(const struct session *session, int32_t id)
+{
+    return http2_window_shut(session->http2, id);
+}
+
+/* Streams under way, those promised too. */
+static inline unsigned session_open_streams(const struct session *session)
+{
+    return http2_open_streams(session->http2);
+}
+
+/* The number (from 1) of the header block that has begun and not ended; 0: there is none. */
+static inline uint64_t session_header_block(const struct session *session)
+{
+    return http2_header_block(session->http2);
+}
+
+#endif

@@ -1,5 +1,6 @@
 #include "master/generation.h"
 
+#include "master/config/config_names.h"
 #include "master/policy_desk.h"
 #include "master/report.h"
 
@@ -184,6 +185,35 @@ void generation_drain(struct generation *generation, int64_t now_ms)
 void generation_stop(struct generation *generation, int64_t now_ms)
 {
     leave(generation, HANDOFF_STOP, now_ms + SEAT_STOP_MS);
+}
+
+struct news {
+    const char *name, *addresses;
+    int rc;
+};
+
+static void take_addresses(struct config_server *server, void *context)
+{
+    struct news *news = context;
+    if (!server->named || strcmp(server->host, news->name) != 0 ||
+        strcmp(server->addresses, news->addresses) == 0)
+        return;
+    char *copy = strdup(news->addresses);
+    if (copy) {
+        free(server->addresses);
+        server->addresses = copy;
+    }
+    if (news->rc >= 0)
+        news->rc = copy ? 1 : -ENOMEM;
+}
+
+int generation_addresses(struct generation *generation, const char *name, const char *addresses)
+{
+    struct news news = {name, addresses, 0};
+    config_names_each(generation->config, take_addresses, &news);
+    for (unsigned i = 0; news.rc > 0 && i < generation->seats_count; i++)
+        seat_tell_addresses(&generation->seats[i], name, addresses);
+    return news.rc;
 }
 
 void generation_logs(struct generation *generation, int access_fd, int error_fd)

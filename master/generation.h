@@ -80,6 +80,10 @@ void generation_stop(struct generation *generation, int64_t now_ms);
  * stays as it is. */
 void generation_logs(struct generation *generation, int access_fd, int error_fd);
 
+/* An origin's name has these addresses now: for the workers there are, and for later ones. Returns
+ * whether that is new, or -ENOMEM. */
+int generation_addresses(struct generation *generation, const char *name, const char *addresses);
+
 /* Does what is due: kills, restarts, adoptions, and, unless a stage is under way, the closing of
  * retired shares. Returns when it is to be called next. */
 int64_t generation_step(struct generation *generation, bool staging, int64_t now_ms);

@@ -129,6 +129,19 @@ static int certificates_read(struct config *config, struct fault *fault)
     return 0;
 }
 
+static int authorities_read(struct config *config, struct fault *fault)
+{
+    for (size_t i = 0; i < config->sites_count; i++)
+        for (size_t j = 0; j < config->sites[i].routes_count; j++) {
+            struct config_origin *origin = &config->sites[i].routes[j].origin;
+            int rc = origin->ca && origin->servers_count ? pem_read(origin->ca, &origin->ca_pem) : 0;
+            if (rc < 0)
+                return fault_set(fault, rc, origin->file, origin->line,
+                                 "origin.ca \"%s\" cannot be read: %s", origin->ca, strerror(-rc));
+        }
+    return 0;
+}
+
 int resources_open(struct config *config, struct fault *fault)
 {
     int rc = roots_open(config, fault);
@@ -136,6 +149,8 @@ int resources_open(struct config *config, struct fault *fault)
         rc = resources_open_policies(config, fault);
     if (rc == 0)
         rc = certificates_read(config, fault);
+    if (rc == 0)
+        rc = authorities_read(config, fault);
     return rc;
 }
 

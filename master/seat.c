@@ -234,6 +234,14 @@ int seat_tell_policy(struct seat *seat, uint32_t number, int fd)
     return send_descriptors(seat, bytes, sizeof(bytes), &fd, 1);
 }
 
+void seat_tell_addresses(struct seat *seat, const char *name, const char *addresses)
+{
+    char bytes[HANDOFF_MESSAGE_MAX];
+    int length = snprintf(bytes, sizeof(bytes), "%c%s %s", HANDOFF_ADDRESSES, name, addresses);
+    if (seat->state != SEAT_EMPTY && length < (int)sizeof(bytes))
+        send_descriptors(seat, bytes, (size_t)length, NULL, 0);
+}
+
 void seat_tell_logs(struct seat *seat, int access_fd, int error_fd)
 {
     int fds[2];

@@ -75,6 +75,9 @@ void seat_tell(struct seat *seat, enum handoff_word word, uint32_t number);
 /* Sends a version of the policies, whose bundle `fd` stays the caller's. Returns 0 or -errno. */
 int seat_tell_policy(struct seat *seat, uint32_t number, int fd);
 
+/* Tells which addresses an origin's name has now. */
+void seat_tell_addresses(struct seat *seat, const char *name, const char *addresses);
+
 /* Sends new log descriptors, which stay the caller's; -1: that log stays as it is. */
 void seat_tell_logs(struct seat *seat, int access_fd, int error_fd);
 

@@ -1,6 +1,7 @@
 #include "master/stage.h"
 
 #include "master/config/config_load.h"
+#include "master/config/config_names.h"
 #include "master/handoff/log.h"
 #include "master/policy_child.h"
 #include "master/report.h"
@@ -69,6 +70,8 @@ static int read_body(int socket, void *context)
     stage->shed(stage->context);
     if (config_load_read(&stage->load, &config, &fault) < 0)
         return helper_refuse(socket, &fault);
+    config_names_look_up(config);
+    config_names_warn(config);
     char *text = config_encode(config);
     if (!text) {
         fault_set(&fault, -ENOMEM, "config", 0, "out of memory");

@@ -10,9 +10,9 @@
 #include "master/helper.h"
 
 /* Where a config comes from. */
-enum config_origin { CONFIG_FILE, CONFIG_ROOT, CONFIG_DEMO };
+enum config_kind { CONFIG_FILE, CONFIG_ROOT, CONFIG_DEMO };
 struct config_source {
-    enum config_origin origin;
+    enum config_kind origin;
     const char *path; /* the file, NULL: the usual ones; the directory; NULL for the demo */
 };
 

@@ -194,6 +194,7 @@ static int64_t step(struct supervisor *s)
     next = earlier(next, policy_judge_step(&s->desk, now_ms));
     next = earlier(next, policy_tasks_step(&s->tasks, now_ms));
     next = earlier(next, explain_step(&s->explain, now_ms));
+    next = earlier(next, lookup_step(&s->lookup, &s->loop, s->serving, now_ms));
     next = earlier(next, tickets_step(s, now_ms));
     return s->slots.segment ? earlier(next, slots_step(&s->slots, now_ms)) : next;
 }
@@ -244,6 +245,7 @@ static int supervisor_init(struct supervisor *s, const struct supervisor_options
 static void supervisor_finish(struct supervisor *s)
 {
     stage_cancel(&s->stage);
+    lookup_cancel(&s->lookup);
     clients_cancel(&s->clients);
     policy_tasks_cancel(&s->tasks);
     desk_close(&s->desk);

@@ -8,6 +8,7 @@
 #include "master/explain.h"
 #include "master/generation.h"
 #include "master/keeper.h"
+#include "master/lookup.h"
 #include "master/policy_desk.h"
 #include "master/policy_task.h"
 #include "master/stage.h"
@@ -57,6 +58,7 @@ struct supervisor {
     struct policy_desk desk;
     struct policy_tasks tasks; /* what is asked of the desk, one after the other */
     struct explain explain;
+    struct lookup lookup;
     int lock_fd;
     struct generation *serving; /* NULL before the first and after the last */
     struct generation *staged;  /* its workers start */

@@ -163,6 +163,8 @@ static void obey(struct worker *worker, const uint8_t *message, size_t length, i
     case HANDOFF_FORGET:
         policy_versions_forget(&worker->policies, share);
         break;
+    case HANDOFF_ADDRESSES: /* of an origin */
+        break;
     case HANDOFF_READY:
     case HANDOFF_FAULT:
     case HANDOFF_LOADED:

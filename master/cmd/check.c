@@ -3,6 +3,7 @@
 #include "master/cmd/cmd.h"
 
 #include "master/config/config_load.h"
+#include "master/config/config_names.h"
 #include "master/config/config_print.h"
 #include "master/config/config_value.h"
 #include "master/confined.h"
@@ -213,6 +214,10 @@ int cmd_check(int argc, char **argv)
         rc = resources_open(config, &fault);
     if (rc == 0)
         rc = check_confined(config, &fault);
+    if (rc == 0) {
+        config_names_look_up(config);
+        config_names_warn(config);
+    }
     const char *name = config && config->files_count ? config->files[0] : "";
     if (rc < 0) {
         status = print_fault(&fault, json);

@@ -11,8 +11,6 @@
 #define CERTIFICATES_MAX 10000
 #define NAMES_MAX 10000
 #define POLICIES_MAX 32 /* of one list */
-#define HOST_MAX 253    /* RFC 1035 2.3.4, without the root's dot */
-#define LABEL_MAX 63
 #define ARGUMENTS_MAX (64 * 1024) /* bytes of one policy's arguments as JSON */
 
 /* Refuses what is no list, has keys, or has more than `most` items. */
@@ -177,31 +175,6 @@ int resolve_certificates(struct resolver *resolver, const struct value *list)
 
 /* ---- names ---- */
 
-bool resolve_is_host(const char *text)
-{
-    struct sockaddr_storage address;
-    socklen_t length;
-    size_t label = 0;
-    if (text[0] == '[') {
-        char with_port[64];
-        return snprintf(with_port, sizeof(with_port), "%s:1", text) < (int)sizeof(with_port) &&
-               config_parse_address(span_of(with_port), &address, &length) == 0;
-    }
-    if (strlen(text) > HOST_MAX)
-        return false;
-    for (; *text; text++) {
-        if (*text == '.') {
-            if (label == 0)
-                return false;
-            label = 0;
-        } else if (!(isalnum((unsigned char)*text) || *text == '_' || (*text == '-' && label)) ||
-                   (unsigned char)*text >= 0x80 || ++label > LABEL_MAX) {
-            return false;
-        }
-    }
-    return label > 0;
-}
-
 int resolve_names(struct resolver *resolver, const struct config_key *key, const struct value *list,
                   struct config_site *site)
 {
@@ -219,7 +192,7 @@ int resolve_names(struct resolver *resolver, const struct config_key *key, const
     while (*count < list->items_count) {
         const struct value *item = list->items[*count];
         bool everyone = item->type == VALUE_TEXT && !aliases && strcmp(item->text, "*") == 0;
-        if (item->type != VALUE_TEXT || (!everyone && !resolve_is_host(item->text)))
+        if (item->type != VALUE_TEXT || (!everyone && !config_is_host(item->text)))
             return resolve_refuse_type(
                 resolver, key->name,
                 aliases ? "a host name without port" : "a host name without port, or \"*\"", item);

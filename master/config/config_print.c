@@ -174,12 +174,29 @@ static void print_shared(FILE *out, const struct config *config)
 
 static void print_scope(struct printer *printer, enum config_scope scope, const void *object);
 
+static void print_origin(struct printer *printer, const struct config_route *route)
+{
+    fputs("{\n", printer->out);
+    printer->depth++;
+    for (size_t i = 0; i < route->origin.servers_count; i++) {
+        begin_line(printer);
+        print_text(printer->out, route->origin.servers[i].text);
+        fputs(",\n", printer->out);
+    }
+    print_scope(printer, CONFIG_ORIGIN, route);
+    printer->depth--;
+    begin_line(printer);
+    fputs("}", printer->out);
+}
+
 static bool is_left_out(const struct config_key *key, const void *object)
 {
     const char *text;
     if (key->standing == CONFIG_REFUSED || key->type == CONFIG_LISTENS ||
         key->type == CONFIG_CERTIFICATES || key->type == CONFIG_ROUTES)
         return true;
+    if (key->type == CONFIG_ORIGINS)
+        return ((const struct config_route *)object)->origin.servers_count == 0;
     if (key->type == CONFIG_SHARED)
         return ((const struct config *)object)->shared_count == 0;
     if (config_key_is_number(key) && (key->standing == CONFIG_IDLE || key->number < key->least) &&
@@ -219,6 +236,9 @@ static void print_value(struct printer *printer, const struct config_key *key, c
         break;
     case CONFIG_POLICIES:
         print_policies(out, object);
+        break;
+    case CONFIG_ORIGINS:
+        print_origin(printer, object);
         break;
     case CONFIG_SHARED:
         print_shared(out, config);

@@ -117,6 +117,8 @@ static int resolve_key(struct resolver *resolver, const struct config_key *key,
         return resolve_policies(resolver, field->value, object);
     case CONFIG_SHARED:
         return resolve_shared(resolver, key, field);
+    case CONFIG_ORIGINS:
+        return resolve_origin(resolver, field, object);
     case CONFIG_IDENTIFY:
         return resolve_identify(resolver, key, field->value, object);
     case CONFIG_ROUTES:

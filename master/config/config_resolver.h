@@ -76,14 +76,22 @@ int resolve_shared(struct resolver *resolver, const struct config_key *key,
                    const struct value_field *field);
 int resolve_site(struct resolver *resolver, const struct value *table, struct config_site *site);
 
+/* The route's origin: a text, or a table of texts and keys; keys that are not set stay as they are. */
+int resolve_origin(struct resolver *resolver, const struct value_field *field,
+                   struct config_route *route);
+
+/* Puts a copy of `from`, whose servers are not looked up, in place of what `to` has. */
+int resolve_copy_origin(struct resolver *resolver, const struct config_origin *from,
+                        struct config_origin *to);
+
+/* Puts the absolute form of `text` in place of what `*member` owns. */
+int resolve_set_path(struct resolver *resolver, char **member, const char *text);
+
 /* Notes that a site has this name, for resolve_check_sites. */
 int resolve_note_name(struct resolver *resolver, const char *name, struct value_place place);
 
 /* Checks what holds between sites and between listens, and numbers the policy lists. */
 int resolve_check_sites(struct resolver *resolver);
 int resolve_check_listens(struct resolver *resolver);
-
-/* Whether `text` is a host name, or an IPv4 address, or an IPv6 address in brackets. */
-bool resolve_is_host(const char *text);
 
 #endif

@@ -60,6 +60,8 @@ static const char *expected_text(const struct config_key *key)
         return "a literal address and port, such as \"127.0.0.1:9900\"";
     case CONFIG_SNI:
         return "a host name, \"*.host.name\" or \"*\"";
+    case CONFIG_AUTHORITY:
+        return "a host name and perhaps a port, such as \"app.internal:8080\"";
     case CONFIG_FIELD_VALUE:
         return "the value of a header field";
     default:
@@ -77,7 +79,7 @@ int resolve_set_text(struct resolver *resolver, char **member, const char *text)
     return 0;
 }
 
-static int set_path(struct resolver *resolver, char **member, const char *text)
+int resolve_set_path(struct resolver *resolver, char **member, const char *text)
 {
     char *path;
     while (text[0] == '.' && text[1] == '/')
@@ -106,11 +108,22 @@ static bool is_field_value(const char *text)
     return true;
 }
 
+/* A server's URL has the same form behind its scheme. */
+static bool is_authority(const char *text)
+{
+    struct config_server server = {0};
+    char url[512];
+    bool good = snprintf(url, sizeof(url), "http://%s", text) < (int)sizeof(url) &&
+                config_parse_server(url, &server) == 0;
+    config_server_finish(&server);
+    return good;
+}
+
 static bool is_sni(const char *text)
 {
     if (strncmp(text, "*.", 2) == 0)
-        return text[2] != '[' && resolve_is_host(text + 2);
-    return strcmp(text, "*") == 0 || resolve_is_host(text);
+        return text[2] != '[' && config_is_host(text + 2);
+    return strcmp(text, "*") == 0 || config_is_host(text);
 }
 
 static bool is_user(const char *text)
@@ -140,6 +153,8 @@ static int resolve_text(struct resolver *resolver, const struct config_key *key,
         good = is_user(text);
     else if (key->type == CONFIG_SNI)
         good = is_sni(text);
+    else if (key->type == CONFIG_AUTHORITY)
+        good = is_authority(text);
     else if (key->type == CONFIG_FIELD_VALUE)
         good = is_field_value(text);
     else if (key->type == CONFIG_LOG_FILE)
@@ -154,7 +169,7 @@ static int resolve_text(struct resolver *resolver, const struct config_key *key,
         return 0;
     }
     if ((key->type == CONFIG_PATH || key->type == CONFIG_LOG_FILE) && !log_word)
-        return set_path(resolver, member, text);
+        return resolve_set_path(resolver, member, text);
     int rc = resolve_set_text(resolver, member, text);
     for (char *at = *member; rc == 0 && key->type == CONFIG_SNI && *at; at++)
         *at = (char)tolower((unsigned char)*at);
@@ -340,7 +355,7 @@ int resolve_defaults(struct resolver *resolver, enum config_scope scope, void *o
         const struct config_key *key = &keys[i];
         if (key->standing == CONFIG_REFUSED)
             continue;
-        if (key->type == CONFIG_SUBTABLE)
+        if (key->type == CONFIG_SUBTABLE || key->type == CONFIG_ORIGINS)
             rc = resolve_defaults(resolver, key->inner, (char *)object + key->offset);
         else if (config_key_is_number(key) || key->type == CONFIG_BOOL)
             config_key_set_number(key, object, key->number);

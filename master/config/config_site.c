@@ -39,6 +39,8 @@ static int inherit(struct resolver *resolver, const struct config_route *own,
         rc = resolve_set_text(resolver, &route->root, own->root);
     if (rc == 0 && own->cache_control)
         rc = resolve_set_text(resolver, &route->cache_control, own->cache_control);
+    if (rc == 0)
+        rc = resolve_copy_origin(resolver, &own->origin, &route->origin);
     route->symlinks = own->symlinks;
     route->push = own->push;
     return rc;
@@ -79,10 +81,29 @@ static void set_place(const struct resolver *resolver, const struct value *table
                       struct value_place place, struct config_route *route)
 {
     for (size_t i = 0; i < table->fields_count; i++)
-        if (strcmp(table->fields[i].key, "root") == 0)
+        if (strcmp(table->fields[i].key, "root") == 0 ||
+            strcmp(table->fields[i].key, "origin") == 0)
             place = table->fields[i].place;
     route->file = resolve_file(resolver, place);
     route->line = place.line;
+}
+
+/* Files or an application: what a route says itself takes the place of what its site says. */
+static int choose_answerer(struct resolver *resolver, const struct value *table,
+                           struct config_route *route)
+{
+    const struct value *root = value_get(table, "root");
+    const struct value *origin = value_get(table, "origin");
+    if (root && origin)
+        return resolve_refuse(resolver, origin->place,
+                              "origin: there is a root too, and only one of the two can answer");
+    if (origin) {
+        free(route->root);
+        route->root = NULL;
+    } else if (root) {
+        config_origin_clear(&route->origin);
+    }
+    return 0;
 }
 
 static int resolve_route(struct resolver *resolver, const struct value_field *field,
@@ -108,7 +129,10 @@ static int resolve_route(struct resolver *resolver, const struct value_field *fi
         rc = resolve_fields(resolver, what, field->value, &target, 1);
     route->file = own->file; /* of the root, when it is inherited */
     route->line = own->line;
-    if (rc == 0 && (value_get(field->value, "root") || !own->root))
+    if (rc == 0)
+        rc = choose_answerer(resolver, field->value, route);
+    if (rc == 0 && (value_get(field->value, "root") || value_get(field->value, "origin") ||
+                    !config_is_served(own)))
         set_place(resolver, field->value, field->place, route);
     return rc;
 }
@@ -183,12 +207,12 @@ static int name_everyone(struct resolver *resolver, struct config_site *site,
 static int check_site(struct resolver *resolver, const struct value *table,
                       const struct config_site *site)
 {
-    bool root = false;
+    bool served = false;
     for (size_t i = 0; i < site->routes_count; i++)
-        root = root || site->routes[i].root;
-    if (!root)
+        served = served || config_is_served(&site->routes[i]);
+    if (!served)
         return resolve_refuse(resolver, table->place,
-                              "site: there is no root, nothing could be served");
+                              "site: there is no root and no origin, nothing could be served");
     if (site->aliases_count > 0 && strcmp(site->names[0], "*") == 0)
         return resolve_refuse(resolver, table->place,
                               "site: aliases redirect to the first of names, which is \"*\"");
@@ -215,6 +239,8 @@ int resolve_site(struct resolver *resolver, const struct value *table, struct co
     rc = site_defaults(resolver, site, own);
     if (rc == 0)
         rc = resolve_fields(resolver, "site", table, targets, 2);
+    if (rc == 0)
+        rc = choose_answerer(resolver, table, own);
     if (rc < 0)
         return rc;
     set_place(resolver, table, table->place, own);

@@ -199,6 +199,7 @@ static void route_finish(struct config_route *route)
     free(route->prefix);
     free(route->root);
     free(route->cache_control);
+    config_origin_finish(&route->origin);
     close_if_open(route->root_fd);
     for (size_t i = 0; i < route->policies_count; i++) {
         free(route->policies[i].name);

@@ -55,6 +55,38 @@ struct config_push {
 #define CONFIG_BUDGET_AUTO UINT64_C(0)         /* what its connection carries while it is idle */
 #define CONFIG_BUDGET_OFF (UINT64_C(1) << 30) /* max_bytes alone bounds it */
 
+/* A server that answers for a route. */
+enum config_server_kind { SERVER_HTTP, SERVER_HTTPS, SERVER_UNIX };
+struct config_server {
+    char *text; /* "http://10.0.0.7:8080", "https://app.internal", "unix:/run/app.sock" */
+    enum config_server_kind kind;
+    char *host;      /* a name, or a literal address without brackets; of SERVER_UNIX the path */
+    uint16_t port;   /* 0 for SERVER_UNIX */
+    bool named;      /* `host` has to be looked up */
+    char *addresses; /* what that brought: literal addresses with commas between; "": nothing */
+};
+
+#define CONFIG_SERVERS_MAX 16
+#define CONFIG_ADDRESSES_MAX 8           /* of one name */
+#define CONFIG_ADDRESSES_TEXT_MAX 512    /* bytes of config_server.addresses with its NUL */
+
+struct config_origin {
+    struct config_server *servers;
+    size_t servers_count; /* 0: the route is not proxied */
+    uint32_t timeout_ms;
+    uint32_t connect_timeout_ms;
+    uint32_t retries;
+    uint32_t rest_ms;
+    uint32_t connections; /* under way at one server, of one worker */
+    uint32_t lookup_s;
+    char *host; /* authority sent upstream; NULL: the client's */
+    bool verify;
+    char *ca;           /* PEM file, absolute; NULL: the system's */
+    struct span ca_pem; /* read by the master, owned here; empty until then */
+    const char *file;   /* where it is set; borrowed from config->files */
+    int line;
+};
+
 /* What holds for the requests below one prefix. A site's first route is its own ("/"); the others
  * inherit from it what they don't set. */
 struct config_route {
@@ -67,6 +99,7 @@ struct config_route {
     struct config_policy *policies;
     size_t policies_count;
     struct config_push push;
+    struct config_origin origin;
     uint32_t list; /* index of the distinct (policies) list, from 0 in each site, shared by equal
                     * routes of the site */
     const char *file; /* where its root is set, else where the route is */
@@ -201,6 +234,30 @@ int config_parse_size(struct span text, uint64_t *bytes);
 /* Parses a literal address with its port, 1 to 65535: "127.0.0.1:8080", "[::1]:443"; ":443" is
  * "[::]:443". Names are not resolved. Returns 0 or -EINVAL. */
 int config_parse_address(struct span text, struct sockaddr_storage *address, socklen_t *length);
+
+/* Whether anything answers for the route's requests. */
+static inline bool config_is_served(const struct config_route *route)
+{
+    return route->root || route->origin.servers_count > 0;
+}
+
+/* Frees the servers: the route is not proxied any more. */
+void config_origin_clear(struct config_origin *origin);
+
+/* Frees all that it owns. */
+void config_origin_finish(struct config_origin *origin);
+
+/* Parses "http://HOST[:PORT]", "https://HOST[:PORT]" or "unix:/PATH", without path, query or userinfo.
+ * Fills all of `server` but `addresses`, which becomes "" where it is to be looked up; text and host
+ * are the caller's to free. Returns 0, -EINVAL or -ENOMEM. */
+int config_parse_server(const char *text, struct config_server *server);
+void config_server_finish(struct config_server *server);
+
+/* Whether `text` is a list of literal addresses as in config_server.addresses; "" is one. */
+bool config_are_addresses(const char *text);
+
+/* Whether `text` is a host name, an IPv4 address, or an IPv6 address in brackets. */
+bool config_is_host(const char *text);
 
 /* The shortest text that parses to the same value: "8ms", "30d"; "64KiB". Return `text`. */
 #define CONFIG_FORMAT_MAX 32

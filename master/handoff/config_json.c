@@ -107,6 +107,24 @@ static json_t *policy_json(const struct config *config, const struct config_poli
                      place_json(config, policy->file, policy->line));
 }
 
+static json_t *origin_json(const struct config *config, const struct config_route *route)
+{
+    const struct config_origin *origin = &route->origin;
+    json_t *servers = json_array();
+    json_t *json = scope_json(CONFIG_ORIGIN, route);
+    int rc = 0;
+    for (size_t i = 0; i < origin->servers_count; i++)
+        rc |= json_array_append_new(servers,
+                                    json_pack("{ss ss}", "url", origin->servers[i].text,
+                                              "addresses", origin->servers[i].addresses));
+    rc |= json_object_set_new(json, "servers", servers);
+    rc |= json_object_set_new(json, "place", place_json(config, origin->file, origin->line));
+    if (rc == 0)
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
 static json_t *route_json(const struct config *config, const struct config_route *route)
 {
     json_t *policies = json_array();
@@ -115,6 +133,7 @@ static json_t *route_json(const struct config *config, const struct config_route
     for (size_t i = 0; i < route->policies_count; i++)
         rc |= json_array_append_new(policies, policy_json(config, &route->policies[i]));
     rc |= json_object_set_new(json, "policies", policies);
+    rc |= json_object_set_new(json, "origin", origin_json(config, route));
     rc |= json_object_set_new(json, "prefix", json_string(route->prefix));
     rc |= json_object_set_new(json, "exact", json_boolean(route->exact));
     rc |= json_object_set_new(json, "list", json_integer(route->list));
@@ -385,6 +404,38 @@ static int policies_decode(struct decoder *decoder, const json_t *json, struct c
     return rc;
 }
 
+static int server_decode(struct decoder *decoder, const json_t *json, struct config_server *server)
+{
+    const char *url = json_string_value(json_object_get(json, "url"));
+    int rc = url ? config_parse_server(url, server) : -EINVAL;
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : bad(decoder, "url", "no server in");
+    free(server->addresses);
+    server->addresses = NULL;
+    rc = text_decode(decoder, json, "addresses", true, &server->addresses);
+    if (rc == 0 && !config_are_addresses(server->addresses))
+        return bad(decoder, "addresses", "no addresses in");
+    return rc;
+}
+
+static int origin_decode(struct decoder *decoder, const json_t *json, struct config_route *route)
+{
+    struct config_origin *origin = &route->origin;
+    const json_t *array;
+    void *memory = NULL;
+    int rc = scope_decode(decoder, json, CONFIG_ORIGIN, route);
+    if (rc == 0)
+        rc = list_begin(decoder, json, "servers", sizeof(*origin->servers), &array, &memory);
+    origin->servers = memory;
+    if (rc == 0 && json_array_size(array) > CONFIG_SERVERS_MAX)
+        return bad(decoder, "servers", "too much in");
+    while (rc == 0 && origin->servers_count < json_array_size(array)) {
+        const json_t *item = json_array_get(array, origin->servers_count);
+        rc = server_decode(decoder, item, &origin->servers[origin->servers_count++]);
+    }
+    return rc < 0 ? rc : place_decode(decoder, json, &origin->file, &origin->line);
+}
+
 static int route_decode(struct decoder *decoder, const json_t *json, struct config_route *route)
 {
     uint64_t list = 0;
@@ -399,6 +450,8 @@ static int route_decode(struct decoder *decoder, const json_t *json, struct conf
     route->list = (uint32_t)list;
     if (rc == 0)
         rc = policies_decode(decoder, json, route);
+    if (rc == 0)
+        rc = origin_decode(decoder, json_object_get(json, "origin"), route);
     return rc < 0 ? rc : place_decode(decoder, json, &route->file, &route->line);
 }
 

@@ -7,6 +7,7 @@
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
+#define SECOND UINT64_C(1000) /* in milliseconds */
 #define HOUR UINT64_C(3600)
 #define DAY (HOUR * 24)
 
@@ -20,6 +21,7 @@
 #define OBJECT_SITE struct config_site
 #define OBJECT_ROUTE struct config_route
 #define OBJECT_PUSH struct config_push
+#define OBJECT_ORIGIN struct config_route
 
 /* Where a table's keys are kept: in the same struct, unless it has a struct of its own. */
 #define INNER_OFFSET_TOP 0
@@ -33,6 +35,7 @@
 #define INNER_OFFSET_SITE 0
 #define INNER_OFFSET_ROUTE 0
 #define INNER_OFFSET_PUSH offsetof(struct config_route, push)
+#define INNER_OFFSET_ORIGIN 0
 
 #define MEMBER_SIZE(object, member) sizeof(((object *)0)->member)
 
@@ -100,7 +103,7 @@ static const char *const SCOPE_NAMES[CONFIG_SCOPES] = {
     [CONFIG_TOP] = "",          [CONFIG_CLIENTS] = "clients", [CONFIG_POLICY] = "policy",
     [CONFIG_LOG] = "log",       [CONFIG_ADMIN] = "admin",     [CONFIG_LIMITS] = "limits",
     [CONFIG_LISTEN] = "listen", [CONFIG_TLS] = "tls",         [CONFIG_SITE] = "site",
-    [CONFIG_ROUTE] = "route",   [CONFIG_PUSH] = "push",
+    [CONFIG_ROUTE] = "route",   [CONFIG_PUSH] = "push",       [CONFIG_ORIGIN] = "origin",
 };
 
 static const char *const IDENTIFY_NAMES[CONFIG_IDENTIFY_MAX] = {

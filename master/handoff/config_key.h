@@ -20,6 +20,7 @@ enum config_scope {
     CONFIG_SITE,   /* struct config_site; a site's table also takes the keys of CONFIG_ROUTE */
     CONFIG_ROUTE,  /* struct config_route */
     CONFIG_PUSH,   /* struct config_push */
+    CONFIG_ORIGIN, /* struct config_route */
     CONFIG_SCOPES
 };
 
@@ -30,6 +31,7 @@ enum config_type {
     CONFIG_LOG_FILE,
     CONFIG_ADDRESS,
     CONFIG_SNI,
+    CONFIG_AUTHORITY,
     CONFIG_FIELD_VALUE,
     /* bool */
     CONFIG_BOOL,
@@ -50,6 +52,7 @@ enum config_type {
     CONFIG_CERTIFICATES,
     CONFIG_POLICIES,
     CONFIG_SHARED,
+    CONFIG_ORIGINS,
     CONFIG_ROUTES,
     CONFIG_SUBTABLE, /* keys of the scope `inner`, in the object at `offset` */
 };

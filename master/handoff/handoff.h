@@ -46,6 +46,8 @@ enum handoff_word {
                             * follows, it can't, for this reason */
     HANDOFF_DIFFERS = 'h', /* worker -> master: the shadow version (uint32_t) would decide a page
                             * otherwise: a text */
+    HANDOFF_ADDRESSES = 'n', /* master -> worker: a host name of an origin, a space, and its
+                              * addresses with commas between (config_server.addresses) */
 };
 
 #define HANDOFF_MESSAGE_MAX 1024

@@ -184,7 +184,7 @@ static void addresses_names_and_certificates_are_checked(void **state)
         {"site { names = {}, root = '/x' }",
          "herald.lua:3: names: expected a list of host names, found an empty table"},
         {"site { names = { 'a' },\n routes = {} }",
-         "herald.lua:3: site: there is no root, nothing could be served"},
+         "herald.lua:3: site: there is no root and no origin, nothing could be served"},
         {"site { names = { '*' }, aliases = { 'a' }, root = '/x' }",
          "herald.lua:3: site: aliases redirect to the first of names, which is \"*\""},
     };
@@ -270,11 +270,56 @@ static void policies_are_named_and_given_plain_arguments(void **state)
     }
 }
 
+#define SERVER                                                                                     \
+    "\"http://HOST[:PORT]\", \"https://HOST[:PORT]\" or \"unix:/PATH\", or a list of them with keys"
+
+static void an_origin_that_is_no_server_is_refused(void **state)
+{
+    static const struct case_bad BAD[] = {
+        {"origin = 8080 }", "herald.lua:2: origin: expected " SERVER ", found number 8080"},
+        {"origin = {} }", "herald.lua:2: origin: expected " SERVER ", found an empty table"},
+        {"origin = 'ftp://x' }", "herald.lua:2: origin: expected " SERVER ", found string \"ftp://x\""},
+        {"origin = 'http://' }", "herald.lua:2: origin: expected " SERVER ", found string \"http://\""},
+        {"origin = 'http://x:0' }",
+         "herald.lua:2: origin: expected " SERVER ", found string \"http://x:0\""},
+        {"origin = 'http://x:65536' }",
+         "herald.lua:2: origin: expected " SERVER ", found string \"http://x:65536\""},
+        {"origin = 'http://[::1' }",
+         "herald.lua:2: origin: expected " SERVER ", found string \"http://[::1\""},
+        {"origin = 'http://x/app' }",
+         "herald.lua:2: origin: \"http://x/app\": it has a path; requests keep their own"},
+        {"origin = 'https://me:pw@x' }",
+         "herald.lua:2: origin: \"https://me:pw@x\": names and passwords have no place in it"},
+        {"origin = {\n 'http://x', 'http://x' } }",
+         "herald.lua:3: origin: \"http://x\" is there twice"},
+        {"origin = { 'http://x',\n timout = '5s' } }",
+         "herald.lua:3: unknown key \"timout\" in origin, nearest \"timeout\""},
+        {"origin = { 'http://x', timeout = 5 } }",
+         "herald.lua:2: origin.timeout: expected a duration from 10ms to 1h, such as \"500ms\" or "
+         "\"10s\", found number 5"},
+        {"origin = { 'http://x', retries = 11 } }",
+         "herald.lua:2: origin.retries: expected a whole number from 0 to 10, found number 11"},
+        {"origin = { 'http://x', host = 'a b' } }",
+         "herald.lua:2: origin.host: expected a host name and perhaps a port, such as "
+         "\"app.internal:8080\", found string \"a b\""},
+        {"root = '/x', origin = 'http://x' }",
+         "herald.lua:2: origin: there is a root too, and only one of the two can answer"},
+        {"timeout = '5s', origin = 'http://x' }",
+         "herald.lua:2: unknown key \"timeout\" in site, it is a key of origin"},
+        {"}", "herald.lua:2: site: there is no root and no origin, nothing could be served"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(BAD); i++) {
+        char lua[512];
+        snprintf(lua, sizeof(lua), CASE_LISTEN "site { %s", BAD[i].lua);
+        if (strcmp(case_fault(lua), BAD[i].fault) != 0)
+            fail_msg("'%s' says '%s'", BAD[i].lua, case_fault(lua));
+    }
+}
+
 static void what_comes_later_is_refused_by_name(void **state)
 {
     static const struct case_bad BAD[] = {
-        {"site { names = { 'x' }, root = '/x', routes = {\n ['/api/*'] = { origin = {} } } }",
-         "herald.lua:4: origin is not supported in this version (a reverse proxy)"},
         {"site { names = { 'x' }, root = '/x', redirect = 'y' }",
          "herald.lua:3: redirect is not supported in this version (redirecting a route)"},
     };
@@ -379,6 +424,7 @@ int main(void)
         cmocka_unit_test(addresses_names_and_certificates_are_checked),
         cmocka_unit_test(paths_of_routes_are_checked),
         cmocka_unit_test(policies_are_named_and_given_plain_arguments),
+        cmocka_unit_test(an_origin_that_is_no_server_is_refused),
         cmocka_unit_test(what_comes_later_is_refused_by_name),
         cmocka_unit_test(a_dictionary_has_a_good_name_and_a_size),
         cmocka_unit_test(faults_in_tables_that_a_program_made_have_their_line),

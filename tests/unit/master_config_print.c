@@ -87,6 +87,10 @@ static void every_key_survives(void **state)
         "  heuristic = '90s', declined = '0s', debug_header = true, cache_control = 'no-cache',\n"
         "  push = { max_streams = 0, max_bytes = '0', holdout = 0.0125 }, policies = { 'scan' },\n"
         "  routes = { ['/a/*'] = { root = 'q' }, ['/a'] = { policies = {} },\n"
+        "    ['/o/*'] = { origin = { 'http://a.b', 'https://[::1]:8', 'unix:s.sock',\n"
+        "      timeout = '5s', connect_timeout = '90ms', retries = 0, rest = '3s',\n"
+        "      connections = 7, lookup = '2m', host = 'x.y:1', verify = false, ca = 'o.pem' } },\n"
+        "    ['/p/*'] = { origin = 'http://10.0.0.7:8080' },\n"
         "    ['/end'] = { cache_control = 'x=\"y\"', symlinks = false,\n"
         "                 push = { max_bytes = '3', holdout = 1 } } } }\n"
         "include 'd/*.lua'");

@@ -34,6 +34,13 @@ struct known_cookie {
     uint64_t stored; /* identity_client */
 };
 
+/* Pages of one connection that wait for their turn, and its place among the connections that have
+ * such pages (worker/page_queue.h). */
+struct page_line {
+    struct page_line *next, *previous;
+    struct page *first, *last; /* NULL: none waits, and the line stands nowhere */
+};
+
 struct conn {
     struct worker *worker;
     struct conn *next, *previous; /* in worker->conns */
@@ -81,6 +88,7 @@ struct conn {
     struct read_ahead ahead; /* what their contents have read and not handed on */
     unsigned receiving;     /* streams whose request content is still coming */
     unsigned pushes_waiting; /* promised streams that are answered when nothing else is ready */
+    struct page_line pages_waiting;
 
     uint64_t read_us;  /* CLOCK_MONOTONIC: when TCP_INFO was last read */
     uint64_t acked_us; /* when the peer had last acknowledged something by then, at the latest */

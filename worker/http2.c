@@ -13,6 +13,7 @@
 #define FIELDS_OUT_MAX 128 /* fields of a response */
 #define PROMISE_FIELDS_MAX 8 /* fields of a promised request, pseudo-fields included */
 #define FAILURE_MAX 160
+#define EARLY_MAX 4 /* PRIORITY_UPDATEs kept for requests that are yet to come */
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
 #define SMALL_DATA_MAX 32 /* octets of a DATA frame that is more frame than content */
 
@@ -55,6 +56,11 @@ struct http2 {
     unsigned gaps_count;
     int32_t resets[RESETS_KEPT];
     unsigned resets_next;
+    struct {
+        int32_t id;
+        struct priority priority;
+    } early[EARLY_MAX]; /* the last ones; the id is 0 where there is none */
+    unsigned early_next;
 
     unsigned open_streams;
     bool terminated;
@@ -201,6 +207,39 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+static void apply_early_priority(struct http2 *http2, int32_t id, void *stream)
+{
+    for (unsigned i = 0; i < EARLY_MAX; i++)
+        if (http2->early[i].id == id) {
+            http2->early[i].id = 0;
+            http2->context->events->prioritized(stream, http2->early[i].priority);
+        }
+}
+
+static bool is_idle(struct http2 *http2, int32_t id)
+{
+    nghttp2_stream *stream = nghttp2_session_find_stream(http2->session, id);
+    return stream && nghttp2_stream_get_state(stream) == NGHTTP2_STREAM_STATE_IDLE;
+}
+
+/* One that is too many for what is kept makes the budget of an early page less exact, no more. */
+static void on_priority_update(struct http2 *http2, const nghttp2_ext_priority_update *update)
+{
+    int32_t id = update->stream_id;
+    if (id % 2 == 0)
+        return; /* pushes are ordered by the server's word alone */
+    void *stream = nghttp2_session_get_stream_user_data(http2->session, id);
+    struct priority priority =
+        priority_read(span_make((const char *)update->field_value, update->field_value_len));
+    if (stream) {
+        http2->context->events->prioritized(stream, priority);
+    } else if (is_idle(http2, id)) {
+        unsigned at = http2->early_next++ % EARLY_MAX;
+        http2->early[at].id = id;
+        http2->early[at].priority = priority;
+    }
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct http2 *http2 = user_data;
@@ -220,6 +259,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     }
     http2->open_streams++;
     nghttp2_session_set_stream_user_data(session, id, stream);
+    if (http2->early_next)
+        apply_early_priority(http2, id, stream);
     return 0;
 }
 
@@ -276,6 +317,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         break;
     case NGHTTP2_GOAWAY:
         events->goaway(http2->connection, frame->goaway.last_stream_id, frame->goaway.error_code);
+        break;
+    case NGHTTP2_PRIORITY_UPDATE:
+        on_priority_update(http2, frame->ext.payload);
         break;
     default:
         break;

@@ -56,11 +56,9 @@ struct page {
     struct timer deadline; /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
     struct budget budget;  /* in bytes; set when pushes are possible */
-    uint8_t urgency;       /* the page's own, as its client asked (RFC 9218 4.1), */
-    bool incremental;      /* whether it shares that with others (4.2), */
-    bool prioritized;      /* and whether there was a Priority field at all */
+    struct priority priority; /* the page's own, as its client asked for it when that was decided */
     bool waits; /* for its turn (worker/page_queue.h) */
-    struct page *waits_next, *waits_previous;
+    struct page *waits_next, *waits_previous; /* in its connection's line */
     enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */

@@ -28,41 +28,19 @@ enum reason push_refusal(const struct stream *stream)
 
 /* ---- urgency (RFC 9218 4.1) ---- */
 
-#define URGENCY_DEFAULT 3
-#define URGENCY_LAST 7
-
-/* Reads one member of a Priority field, "u=0" or "i" (RFC 9218 4, RFC 8941 3.2), its spaces cut. */
-static void read_priority_member(struct page *page, struct span member)
-{
-    member.length = span_find(member, ';');
-    while (member.length && strchr(" \t", member.data[member.length - 1]))
-        member.length--;
-    if (member.length == 3 && span_starts(member, SPAN_LITERAL("u=")) && member.data[2] >= '0' &&
-        member.data[2] <= '0' + URGENCY_LAST)
-        page->urgency = (uint8_t)(member.data[2] - '0');
-    else if (span_equal(member, SPAN_LITERAL("i")) || span_equal(member, SPAN_LITERAL("i=?1")))
-        page->incremental = true;
-    else if (span_equal(member, SPAN_LITERAL("i=?0")))
-        page->incremental = false;
-}
-
-/* The page's own priority, as its request's field says; nghttp2 orders it by the same. */
+/* The page's own priority, by what nghttp2 orders it by: the request's field, and above that what
+ * was said after the request. */
 static void read_priority(struct page *page)
 {
     const struct request *request = &page->request;
+    const struct stream *stream = page->stream;
     struct span field =
         field_find(request->fields, request->fields_count, SPAN_LITERAL("priority"));
-    page->urgency = URGENCY_DEFAULT;
-    page->prioritized = field.length > 0;
-    page->incremental = false;
-    while (field.length) {
-        size_t end = span_find(field, ',');
-        struct span member = span_make(field.data, end);
-        field = span_after(field, end < field.length ? end + 1 : end);
-        while (member.length && strchr(" \t", member.data[0]))
-            member = span_after(member, 1);
-        read_priority_member(page, member);
-    }
+    if (stream->update.said && (!stream->update_is_early || !field.length))
+        page->priority = stream->update;
+    else
+        page->priority = priority_read(field);
+    page->priority.said = stream->update.said || field.length;
 }
 
 /* Pushes rank behind their page; what blocks rendering goes before what does not. */
@@ -72,14 +50,15 @@ static uint8_t urgency_of(const struct page *page, const struct candidate *candi
         return candidate->urgency;
     bool blocks =
         candidate->as == AS_STYLE || candidate->as == AS_SCRIPT || candidate->as == AS_FONT;
-    unsigned least = page->urgency > URGENCY_DEFAULT ? page->urgency : URGENCY_DEFAULT;
+    unsigned least = page->priority.urgency > PRIORITY_URGENCY_DEFAULT ? page->priority.urgency
+                                                                       : PRIORITY_URGENCY_DEFAULT;
     unsigned urgency = least + (blocks ? 1U : 2U);
-    return (uint8_t)(urgency < URGENCY_LAST ? urgency : URGENCY_LAST);
+    return (uint8_t)(urgency < PRIORITY_URGENCY_LAST ? urgency : PRIORITY_URGENCY_LAST);
 }
 
-/* Once the page is out, a push ranks as if its client had asked for it: as browsers ask, if this one
- * does say what matters to it; else as everything that is asked for, and what is not blocking after
- * that. Otherwise what a page waits for would starve behind its pictures. */
+/* Once the page is out, a push ranks as if its client had asked for it: as browsers ask, if this
+ * one does say what matters to it; else as everything that is asked for, and what is not blocking
+ * after that. Otherwise what a page waits for would starve behind its pictures. */
 static void rank_late(const struct page *page, const struct candidate *candidate,
                       struct stream *pushed)
 {
@@ -89,22 +68,23 @@ static void rank_late(const struct page *page, const struct candidate *candidate
     pushed->late_incremental = pushed->incremental;
     if (candidate->urgency != CANDIDATE_URGENCY_UNSET)
         return;
-    if (!page->prioritized)
-        pushed->late_urgency = blocks ? URGENCY_DEFAULT : URGENCY_DEFAULT + 1;
+    if (!page->priority.said)
+        pushed->late_urgency = blocks ? PRIORITY_URGENCY_DEFAULT : PRIORITY_URGENCY_DEFAULT + 1;
     else if (blocks)
         pushed->late_urgency = candidate->as == AS_STYLE ? 0 : 1;
     else
-        pushed->late_urgency = URGENCY_DEFAULT;
-    pushed->late_incremental = candidate->incremental || (page->prioritized && !blocks);
+        pushed->late_urgency = PRIORITY_URGENCY_DEFAULT;
+    pushed->late_incremental = candidate->incremental || (page->priority.said && !blocks);
 }
 
-/* Ahead of the rest of its page, by the policy's word. No urgency is below 0, but an incremental page
- * shares its own. */
+/* Ahead of the rest of its page, by the policy's word. No urgency is below 0, but an incremental
+ * page shares its own. */
 static bool goes_ahead(const struct page *page, const struct candidate *candidate)
 {
     uint8_t urgency = candidate->urgency;
     return urgency != CANDIDATE_URGENCY_UNSET &&
-           (urgency < page->urgency || (urgency == page->urgency && page->incremental));
+           (urgency < page->priority.urgency ||
+            (urgency == page->priority.urgency && page->priority.incremental));
 }
 
 /* ---- limits ---- */
@@ -117,8 +97,7 @@ static bool fits_budget(struct page *page, struct candidate *candidate)
 {
     char text[FIGURES_MAX];
     struct decision *decision = &page->decision;
-    uint64_t budget =
-        goes_ahead(page, candidate) ? page->budget.ahead : page->budget.behind;
+    uint64_t budget = goes_ahead(page, candidate) ? page->budget.ahead : page->budget.behind;
     if (budget_fits(budget, decision->bytes, decision->accepted, candidate->size))
         return true;
     int length = snprintf(text, sizeof(text), "size=%" PRIu64 " budget=%" PRIu64 " taken=%" PRIu64,
@@ -250,8 +229,8 @@ static enum reason claim_and_promise(struct page *page, unsigned i)
  * experiment waits for. */
 static void await(struct page *page, unsigned i)
 {
-    if (!page->is_shadow && page->stream->route->push.holdout && page->decision.items[i].kind == CANDIDATE_PUSH &&
-        outcome_begin(page))
+    if (!page->is_shadow && page->stream->route->push.holdout &&
+        page->decision.items[i].kind == CANDIDATE_PUSH && outcome_begin(page))
         outcome_awaits(page, i);
 }
 

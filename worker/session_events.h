@@ -3,6 +3,7 @@
 #define HERALD_SESSION_EVENTS_H
 
 #include "worker/header_list.h"
+#include "worker/priority.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,10 @@ struct session_events {
      * it. */
     void (*promised)(void *stream);
     void (*not_promised)(void *connection, int32_t id);
+
+    /* The client's PRIORITY_UPDATE for its request (RFC 9218 7.1); for one that came ahead of the
+     * request it is called between `begin` and `request`. */
+    void (*prioritized)(void *stream, struct priority priority);
 
     /* Nothing else can be written now: what was to wait for that may be submitted. Returns whether
      * anything was. */

@@ -482,6 +482,13 @@ static void on_request_end(void *context)
     stop_receiving(context);
 }
 
+static void on_prioritized(void *context, struct priority priority)
+{
+    struct stream *stream = context;
+    stream->update = priority;
+    stream->update_is_early = stream->state == STREAM_RECEIVING;
+}
+
 static void on_reset(void *connection, void *context, int32_t id, uint32_t error)
 {
     struct conn *conn = connection;
@@ -594,6 +601,7 @@ const struct session_events stream_events = {
     .request = on_request,
     .content = on_content,
     .request_end = on_request_end,
+    .prioritized = on_prioritized,
     .reset = on_reset,
     .close = on_close,
     .available = on_available,

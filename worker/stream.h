@@ -51,6 +51,8 @@ struct stream {
     struct resource *resource; /* a reference */
     struct body body;
     struct page *page;       /* the decision under way or carried out; owned */
+    struct priority update;  /* by the client's last PRIORITY_UPDATE; said: there was one, */
+    bool update_is_early;    /* ahead of the request, whose own field counts more */
     int32_t parent_id;       /* of a pushed stream: its page's */
     uint8_t urgency;         /* of a pushed stream, */
     bool incremental;

@@ -46,9 +46,9 @@ struct outbox {
     uint8_t bytes[OUTBOX_BYTES];
 };
 
-/* Pages that wait for their turn to be decided (worker/page_queue.h). */
+/* Connections with pages that wait for their turn to be decided (worker/page_queue.h). */
 struct page_queue {
-    struct page *first, *last;
+    struct page_line *first, *last;
     uint64_t wakeup;   /* the one in which pages were last decided, */
     uint64_t began_us; /* and since when */
 };

@@ -176,6 +176,47 @@ def test_a_push_that_goes_ahead_is_not_held_to_what_its_page_leaves(herald, conn
     assert figures(entry, IMAGE) == (30000, 0, 0)
 
 
+PRIORITY_UPDATE = 0x10
+
+
+def ask_with_update(client, value, first, fields=()):
+    """Asks for the page in one segment with a PRIORITY_UPDATE for it, which comes `first` or after."""
+    client.flush = lambda: None
+    page = client.request(PAGE, fields=list(fields))
+    del client.flush
+    payload = struct.pack(">I", page.id) + value
+    update = struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", PRIORITY_UPDATE, 0, 0)
+    asked = client.h2.data_to_send()
+    client.send_raw(update + payload + asked if first else asked + update + payload)
+    client.wait_done(page)
+    return page
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("first,field,value,ahead", [
+    (True, None, b"u=5", True), (False, None, b"u=5", True), (False, "u=0", b"u=5", True),
+    (True, "u=0", b"u=5", False), (False, "u=5", b"u=0", False), (False, None, b"u=4, i", True),
+    (False, None, b"u=4", False)])
+def test_a_priority_update_says_what_is_ahead_of_a_page_as_its_field_does(herald, connect, first,
+                                                                          field, value, ahead):
+    """RFC 9218 7.1. What goes ahead is not held to what the page leaves of the window, which is
+    nothing; what goes behind is. The page is not in memory yet when the frame comes."""
+    site = order_site(herald, [(CSS, "urgency = 4")])
+    page = ask_with_update(connect(site, connection_window=65535), value, first,
+                           [("priority", field)] if field else [])
+    assert [pushed.path for pushed in page.promises] == ([CSS] if ahead else [])
+
+
+@pytest.mark.quick
+def test_priority_updates_for_more_requests_than_are_kept_harm_nothing(herald, connect):
+    site = order_site(herald, [(CSS, "urgency = 4")])
+    client = connect(site, connection_window=65535)
+    for stream in range(3, 63, 2):
+        client.send_frame(PRIORITY_UPDATE, 0, 0, struct.pack(">I", stream) + b"u=5")
+    assert ask_with_update(client, b"u=5", False).promises
+    assert client.get(PAGE).status == 200
+
+
 @pytest.mark.quick
 def test_a_push_goes_while_its_page_has_no_window(herald, connect):
     """The page has nothing ready then, so the connection is idle."""

@@ -94,6 +94,34 @@ def test_no_answer_depends_on_what_another_client_holds(herald):
     assert visit_once(site, cookies=known).paths() == [], "while the other is known"
 
 
+DEAR = """return {
+  api = 1,
+  on_request = function(req, push)
+    local x = 0
+    for i = 1, 400000 do x = (x * 31 + i) % 1000003 end
+    if x >= 0 then push:add("/assets/site.css") end
+  end,
+}
+"""
+
+
+def test_pages_queued_on_one_connection_hold_up_no_other_connections_page(herald, connect):
+    """Each page costs its policy milliseconds, and one client asks for a hundred at once: another
+    one's page is decided after one of them, not after all."""
+    site = herald(workers=1, policies=["dear.lua"], policy_files={"dear.lua": DEAR},
+                  top={"policy": {"dir": "@DIR@/policies", "soft": "500ms", "hard": "1s"}})
+    greedy, other = connect(site, tls=False), connect(site, tls=False)
+    greedy.visit("/")
+    other.visit("/")
+    asked = [greedy.request("/") for _ in range(100)]
+    greedy.wait(lambda: any(stream.done for stream in asked), "the first of the answers")
+    other.get("/light.html")
+    greedy.wait_done(*asked)
+    server.wait_until(lambda: len(site.log()) == 103, 5, "every page's line of the log")
+    ahead = [entry.path for entry in site.log()][2:].index("/light.html")
+    assert ahead < 60, "%d pages went first" % ahead
+
+
 # ---- files ------------------------------------------------------------------------------------
 
 def test_a_path_that_races_between_a_file_and_a_link_out_never_leads_out(herald, connect, tmp_path):

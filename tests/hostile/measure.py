@@ -10,6 +10,7 @@ from attacker import Attacker, Ended
 from rawh2_wire import PREFACE, Flag, Setting, Type, frame, settings_payload, u32
 
 TICK = os.sysconf("SC_CLK_TCK")
+PROCESSORS = sorted(os.sched_getaffinity(0))
 
 
 # ---- the honest client ----------------------------------------------------------------------
@@ -57,11 +58,25 @@ class Honest:
         return False
 
 
-def prefer(pid):
-    """Runs before whatever else the machine does, where that is allowed: what is timed is the
-    server's own queue, not the machine's."""
+def apart(pid):
+    """Leaves a processor to the worker alone; what measures and attacks shares the others: timed is
+    the worker's own queue, not whose turn it is to run. On one processor it only goes first."""
+    first, *others = PROCESSORS
     try:
-        os.setpriority(os.PRIO_PROCESS, pid, -15)
+        if others:
+            for task in os.listdir("/proc/%d/task" % pid):
+                os.sched_setaffinity(int(task), {first})
+            os.sched_setaffinity(0, others)
+        else:
+            os.setpriority(os.PRIO_PROCESS, pid, -15)
+    except OSError:                      # not allowed, or it is gone
+        pass
+
+
+def prefer_me():
+    """This process runs before whatever else its processors do, where that is allowed."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     except PermissionError:
         pass
 
@@ -69,7 +84,7 @@ def prefer(pid):
 def honest_times(site, seconds, pipe):
     """Child process: times until told to stop, or for `seconds`; sends the list."""
     times = []
-    prefer(0)
+    prefer_me()
     try:
         client, until = Honest(site), time.monotonic() + seconds
         for _ in range(20):

@@ -148,6 +148,7 @@ int seat_start(struct seat *seat, int64_t now_ms, struct fault *fault)
                               .user = &generation->user,
                               .socket_type = SOCK_SEQPACKET,
                               .keep = generation->keep,
+                              .tidy = true,
                               .body = worker_body,
                               .context = &handoff};
     assert(seat->state == SEAT_EMPTY);

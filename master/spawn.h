@@ -27,6 +27,7 @@ struct spawn_plan {
     const int *keep; /* descriptors the child needs besides 0 to 2 and its socket; -1 is skipped */
     size_t keep_count;
     unsigned cpu_limit_s;                   /* 0: none */
+    bool tidy; /* it frees what it made: under a sanitizer, leaks are looked for at its end */
     int (*body)(int socket, void *context); /* runs in the child; returns its exit status */
     void *context;
 };

@@ -51,6 +51,7 @@ help:
 	@echo 'make bench        CPU per request beside the other servers that push (see bench/README.md)'
 	@echo 'make bench-micro, make bench-instructions   the push table and policies alone; callgrind'
 	@echo 'make bench-page   load pages over emulated links, as root (see bench/page/README.md)'
+	@echo 'make bench-policies  versions of policies activated under load; what hostile ones cost others'
 	@echo 'make lint format  static checks; clang-format'
 	@echo 'make install      DESTDIR and PREFIX are honoured'
 
@@ -218,6 +219,11 @@ bench-micro: bench-binaries
 	$(BUILD)/bench/micro_push_table
 	$(BUILD)/bench/micro_policy
 
+# Policies edited under load, and hostile ones (WRITE=1: the table of bench/README.md); three minutes.
+bench-policies: all $(BUILD)/bench/pushload
+	@bench/activations
+	@bench/hostile-policies $(if $(WRITE),--write)
+
 # CASES: names, separated by commas; RUNS: visits of each way; OUT: a folder for tables and plots;
 # TRACE=1: packets and frames into it as well.
 bench-page: all $(BUILD)/bench/page_link $(BUILD)/bench/page_visit
@@ -248,7 +254,7 @@ install:
 	install -m 644 master/herald.conf.5 $(MANDIR)/man5/
 	install -m 644 lua/herald-policy.7 $(MANDIR)/man7/
 
-.PHONY: all help bench bench-micro bench-instructions bench-page test-binaries bench-binaries deps-build \
+.PHONY: all help bench bench-micro bench-instructions bench-page bench-policies test-binaries bench-binaries deps-build \
         deps-test demo check check-fast check-hostile soak \
         asan asan-tests tsan-tests fuzz fuzz-binaries lint format clean install
 

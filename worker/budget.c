@@ -1,10 +1,10 @@
 #include "worker/budget.h"
 
-#define SHORT_US 5000         /* nobody sees less: shorter round trips are counted together */
-#define ROUNDS_MAX 64         /* a longer wait allows no more */
-#define CLOCKED_SEGMENTS 2    /* what the first acknowledgement releases in slow start */
-#define TLS_PART 50           /* one of so many bytes is TLS's: 22 of a record of 1,322 */
-#define FRAME_BYTES 9         /* RFC 9113 4.1 */
+#define SHORT_US 5000      /* nobody sees less: shorter round trips are counted together */
+#define ROUNDS_MAX 64      /* a longer wait allows no more */
+#define CLOCKED_SEGMENTS 2 /* what the first acknowledgement releases in slow start */
+#define TLS_PART 50        /* one of so many bytes is TLS's: 22 of a record of 1,322 */
+#define FRAME_BYTES 9      /* RFC 9113 4.1 */
 #define FRAME_CONTENT 16384
 #define ALL_FIELDS (256 * BUDGET_PUSH_FIELDS) /* of more pushes than a page may have */
 
@@ -67,4 +67,10 @@ bool budget_fits(uint64_t budget, uint64_t bytes, unsigned count, uint64_t size)
 {
     uint64_t fields = ((uint64_t)count + 1) * BUDGET_PUSH_FIELDS;
     return size <= budget && bytes <= budget - size && fields <= budget - size - bytes;
+}
+
+struct budget budget_beside(struct budget budget, uint64_t bytes, unsigned count)
+{
+    uint64_t taken = bytes + (uint64_t)count * BUDGET_PUSH_FIELDS;
+    return (struct budget){.behind = budget.behind + taken, .ahead = budget.ahead + taken};
 }

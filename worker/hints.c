@@ -19,29 +19,26 @@ static void add_link(struct page *page, const struct candidate *candidate)
     const char *separator = page->hints_length ? ", " : "";
     int length;
     if (candidate->kind == CANDIDATE_PRECONNECT)
-        length = snprintf(at, room, "%s<%.*s>; rel=preconnect", separator,
-                          SPAN_PRINT(candidate->path));
+        length =
+            snprintf(at, room, "%s<%.*s>; rel=preconnect", separator, SPAN_PRINT(candidate->path));
     else
-        length = snprintf(at, room, "%s<%.*s>; rel=preload%s%s%s", separator,
-                          SPAN_PRINT(candidate->path),
-                          candidate->as != AS_UNKNOWN ? "; as=" : "",
-                          asset_as_name(candidate->as),
-                          candidate->crossorigin || candidate->as == AS_FONT ? "; crossorigin"
-                                                                             : "");
+        length = snprintf(
+            at, room, "%s<%.*s>; rel=preload%s%s%s", separator, SPAN_PRINT(candidate->path),
+            candidate->as != AS_UNKNOWN ? "; as=" : "", asset_as_name(candidate->as),
+            candidate->crossorigin || candidate->as == AS_FONT ? "; crossorigin" : "");
     if (length > 0 && (size_t)length < room)
         page->hints_length += (size_t)length;
 }
 
-void hints_send(struct page *page)
+void hints_send(struct page *page, unsigned first)
 {
     struct stream *stream = page->stream;
-    page->hints_length = 0;
-    for (unsigned i = 0; i < page->decision.count; i++)
+    for (unsigned i = first; i < page->decision.count; i++)
         if (page->decision.items[i].verdict == REASON_HINTED)
             add_link(page, &page->decision.items[i]);
     struct field link = {SPAN_LITERAL("link"), hints_link(page)};
-    if (page->request.client.can_hints && link.value.length)
-        session_inform(&stream->conn->session, stream->id, 103, &link, 1);
+    if (page->request.client.can_hints && link.value.length && !page->informed)
+        page->informed = session_inform(&stream->conn->session, stream->id, 103, &link, 1) == 0;
 }
 
 struct span hints_link(const struct page *page)
@@ -57,8 +54,10 @@ struct span hints_timing(struct page *page)
     int used = snprintf(page->timing, PAGE_TIMING_MAX, "push;desc=\"");
     for (unsigned i = 0; i < page->decision.count; i++) {
         enum reason verdict = page->decision.items[i].verdict;
-        counts[verdict == REASON_PUSHED ? 0 : verdict == REASON_HINTED ? 1
-               : verdict == REASON_HELD ? 2 : 3]++;
+        counts[verdict == REASON_PUSHED   ? 0
+               : verdict == REASON_HINTED ? 1
+               : verdict == REASON_HELD   ? 2
+                                          : 3]++;
     }
     for (unsigned i = 0; i < 4; i++)
         if (i == 0 || counts[i])
@@ -152,8 +151,8 @@ static struct span own_path(struct link_base *base, struct span target)
 {
     struct span scheme = base->request->scheme;
     target.length = span_find(target, '#');
-    if (span_starts(target, scheme) && span_starts(span_after(target, scheme.length),
-                                                   SPAN_LITERAL("://")))
+    if (span_starts(target, scheme) &&
+        span_starts(span_after(target, scheme.length), SPAN_LITERAL("://")))
         target = span_after(target, scheme.length + 1);
     if (span_starts(target, SPAN_LITERAL("//"))) {
         target = span_after(target, 2);

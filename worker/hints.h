@@ -14,9 +14,10 @@ struct stream;
 /* Whether a request is a navigation that hints are for (Sec-Fetch-Mode: navigate, over HTTP/2). */
 bool hints_wanted(const struct stream *stream);
 
-/* Builds the Link value from the candidates judged HINTED, and sends it in a 103 where the client
- * takes one. Those that do not fit are left out. */
-void hints_send(struct page *page);
+/* Adds the candidates from `first` on that were judged HINTED to the Link value, which is sent in a
+ * 103 where the client takes one and none was sent yet: browsers follow the first one alone. Those
+ * that do not fit are left out. */
+void hints_send(struct page *page, unsigned first);
 
 /* The Link value for the final response, or an empty span. */
 struct span hints_link(const struct page *page);

@@ -1,8 +1,13 @@
 /* A page and what goes with it: policies decide, C resolves the candidates, push.c carries it out.
  *
- *   decide -> resolve -> on_push -> claim -> promise -> (ledger) settle
+ *   ask -> resolve -> on_push -> claim -> promise -> (ledger) settle
  *
- * A page belongs to its stream; a push whose result a policy wants to know keeps it alive longer. */
+ * Of a page whose response is there at once, a file's, both on_request and on_response are asked
+ * before anything is resolved. Of one that an origin makes, what on_request proposes goes out while
+ * the origin thinks; what on_response adds is a second round, before the page's HEADERS.
+ *
+ * A page belongs to its stream; a push whose result a policy wants to know keeps it alive longer.
+ */
 #ifndef HERALD_PAGE_H
 #define HERALD_PAGE_H
 
@@ -38,7 +43,7 @@ struct page {
     struct policy_version *version; /* whose hooks see it, from the first to the last; NULL: none,
                                      * or there is nothing left to ask */
     const struct policy_list *policies; /* of that version */
-    struct request request; /* the stream's; its texts are kept while the page lives */
+    struct request request;             /* the stream's; its texts are kept while the page lives */
     struct header_list *headers; /* taken over from a stream that ended first, as is the text */
     char *long_text;
     char text[STREAM_TEXT_MAX];
@@ -47,30 +52,45 @@ struct page {
     struct page *shadow;     /* decides by another version, for comparison; owned */
     bool is_shadow;          /* nothing of it is carried out */
     bool unasked;            /* none of its version's policies wants the page */
-    struct decision decision;
-    unsigned references; /* the stream's, and one for each push whose result is wanted */
-    unsigned resolving;  /* look-ups under way */
-    bool carried_out;
-    bool failed;           /* a hook failed */
-    uint32_t version_number; /* for the log; 0: none */
-    struct timer deadline; /* candidates not resolved by then are left out */
+    unsigned references;     /* the stream's, and one for each push whose result is wanted */
+    unsigned resolving;      /* look-ups under way, of this round */
+    unsigned judged;         /* candidates that have had their round: the first ones */
+    bool responded;          /* the response is built, */
+    bool told;               /* and the policies were asked about it */
+    bool carried_out;        /* the last round is over */
+    bool failed;             /* a hook failed */
+    bool informed;           /* a 103 was sent */
+    bool holdout_counted;
+    uint32_t version_number;  /* for the log; 0: none */
+    struct timer deadline;    /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
-    struct budget budget;  /* in bytes; set when pushes are possible */
+    struct budget budget;     /* in bytes; set when pushes are possible */
     struct priority priority; /* the page's own, as its client asked for it when that was decided */
-    bool waits; /* for its turn (worker/page_queue.h) */
+    bool waits;               /* for its turn (worker/page_queue.h) */
     struct page *waits_next, *waits_previous; /* in its connection's line */
-    enum reason no_push;   /* why nothing could be pushed at all; REASON_PENDING: it could */
+    enum reason no_push; /* why nothing could be pushed at all; REASON_PENDING: it could */
+    size_t hints_length;
+    struct decision decision; /* from here on nothing is zeroed at first */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */
     char cache_control[256];        /* the Cache-Control field's, when it had to become private */
-    size_t hints_length;
-    char hints[PAGE_HINTS_MAX]; /* the Link field's value */
-    char timing[PAGE_TIMING_MAX]; /* the Server-Timing field's, where the site has debug_header */
+    char hints[PAGE_HINTS_MAX];     /* the Link field's value */
+    char timing[PAGE_TIMING_MAX];   /* the Server-Timing field's, where the site has debug_header */
 };
 
-/* Begins the decision for a page whose response is built: true when one is under way, and
- * stream_answer will be called (perhaps before this returns); false when no policy wants it. */
+/* Begins the decision for a page of an identified client whose response is built: true when one is
+ * under way, and stream_answer will be called (perhaps before this returns); false when memory runs
+ * out. */
 bool page_decide(struct stream *stream);
+
+/* The same for a page whose response is not known yet: what on_request proposes goes out now. True
+ * when it is under way; page_respond is then called once, unless the stream ends first. */
+bool page_begin(struct stream *stream);
+
+/* The response of a page that was begun is built; stream_answer will be called (perhaps before this
+ * returns). For one that is neither 200 nor 304 the policies are not asked, and what has not gone
+ * out yet is left out. */
+void page_respond(struct stream *stream);
 
 /* Around calls of the hooks of the page's version, which there is. */
 void page_enter(struct page *page);

@@ -185,8 +185,9 @@ static enum reason promise(struct page *page, unsigned i, struct push_key key,
         stream_discard(pushed);
         return REASON_ELSEWHERE;
     }
-    pushed->id = http2_promise(stream->conn->session.http2, stream->id, request->scheme, pushed->authority,
-                               pushed->target, request->fields, request->fields_count, pushed);
+    pushed->id =
+        http2_promise(stream->conn->session.http2, stream->id, request->scheme, pushed->authority,
+                      pushed->target, request->fields, request->fields_count, pushed);
     if (pushed->id < 0) {
         stream_discard(pushed);
         return REASON_PROTOCOL;
@@ -295,11 +296,20 @@ static enum reason judge(struct page *page, unsigned i)
     return carry_out(page, i);
 }
 
+/* Counted once a page, however many rounds it has. */
+static void count_holdout(struct page *page)
+{
+    if (!page->holdout_counted)
+        stats_add(page->worker->stats, COUNTER_holdouts, 1);
+    page->holdout_counted = true;
+}
+
 void push_execute(struct page *page)
 {
-    unsigned hinted = 0, held_out = 0;
-    read_priority(page);
-    for (unsigned i = 0; i < page->decision.count; i++) {
+    unsigned first = page->judged, hinted = 0, held_out = 0;
+    if (!first)
+        read_priority(page);
+    for (unsigned i = first; i < page->decision.count; i++) {
         struct candidate *candidate = &page->decision.items[i];
         candidate->verdict = judge(page, i);
         if (page->is_shadow)
@@ -308,12 +318,24 @@ void push_execute(struct page *page)
         hinted += candidate->verdict == REASON_HINTED;
         held_out += candidate->verdict == REASON_HOLDOUT;
     }
+    page->judged = page->decision.count;
     if (held_out)
-        stats_add(page->worker->stats, COUNTER_holdouts, 1);
+        count_holdout(page);
     if (hinted) {
         stats_add(page->worker->stats, COUNTER_hints, hinted);
-        hints_send(page);
+        hints_send(page, first);
     }
+}
+
+void push_abandon(struct page *page)
+{
+    for (unsigned i = page->judged; i < page->decision.count; i++) {
+        struct candidate *candidate = &page->decision.items[i];
+        if (candidate->verdict == REASON_PENDING)
+            candidate->verdict = REASON_NO_PAGE;
+        stats_verdict(page->worker->stats, candidate->verdict);
+    }
+    page->judged = page->decision.count;
 }
 
 void push_promised(struct stream *stream)

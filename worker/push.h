@@ -11,9 +11,12 @@ struct stream;
 /* Why this stream's client can get no push at all, or REASON_PENDING when it can. */
 enum reason push_refusal(const struct stream *stream);
 
-/* Judges and promises, in order: every candidate has its verdict afterwards. The promises are queued
- * before the page's own HEADERS (RFC 9113 8.4.1). */
+/* Judges and promises the candidates of a round, in order: each has its verdict afterwards. The
+ * promises are queued before the page's own HEADERS (RFC 9113 8.4.1). */
 void push_execute(struct page *page);
+
+/* The page's response turned out to be none: candidates that had no round yet are left out. */
+void push_abandon(struct page *page);
 
 /* A push has ended, which is counted and told to the policies that want to know; or an answer that
  * an outcome waits for. */

@@ -162,6 +162,20 @@ static void each_push_counts_its_fields_too(void **state)
     assert_false(budget_fits(100, 0, 0, UINT64_MAX));
 }
 
+/* A second round's budget is what the path carries besides the first one's pushes. */
+static void a_budget_beside_what_was_pushed_has_as_much_room_for_more(void **state)
+{
+    struct budget fresh = {.behind = 9000, .ahead = 12000};
+    struct budget budget = budget_beside(fresh, 50000, 7);
+    (void)state;
+    for (uint64_t size = 0; size < 13000; size += 20) {
+        assert_int_equal(budget_fits(budget.behind, 50000, 7, size),
+                         budget_fits(fresh.behind, 0, 0, size));
+        assert_int_equal(budget_fits(budget.ahead, 50000, 7, size),
+                         budget_fits(fresh.ahead, 0, 0, size));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_near_client_gets_all_that_the_site_allows),
         cmocka_unit_test(sums_are_exact_up_to_the_sites_bound),
         cmocka_unit_test(each_push_counts_its_fields_too),
+        cmocka_unit_test(a_budget_beside_what_was_pushed_has_as_much_room_for_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

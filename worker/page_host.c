@@ -1,0 +1,113 @@
+/* The worker's side of the policy VM: what policies ask of it, and are told. */
+#include "worker/learn.h"
+#include "worker/manifest.h"
+#include "worker/outcome.h"
+#include "worker/page.h"
+#include "worker/stream.h"
+
+static enum client_has host_client_has(void *context, const struct request *request,
+                                       struct span path)
+{
+    struct worker *worker = context;
+    struct page *page = request->context;
+    struct stream *stream = page->stream;
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span plain, query;
+    if (!stream || !stream->site->remember_s || path.length > DECISION_PATH_MAX ||
+        respond_path(path, decoded, &plain, &query) < 0)
+        return CLIENT_LACKS;
+    struct push_key key = client_key(&stream->client, stream->conn, stream->site, path);
+    const struct config_route *route = config_route(stream->site, plain);
+    struct resource *resource = route->root ? content_peek(worker->content, route, plain) : NULL;
+    struct push_entry entry;
+    push_table_inspect(&worker->pushes, key, &entry);
+    bool other_version = resource && entry.validator != resource_validator(resource);
+    if (entry.answer != PUSH_HELD && entry.answer != PUSH_DECLINED)
+        return CLIENT_LACKS;
+    if (other_version)
+        return CLIENT_STALE;
+    return entry.answer == PUSH_HELD ? CLIENT_HOLDS : CLIENT_DECLINED;
+}
+
+static const struct assets *host_assets_of(void *context, const struct request *request,
+                                           struct span path)
+{
+    struct worker *worker = context;
+    struct page *page = request->context;
+    struct stream *stream = page->stream;
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span plain, query;
+    struct resource *resource = NULL;
+    if (!stream || path.length > DECISION_PATH_MAX)
+        return NULL;
+    if (span_equal(path, request->path))
+        resource = stream->resource;
+    else if (respond_path(path, decoded, &plain, &query) == 0)
+        resource = content_peek(worker->content, config_route(stream->site, plain), plain);
+    return resource ? content_assets(resource, stream->lookup.scheme, stream->authority) : NULL;
+}
+
+static struct shared_dict *host_dictionary(void *context, const struct request *request,
+                                           unsigned index, uint32_t *now_s)
+{
+    struct worker *worker = context;
+    const struct page *page = request->context;
+    worker->shared[index].dry = page->is_shadow;
+    *now_s = (uint32_t)(worker->timers.now_ms / 1000) + 1;
+    return &worker->shared[index];
+}
+
+static void host_log(void *context, const struct request *request, const char *policy,
+                     struct span message, struct span json)
+{
+    worker_log_error(context, "info", "policy %s: %s: %.*s %.*s", policy,
+                     request ? request->id : "init", SPAN_PRINT(message), SPAN_PRINT(json));
+}
+
+/* Whether a failure at this line is to be logged: each line once a second. */
+static bool is_news(struct worker *worker, const struct fault *fault)
+{
+    uint64_t line = 14695981039346656037u ^ (uint64_t)fault->line;
+    for (const char *at = fault->where; *at; at++)
+        line = (line ^ (uint64_t)(unsigned char)*at) * 1099511628211u;
+    unsigned slot = (unsigned)(line >> 32) % WORKER_FAILURES;
+    uint64_t now_ms = worker->timers.now_ms;
+    if (worker->policy_failures[slot].line == line &&
+        now_ms - worker->policy_failures[slot].logged_ms < 1000)
+        return false;
+    worker->policy_failures[slot].line = line;
+    worker->policy_failures[slot].logged_ms = now_ms;
+    return true;
+}
+
+static void host_failed(void *context, enum policy_event event, const char *policy,
+                        const struct fault *fault)
+{
+    static const enum counter COUNTERS_OF[] = {
+        [POLICY_ERROR] = COUNTER_policy_errors,
+        [POLICY_SOFT_DEADLINE] = COUNTER_policy_soft_deadlines,
+        [POLICY_HARD_DEADLINE] = COUNTER_policy_hard_deadlines,
+        [POLICY_MEMORY] = COUNTER_policy_memory};
+    struct worker *worker = context;
+    char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 16];
+    stats_add(worker->stats, COUNTERS_OF[event], 1);
+    policy_versions_failed(&worker->policies, event);
+    if (!is_news(worker, fault))
+        return;
+    worker_log_error(worker, "warn", "policy %s failed: %s", policy,
+                     fault_text(fault, text, sizeof(text)));
+}
+
+void page_policy_host(struct worker *worker, struct policy_host *host)
+{
+    *host = (struct policy_host){.context = worker,
+                                 .client_has = host_client_has,
+                                 .assets_of = host_assets_of,
+                                 .read_file = manifest_read,
+                                 .path_figures = outcome_figures,
+                                 .learn_next = learn_host_next,
+                                 .learn_note = learn_host_note,
+                                 .dictionary = host_dictionary,
+                                 .log = host_log,
+                                 .failed = host_failed};
+}

@@ -1,0 +1,30 @@
+/* What the files of page.h share: a page's course (page.c), what its policies are told
+ * (page_ask.c), and the resources of its candidates (page_resolve.c). */
+#ifndef HERALD_PAGE_PARTS_H
+#define HERALD_PAGE_PARTS_H
+
+#include "worker/page.h"
+
+/* The version, which is taken, is that of all the hooks that will see this page. */
+void page_set_version(struct page *page, struct policy_version *version);
+
+/* Sets what may be pushed, from now on, with what was taken already. */
+void page_set_budget(struct page *page, const struct path *path);
+
+/* Calls the hooks of the page's version; they propose. */
+void page_ask(struct page *page, bool of_request, bool of_response);
+
+/* Room for a page's deadline besides those that are set. Returns false when memory runs out. */
+bool page_make_room_for_timer(struct worker *worker);
+
+/* Looks up every candidate that has had no round; page_round_over is called, at once when all are
+ * cached. */
+void page_resolve(struct page *page);
+
+/* Ends the round's look-ups: those under way find nothing. */
+void page_stop_resolving(struct page *page);
+
+/* A round's look-ups are done, or took too long: carries it out. */
+void page_round_over(struct page *page);
+
+#endif

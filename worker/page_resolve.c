@@ -1,0 +1,156 @@
+#include "worker/page_parts.h"
+
+#include "worker/stream.h"
+
+#define RESOLVE_MS 50       /* candidates found later than this are not pushed with this page, */
+#define RESOLVE_WAKEUPS 16  /* unless the worker had fewer chances than this to see them found: */
+#define RESOLVE_AGAIN_MS 10 /* it is then given more time, so much at once */
+
+/* A candidate's response as this client would get it, for what on_push may see; or the reason why
+ * it is no response to push. */
+static void describe(struct page *page, struct candidate *candidate, struct resource *resource)
+{
+    const struct representation *representation = NULL;
+    const struct config_site *site = page->stream->site;
+    struct span coding = field_find(page->request.fields, page->request.fields_count,
+                                    SPAN_LITERAL("accept-encoding"));
+    enum reason reason = respond_pushable(resource, site, config_route(site, resource->path),
+                                          coding, &representation);
+    if (reason != REASON_PENDING) {
+        candidate->verdict = reason;
+        return;
+    }
+    candidate->size = representation->size;
+    candidate->mime = span_of(resource->mime);
+    candidate->etag = representation->etag;
+    candidate->cacheable = true;
+    if (candidate->as == AS_UNKNOWN)
+        candidate->as = resource->as;
+}
+
+/* What the push table says of a candidate that was found, for this client. */
+static enum push_answer ask_table(struct page *page, unsigned i, struct resource *resource)
+{
+    struct stream *stream = page->stream;
+    const struct config_site *site = stream->site;
+    uint64_t id = client_resource_found(stream->conn, site, page->decision.items[i].path, resource);
+    struct push_key key = client_resource_key(&stream->client, stream->conn, id);
+    uint16_t validator = resource_validator(resource);
+    page->lookups[i].resource = id;
+    page->lookups[i].key = key;
+    if (!site->remember_s)
+        return PUSH_ABSENT;
+    bool ending;
+    enum push_answer answer =
+        push_table_peek_ending(&page->worker->pushes, key, validator, &ending);
+    if (ending && !page->is_shadow)
+        client_lift(&stream->client, stream->conn, site, key, validator, answer,
+                    respond_ttl(resource, site));
+    return answer;
+}
+
+static void found(struct page *page, unsigned i, struct resource *resource)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    candidate->resolved = true;
+    candidate->resource = resource_hold(resource);
+    switch (ask_table(page, i, resource)) {
+    case PUSH_HELD:
+        candidate->has = CLIENT_HOLDS;
+        candidate->verdict = REASON_HELD;
+        return;
+    case PUSH_DECLINED:
+        candidate->has = CLIENT_DECLINED;
+        candidate->verdict = REASON_DECLINED;
+        return;
+    case PUSH_ELSEWHERE:
+        candidate->verdict = REASON_ELSEWHERE;
+        return;
+    case PUSH_STALE:
+        candidate->has = CLIENT_STALE;
+        break;
+    default:
+        break;
+    }
+    describe(page, candidate, resource);
+}
+
+static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
+                     struct resource *resource)
+{
+    struct page_lookup *own = (struct page_lookup *)lookup;
+    struct page *page = own->page;
+    struct candidate *candidate = &page->decision.items[own->candidate];
+    if (outcome == CONTENT_FOUND)
+        found(page, own->candidate, resource);
+    else
+        candidate->verdict = outcome == CONTENT_FAILED ? REASON_UNREADABLE : REASON_NOT_FOUND;
+    if (--page->resolving == 0)
+        page_round_over(page);
+}
+
+/* A look-up takes several wake-ups, each of which is long in a worker that a crowd keeps busy: then
+ * it is not the disk that is slow. An idle worker's wake-ups are these deadlines themselves. */
+static void on_deadline(struct timer *timer)
+{
+    struct page *page = (struct page *)((char *)timer - offsetof(struct page, deadline));
+    struct timers *timers = &page->worker->timers;
+    if (page->worker->wakeups - page->asked_at_wakeup < RESOLVE_WAKEUPS)
+        timer_set(timers, timer, timers->now_ms + RESOLVE_AGAIN_MS);
+    else
+        page_round_over(page);
+}
+
+static void resolve_one(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    struct stream *stream = page->stream;
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span path, query;
+    if (candidate->kind == CANDIDATE_PRECONNECT || candidate->verdict != REASON_PENDING)
+        return;
+    if (respond_path(candidate->path, decoded, &path, &query) < 0) {
+        candidate->verdict = REASON_BAD_PATH;
+        return;
+    }
+    const struct config_route *route = config_route(stream->site, path);
+    if (!route->root) {
+        candidate->verdict = REASON_NOT_FOUND;
+        return;
+    }
+    page->resolving++;
+    page->lookups[i] = (struct page_lookup){.lookup.found = on_found, .page = page, .candidate = i};
+    content_find(page->worker->content, stream->site, route, path, &page->lookups[i].lookup);
+}
+
+/* Connections whose deadlines have just passed set theirs again at the end of the wake-up. */
+bool page_make_room_for_timer(struct worker *worker)
+{
+    return timers_reserve(&worker->timers, worker->timers.count + worker->conns_count + 8) == 0;
+}
+
+void page_resolve(struct page *page)
+{
+    page->resolving = 1; /* held until every look-up has begun */
+    for (unsigned i = page->judged; i < page->decision.count; i++) {
+        page->lookups[i].lookup = (struct content_lookup){0};
+        resolve_one(page, i);
+    }
+    page->asked_at_wakeup = page->worker->wakeups;
+    page->deadline.fired = on_deadline;
+    if (--page->resolving == 0)
+        page_round_over(page);
+    else if (page_make_room_for_timer(page->worker)) /* others may have taken it while it waited */
+        timer_set(&page->worker->timers, &page->deadline, page->worker->timers.now_ms + RESOLVE_MS);
+}
+
+void page_stop_resolving(struct page *page)
+{
+    timer_stop(&page->worker->timers, &page->deadline);
+    if (!page->resolving)
+        return;
+    for (unsigned i = page->judged; i < page->decision.count; i++)
+        if (page->decision.items[i].kind != CANDIDATE_PRECONNECT)
+            content_cancel(&page->lookups[i].lookup);
+    page->resolving = 0;
+}

@@ -45,13 +45,16 @@ struct representation {
     uint64_t size;
     uint8_t *body;           /* the whole content when small (never NULL then), else NULL */
     int fd;                  /* open for reading when large, else -1; closed with the resource */
-    struct span etag;        /* quoted, strong, distinct for each coding (RFC 9110 8.8.3) */
+    struct span etag;        /* quoted, strong, distinct for each coding (RFC 9110 8.8.3); an
+                              * origin's may be weak, or missing */
     struct span length_text; /* `size` in decimal */
     struct content_stamp stamp;
 
-    /* The fields of a 200 with all of it, but for Date and what the route adds. */
-    struct field fields[REPRESENTATION_FIELDS_MAX];
+    /* The fields of a 200 with all of it, but for Date and what the route adds; of an origin's
+     * answer, all that it said (but Age). */
+    const struct field *fields;
     unsigned fields_count;
+    struct field own_fields[REPRESENTATION_FIELDS_MAX];
 
     uint64_t hash; /* of the content when small, else of the stamp */
     char etag_text[16];
@@ -59,8 +62,21 @@ struct representation {
 };
 
 struct page_scan;
+struct growth;
 
-/* One version of one file. Immutable but for `references`, `scans` and what is known of its name. */
+/* What an origin's answer says beyond its one representation, which is the first of its resource's
+ * (CODING_IDENTITY's place) whatever its coding. */
+struct origin_answer {
+    int status;
+    struct growth *growth;    /* its content; a reference */
+    bool unbounded;           /* the length of the content is not known yet */
+    bool varies;              /* on more than Accept-Encoding */
+    uint64_t received_ms;     /* CLOCK_MONOTONIC, when it was */
+    uint32_t initial_age_s;   /* this old (RFC 9111 4.2.3) */
+    uint32_t client_life_s;   /* how long a client may use it without asking, from its birth */
+};
+
+/* One version of one file, or one answer of an origin. Immutable but for `references`, `scans` and what is known of its name. */
 struct resource {
     unsigned references;
     struct span path; /* of the request, normalised; a NUL follows */
@@ -68,7 +84,8 @@ struct resource {
     enum asset_as as;
     struct representation codings[CODINGS];
     bool any_coded; /* Vary: accept-encoding */
-    time_t modified;
+    struct origin_answer *origin; /* NULL: a file; in the resource's own memory */
+    time_t modified; /* -1: not known, of an origin's answer */
     char last_modified[32];  /* IMF-fixdate, never in the future (RFC 9110 8.8.2.1) */
     uint64_t validator;      /* changes with the content, before coding */
     struct page_scan *scans; /* content_scan.c's */

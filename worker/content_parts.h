@@ -106,6 +106,9 @@ struct content {
     struct timer scan_timer;
 };
 
+/* A hash of content, the same on every machine. */
+uint64_t content_hash(const void *data, size_t length);
+
 /* CLOCK_MONOTONIC in milliseconds, as fine as a tick; no system call. */
 uint64_t content_now_ms(void);
 

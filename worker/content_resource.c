@@ -1,5 +1,6 @@
 #include "worker/content_parts.h"
 
+#include "worker/growth.h"
 #include "worker/http_date.h"
 
 #include <assert.h>
@@ -81,12 +82,14 @@ void resource_release(struct resource *resource)
     assert(resource->references > 0);
     if (--resource->references > 0)
         return;
-    for (unsigned i = 0; i < CODINGS; i++) {
+    for (unsigned i = 0; i < CODINGS && !resource->origin; i++) {
         free(resource->codings[i].body);
         if (resource->codings[i].fd >= 0)
             close(resource->codings[i]
                       .fd); /* a read-only file: nothing to flush, nothing to wait for */
     }
+    if (resource->origin)
+        growth_release(resource->origin->growth);
     content_scans_free(resource->scans);
     free(resource);
 }
@@ -118,6 +121,11 @@ unsigned resource_descriptors(const struct resource *resource)
     for (unsigned i = 0; i < CODINGS; i++)
         count += resource->codings[i].fd >= 0;
     return count;
+}
+
+uint64_t content_hash(const void *data, size_t length)
+{
+    return XXH3_64bits(data, length);
 }
 
 /* The content's hash names the same bytes alike on every machine and after every deployment. What
@@ -164,7 +172,8 @@ static void write_length(struct representation *representation)
 static void add_field(struct representation *representation, struct span name, struct span value)
 {
     assert(representation->fields_count < REPRESENTATION_FIELDS_MAX);
-    representation->fields[representation->fields_count++] = (struct field){name, value};
+    representation->own_fields[representation->fields_count++] = (struct field){name, value};
+    representation->fields = representation->own_fields;
 }
 
 static void complete(struct resource *resource, struct representation *representation)

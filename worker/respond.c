@@ -44,13 +44,13 @@ static const char *reason_of(int status)
     return "Unknown";
 }
 
-static void add(struct response *response, struct span name, struct span value)
+void respond_add(struct response *response, struct span name, struct span value)
 {
     assert(response->fields_count < response->fields_room);
     response->fields[response->fields_count++] = (struct field){name, value};
 }
 
-static void begin(struct response *response, int status)
+void respond_begin(struct response *response, int status)
 {
     response->status = status;
     response->fields = response->inline_fields;
@@ -62,11 +62,11 @@ static void begin(struct response *response, int status)
     response->cacheable = false;
     response->ttl_s = 0;
     response->scratch_used = 0;
+    response->unbounded = false;
 }
 
 /* Formats into the scratch, which has room for all that is ever put there. */
-__attribute__((format(printf, 2, 3))) static struct span format(struct response *response,
-                                                                const char *form, ...)
+struct span respond_format(struct response *response, const char *form, ...)
 {
     va_list arguments;
     char *at = response->scratch + response->scratch_used;
@@ -87,20 +87,20 @@ static bool is_head(const struct request *request)
 /* The status for a person to read, as the content. */
 static void add_text(struct response *response, const struct request *request)
 {
-    struct span text = format(response, "%d %s\n", response->status, reason_of(response->status));
-    add(response, SPAN_LITERAL("content-length"), format(response, "%zu", text.length));
-    add(response, SPAN_LITERAL("content-type"), SPAN_LITERAL("text/plain"));
+    struct span text = respond_format(response, "%d %s\n", response->status, reason_of(response->status));
+    respond_add(response, SPAN_LITERAL("content-length"), respond_format(response, "%zu", text.length));
+    respond_add(response, SPAN_LITERAL("content-type"), SPAN_LITERAL("text/plain"));
     if (is_head(request))
         return;
     response->text = text;
     response->length = text.length;
 }
 
-static void respond_error(struct response *response, const struct request *request, int status)
+void respond_error(struct response *response, const struct request *request, int status)
 {
-    begin(response, status);
+    respond_begin(response, status);
     add_text(response, request);
-    add(response, SPAN_LITERAL("date"), http_date_now());
+    respond_add(response, SPAN_LITERAL("date"), http_date_now());
 }
 
 void respond_status(struct response *response, const struct request *request, int status,
@@ -108,14 +108,14 @@ void respond_status(struct response *response, const struct request *request, in
 {
     respond_error(response, request, status);
     if (location.length)
-        add(response, SPAN_LITERAL("location"), location);
+        respond_add(response, SPAN_LITERAL("location"), location);
     if (status == 405)
-        add(response, SPAN_LITERAL("allow"), SPAN_LITERAL("GET, HEAD"));
+        respond_add(response, SPAN_LITERAL("allow"), SPAN_LITERAL("GET, HEAD"));
 }
 
 static void add_vary(struct response *response)
 {
-    add(response, SPAN_LITERAL("vary"), SPAN_LITERAL("accept-encoding"));
+    respond_add(response, SPAN_LITERAL("vary"), SPAN_LITERAL("accept-encoding"));
 }
 
 /* Date, and what the route says about caching. */
@@ -124,8 +124,8 @@ static void add_common(struct response *response, const struct config_site *site
 {
     struct span cache_control = span_of(route->cache_control);
     if (cache_control.length)
-        add(response, SPAN_LITERAL("cache-control"), cache_control);
-    add(response, SPAN_LITERAL("date"), http_date_now());
+        respond_add(response, SPAN_LITERAL("cache-control"), cache_control);
+    respond_add(response, SPAN_LITERAL("date"), http_date_now());
     response->ttl_s = respond_freshness(response->fields, response->fields_count,
                                         site->heuristic_s, &response->cacheable);
 }
@@ -136,8 +136,8 @@ static void respond_not_modified(struct response *response, const struct config_
                                  const struct config_route *route, const struct resource *resource,
                                  const struct representation *representation)
 {
-    begin(response, 304);
-    add(response, SPAN_LITERAL("etag"), representation->etag);
+    respond_begin(response, 304);
+    respond_add(response, SPAN_LITERAL("etag"), representation->etag);
     if (resource->any_coded)
         add_vary(response);
     add_common(response, site, route);
@@ -147,7 +147,7 @@ static void respond_whole(struct response *response, const struct config_site *s
                           const struct config_route *route,
                           const struct representation *representation)
 {
-    begin(response, 200);
+    respond_begin(response, 200);
     memcpy(response->fields, representation->fields,
            representation->fields_count * sizeof(struct field));
     response->fields_count = representation->fields_count;
@@ -166,18 +166,18 @@ static void respond_part(struct response *response, const struct config_site *si
     response->offset = offset;
     response->length = length;
     response->fields[REPRESENTATION_LENGTH_FIELD].value =
-        format(response, "%llu", (unsigned long long)length);
-    add(response, SPAN_LITERAL("content-range"),
-        format(response, "bytes %llu-%llu/%.*s", (unsigned long long)offset,
+        respond_format(response, "%llu", (unsigned long long)length);
+    respond_add(response, SPAN_LITERAL("content-range"),
+        respond_format(response, "bytes %llu-%llu/%.*s", (unsigned long long)offset,
                (unsigned long long)(offset + length - 1), SPAN_PRINT(representation->length_text)));
 }
 
-static void respond_unsatisfiable(struct response *response, const struct request *request,
+void respond_unsatisfiable(struct response *response, const struct request *request,
                                   const struct representation *representation)
 {
     respond_error(response, request, 416);
-    add(response, SPAN_LITERAL("content-range"),
-        format(response, "bytes */%.*s", SPAN_PRINT(representation->length_text)));
+    respond_add(response, SPAN_LITERAL("content-range"),
+        respond_format(response, "bytes */%.*s", SPAN_PRINT(representation->length_text)));
 }
 
 static void respond_get(struct response *response, const struct request *request,
@@ -209,6 +209,10 @@ void respond_resource(struct response *response, const struct request *request,
         return;
     }
     asked_collect(&asked, request);
+    if (resource->origin) {
+        respond_origin(response, request, &asked, resource, head);
+        return;
+    }
     enum content_coding coding = choose_coding(resource, request->fields, &asked.accept_encoding);
     if (coding == CODINGS) {
         respond_error(response, request, 406);

@@ -25,6 +25,9 @@ struct response {
     bool cacheable;                    /* may the client store it (RFC 9111 3)? */
     uint32_t ttl_s;                    /* how long it stays fresh there (RFC 9111 4.2) */
     unsigned scratch_used;
+    bool unbounded; /* how much content follows is not known yet; `length` is 0 */
+    struct field *long_fields; /* the caller's, `long_room` of them, for a resource that has more */
+    unsigned long_room;        /* than fit inline; respond_fields_needed tells */
     struct field *fields; /* without :status; names in lower case. `inline_fields`, or the memory
                            * of whoever proxies: an origin's list is longer */
     struct field inline_fields[RESPOND_FIELDS_MAX];
@@ -36,10 +39,14 @@ struct response {
  * answered with the whole), validators, the route's Cache-Control. The statuses are 200, 206, 304,
  * 406 (only when identity is refused and nothing else is to be had), 412 and 416, and 405 for any
  * other method. The response to HEAD has the fields of GET's and nothing to send: its length is 0.
- */
+ * What an origin answered is answered with its status and fields, with an Age, as it is: neither
+ * coded otherwise nor made anything else but 206, 304, 412 or 416, and those only for its 200. */
 void respond_resource(struct response *response, const struct request *request,
                       const struct config_site *site, const struct config_route *route,
                       const struct resource *resource);
+
+/* How many of response->long_fields there must be to answer for `resource`; 0: none. */
+unsigned respond_fields_needed(const struct resource *resource);
 
 /* An error or redirect with a short text/plain body. `location` is for redirects, else empty; 405
  * has Allow (15.5.6). */
@@ -66,7 +73,7 @@ size_t respond_path_encode(struct span path, char *out, size_t room);
 uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t heuristic_s,
                            bool *storable);
 
-/* The same for the answer to a GET of the file `resource` of `site`. */
+/* The same for the answer to a GET of `resource` of `site`. */
 uint32_t respond_ttl(const struct resource *resource, const struct config_site *site);
 
 /* Whether anyone may know of this response: a shared cache may store it (RFC 9111 3) and hand it to
@@ -78,7 +85,7 @@ bool respond_is_public(const struct response *response, bool with_cookies);
  * REASON_PENDING when it may; REASON_NOT_CACHEABLE when the client may not store it, when it is
  * private (a promised request carries no one's cookies), or when it is stale at once, so that
  * nothing would be known to be held and it would be sent with every page; REASON_NOT_FOUND when no
- * coding is acceptable. `representation` (may be NULL) is what would be sent. */
+ * coding is acceptable, or an origin's answer is no 200. `representation` (may be NULL) is what would be sent. */
 enum reason respond_pushable(const struct resource *resource, const struct config_site *site,
                              const struct config_route *route, struct span accept_encoding,
                              const struct representation **representation);

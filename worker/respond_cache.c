@@ -37,6 +37,14 @@ static bool parse_seconds(struct span text, uint32_t *seconds)
     return true;
 }
 
+/* Of two the first counts; what can't be read gives no leave. */
+static void read_grace(struct span argument, uint32_t *seconds)
+{
+    uint32_t value;
+    if (*seconds == 0 && parse_seconds(argument, &value))
+        *seconds = value;
+}
+
 /* Of two max-age the first counts; one that can't be read makes the response stale (4.2.1). */
 static void take_directive(struct cache_directives *directives, struct span name,
                            struct span argument)
@@ -49,6 +57,13 @@ static void take_directive(struct cache_directives *directives, struct span name
         directives->is_private = true;
     else if (span_equal_nocase(name, SPAN_LITERAL("public")))
         directives->is_public = true;
+    else if (span_equal_nocase(name, SPAN_LITERAL("must-revalidate")) ||
+             span_equal_nocase(name, SPAN_LITERAL("proxy-revalidate")))
+        directives->must_revalidate = true;
+    else if (span_equal_nocase(name, SPAN_LITERAL("stale-while-revalidate")))
+        read_grace(argument, &directives->while_revalidating_s);
+    else if (span_equal_nocase(name, SPAN_LITERAL("stale-if-error")))
+        read_grace(argument, &directives->if_error_s);
     else if (span_equal_nocase(name, SPAN_LITERAL("s-maxage")) && !directives->has_s_maxage) {
         directives->has_s_maxage = true;
         if (!parse_seconds(argument, &directives->s_maxage_s))
@@ -94,19 +109,22 @@ struct cache_directives cache_directives_parse(struct span cache_control)
     return place->directives;
 }
 
-/* What a response's fields say about its freshness, each at its first occurrence but for
- * Cache-Control, whose lines are one list (RFC 9110 5.3). */
-struct said {
-    struct cache_directives directives;
-    struct span expires, date, age;
-};
-
 static void add_directives(struct cache_directives *all, struct span line)
 {
     struct cache_directives one = cache_directives_parse(line);
     all->no_store |= one.no_store;
     all->no_cache |= one.no_cache;
     all->is_private |= one.is_private;
+    all->is_public |= one.is_public;
+    all->must_revalidate |= one.must_revalidate;
+    if (!all->while_revalidating_s)
+        all->while_revalidating_s = one.while_revalidating_s;
+    if (!all->if_error_s)
+        all->if_error_s = one.if_error_s;
+    if (one.has_s_maxage && !all->has_s_maxage) {
+        all->has_s_maxage = true;
+        all->s_maxage_s = one.s_maxage_s;
+    }
     if (!one.has_max_age || all->has_max_age)
         return;
     all->has_max_age = true;
@@ -119,9 +137,9 @@ static void take_first(struct span *said, struct span value)
         *said = value;
 }
 
-static struct said collect(const struct field *fields, size_t count)
+struct freshness_fields freshness_collect(const struct field *fields, size_t count)
 {
-    struct said said = {0};
+    struct freshness_fields said = {0};
     for (size_t i = 0; i < count; i++) {
         if (span_equal(fields[i].name, SPAN_LITERAL("cache-control")))
             add_directives(&said.directives, fields[i].value);
@@ -137,7 +155,7 @@ static struct said collect(const struct field *fields, size_t count)
 
 /* An Expires that is no date, "0" above all, lies in the past (RFC 9111 5.3). Without a Date the
  * response is of now (RFC 9110 6.6.1). */
-static uint32_t until_expires(const struct said *said)
+uint32_t freshness_until_expires(const struct freshness_fields *said)
 {
     time_t expires, date;
     if (!http_date_parse(span_trim(said->expires), &expires))
@@ -149,38 +167,49 @@ static uint32_t until_expires(const struct said *said)
     return expires - date < (time_t)AGE_MAX ? (uint32_t)(expires - date) : AGE_MAX;
 }
 
-static uint32_t freshness(const struct said *said, uint32_t heuristic_s)
+/* One that can't be read is as if it were not there (RFC 9111 5.1). */
+uint32_t freshness_age(const struct freshness_fields *said)
+{
+    uint32_t age_s = 0;
+    struct span list = said->age;
+    return parse_seconds(span_next(&list, ','), &age_s) ? age_s : 0;
+}
+
+uint32_t freshness_lifetime(const struct freshness_fields *said, uint32_t heuristic_s)
 {
     const struct cache_directives *directives = &said->directives;
-    uint32_t age_s = 0, lifetime_s = heuristic_s;
     if (directives->no_store || directives->no_cache)
         return 0;
     if (directives->has_max_age)
-        lifetime_s = directives->max_age_s;
-    else if (said->expires.data)
-        lifetime_s = until_expires(said);
-    if (said->age.data && !parse_seconds(span_trim(said->age), &age_s))
-        age_s = 0; /* as if it were not there (RFC 9111 5.1) */
+        return directives->max_age_s;
+    return said->expires.data ? freshness_until_expires(said) : heuristic_s;
+}
+
+static uint32_t freshness_left(const struct freshness_fields *said, uint32_t heuristic_s)
+{
+    uint32_t lifetime_s = freshness_lifetime(said, heuristic_s), age_s = freshness_age(said);
     return age_s < lifetime_s ? lifetime_s - age_s : 0;
 }
 
 uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t heuristic_s,
                            bool *storable)
 {
-    struct said said = collect(fields, count);
+    struct freshness_fields said = freshness_collect(fields, count);
     if (storable)
         *storable = !said.directives.no_store;
-    return freshness(&said, heuristic_s);
+    return freshness_left(&said, heuristic_s);
 }
 
 uint32_t respond_ttl(const struct resource *resource, const struct config_site *site)
 {
+    if (resource->origin)
+        return origin_client_ttl(resource->origin);
     const struct config_route *route = config_route(site, resource->path);
-    struct said said = {.directives = cache_directives_parse(span_of(route->cache_control))};
-    return freshness(&said, site->heuristic_s);
+    struct freshness_fields said = {.directives = cache_directives_parse(span_of(route->cache_control))};
+    return freshness_left(&said, site->heuristic_s);
 }
 
-static bool varies_on_more_than_coding(struct span vary)
+bool vary_is_more_than_coding(struct span vary)
 {
     while (vary.length)
         if (!span_equal_nocase(span_next(&vary, ','), SPAN_LITERAL("accept-encoding")))
@@ -197,7 +226,7 @@ bool respond_is_public(const struct response *response, bool with_cookies)
         const struct field *field = &response->fields[i];
         if (span_equal(field->name, SPAN_LITERAL("set-cookie")) ||
             (span_equal(field->name, SPAN_LITERAL("vary")) &&
-             varies_on_more_than_coding(field->value)))
+             vary_is_more_than_coding(field->value)))
             return false;
         if (!span_equal(field->name, SPAN_LITERAL("cache-control")))
             continue;
@@ -213,19 +242,33 @@ bool respond_is_public(const struct response *response, bool with_cookies)
     return shared_fresh || (response->cacheable && response->ttl_s > 0);
 }
 
+/* What a shared cache keeps is nobody's own; a request that is promised has nothing but a coding that
+ * an answer could vary on. */
+static enum reason origin_pushable(const struct resource *resource)
+{
+    const struct origin_answer *origin = resource->origin;
+    if (origin->status != 200)
+        return REASON_NOT_FOUND;
+    return origin->varies || origin_client_ttl(origin) == 0 ? REASON_NOT_CACHEABLE : REASON_PENDING;
+}
+
 enum reason respond_pushable(const struct resource *resource, const struct config_site *site,
                              const struct config_route *route, struct span accept_encoding,
                              const struct representation **representation)
 {
-    struct said said = {.directives = cache_directives_parse(span_of(route->cache_control))};
     struct field field = {SPAN_LITERAL("accept-encoding"), accept_encoding};
     struct asked_lines lines = {0, accept_encoding.data ? 1 : 0};
-    enum content_coding coding = choose_coding(resource, &field, &lines);
+    enum content_coding coding =
+        resource->origin ? CODING_IDENTITY : choose_coding(resource, &field, &lines);
     if (coding == CODINGS)
         return REASON_NOT_FOUND;
     if (representation)
         *representation = &resource->codings[coding];
-    if (said.directives.is_private || freshness(&said, site->heuristic_s) == 0)
+    if (resource->origin)
+        return origin_pushable(resource);
+    struct freshness_fields said = {
+        .directives = cache_directives_parse(span_of(route->cache_control))};
+    if (said.directives.is_private || freshness_left(&said, site->heuristic_s) == 0)
         return REASON_NOT_CACHEABLE;
     return REASON_PENDING;
 }

@@ -4,6 +4,24 @@
 
 #include "worker/respond.h"
 
+/* respond.c's: the parts of a response. */
+void respond_begin(struct response *response, int status);
+void respond_add(struct response *response, struct span name, struct span value);
+struct span respond_format(struct response *response, const char *form, ...)
+    __attribute__((format(printf, 2, 3)));
+void respond_error(struct response *response, const struct request *request, int status);
+void respond_unsatisfiable(struct response *response, const struct request *request,
+                           const struct representation *representation);
+
+/* respond_origin.c's: respond_resource for what an origin answered. */
+struct asked;
+void respond_origin(struct response *response, const struct request *request,
+                    const struct asked *asked, const struct resource *resource, bool head);
+
+/* How old the answer is now, in seconds (RFC 9111 4.2.3); how long a client may use it from now on. */
+uint32_t origin_age(const struct origin_answer *origin);
+uint32_t origin_client_ttl(const struct origin_answer *origin);
+
 /* A field that must come once; `count` tells how often it came. */
 struct asked_once {
     struct span value;
@@ -45,12 +63,35 @@ enum byte_range evaluate_range(const struct asked *asked,
 
 struct cache_directives {
     bool no_store, no_cache, is_private, is_public;
+    bool must_revalidate; /* or proxy-revalidate */
     bool has_max_age, has_s_maxage;
     uint32_t max_age_s;
     uint32_t s_maxage_s;
+    uint32_t while_revalidating_s, if_error_s; /* RFC 5861; 0: not said */
 };
 
 /* RFC 9111 5.2.2. */
 struct cache_directives cache_directives_parse(struct span cache_control);
+
+/* What a response's fields say about its freshness, each at its first occurrence but for
+ * Cache-Control, whose lines are one list (RFC 9110 5.3). */
+struct freshness_fields {
+    struct cache_directives directives;
+    struct span expires, date, age;
+};
+
+struct freshness_fields freshness_collect(const struct field *fields, size_t count);
+
+/* Expires less Date, or less now without one, in seconds; 0 when that is past or no date. */
+uint32_t freshness_until_expires(const struct freshness_fields *said);
+
+/* The Age field's value (RFC 9111 5.1): its first member, 0 when it can't be read. */
+uint32_t freshness_age(const struct freshness_fields *said);
+
+/* For a private cache, Age not subtracted: what respond_freshness tells of a response of now. */
+uint32_t freshness_lifetime(const struct freshness_fields *said, uint32_t heuristic_s);
+
+/* Whether a Vary field's value names more than Accept-Encoding. */
+bool vary_is_more_than_coding(struct span vary);
 
 #endif

@@ -197,12 +197,14 @@ static bool line_matches(struct span line, struct span etag, bool strong)
     return false;
 }
 
-/* True when the tag is in one of the field's lines. Herald's own tags are strong, so for the strong
- * comparison only the other's weakness counts (8.8.3.2). */
+/* True when the tag is in one of the field's lines. Herald's own tags are strong, an origin's may be
+ * weak: then nothing matches it in the strong comparison (8.8.3.2). */
 static bool any_matches(const struct request *request, const struct asked_lines *lines,
                         struct span etag, bool strong)
 {
     const struct span name = request->fields[lines->first].name;
+    if (span_starts(etag, SPAN_LITERAL("W/")))
+        etag = strong ? (struct span){0} : span_after(etag, 2);
     for (size_t at = lines->first; at < request->fields_count; at++)
         if (span_equal(request->fields[at].name, name) &&
             line_matches(request->fields[at].value, etag, strong))
@@ -224,13 +226,13 @@ enum precondition evaluate_preconditions(const struct request *request, const st
     if (asked->if_match.count) {
         if (!any_matches(request, &asked->if_match, representation->etag, true))
             return PRECONDITION_FAILED;
-    } else if (has_date(&asked->if_unmodified_since, &date) && modified > date) {
+    } else if (modified >= 0 && has_date(&asked->if_unmodified_since, &date) && modified > date) {
         return PRECONDITION_FAILED;
     }
     if (asked->if_none_match.count) {
         if (any_matches(request, &asked->if_none_match, representation->etag, false))
             return PRECONDITION_NOT_MODIFIED;
-    } else if (has_date(&asked->if_modified_since, &date) && modified <= date) {
+    } else if (modified >= 0 && has_date(&asked->if_modified_since, &date) && modified <= date) {
         return PRECONDITION_NOT_MODIFIED;
     }
     return PRECONDITION_TRUE;

@@ -84,7 +84,7 @@ static void look_at_deadlines(struct run *run)
         bool lingered = conn->state == CONN_LINGERING && now > conn->linger_us + LINGER_US;
         bool late = now > conn->began_us + limit;
         if (lingered || late) {
-            conn_end(conn, lingered ? ENDED_WELL : ENDED_TIMEOUT);
+            conn_end(conn, lingered ? conn_lingered(conn) : ENDED_TIMEOUT);
             conn = run->conns; /* its end may have moved others */
         } else {
             conn = conn->next;

@@ -543,6 +543,10 @@ static void rest(struct conn *conn)
         }
         return;
     }
+    if (conn->ledger.open) { /* a client that is told of the end may rely on what it acknowledged */
+        conn->ledger.looked_ms = 0;
+        conn_look(conn);
+    }
     if (conn->tls) /* after the GOAWAY: nothing can be encrypted behind a close_notify */
         tls_close(conn->tls);
     if (conn->state == CONN_ENDING && !send_ready(conn) && conn->state == CONN_ENDING)

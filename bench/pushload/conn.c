@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 
 enum { MOVED_NONE = 0, MOVED_END = -1 };
 
+/* What SSL_read and SSL_write returned. The thread's queue of errors was empty before the call:
+ * what another connection leaves there would be taken for this one's. */
 static ssize_t of_tls(struct conn *conn, int n)
 {
     int error = SSL_get_error(conn->ssl, n);
@@ -26,19 +29,22 @@ static ssize_t of_tls(struct conn *conn, int n)
 /* Returns the bytes read, MOVED_NONE or MOVED_END. */
 static ssize_t conn_read(struct conn *conn, uint8_t *bytes, size_t size)
 {
-    if (conn->ssl && conn->state != CONN_LINGERING) {
+    if (conn->ssl) {
+        ERR_clear_error();
         int n = SSL_read(conn->ssl, bytes, (int)size);
         return n > 0 ? n : of_tls(conn, n);
     }
     ssize_t n = read(conn->fd, bytes, size);
-    if (n > 0)
-        return n;
-    return n < 0 && (errno == EAGAIN || errno == EINTR) ? MOVED_NONE : MOVED_END;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return MOVED_NONE;
+    conn->closed |= n == 0;
+    return n > 0 ? n : MOVED_END;
 }
 
 static ssize_t conn_write(struct conn *conn, const uint8_t *bytes, size_t length)
 {
     if (conn->ssl) {
+        ERR_clear_error();
         int n = SSL_write(conn->ssl, bytes, (int)length);
         return n > 0 ? n : of_tls(conn, n);
     }
@@ -80,15 +86,21 @@ static void watch(struct conn *conn, uint32_t events)
     conn->events = events;
 }
 
+/* A write that fails ends nothing: what the kernel has received and acknowledged before is still to
+ * be read, and the end behind it. */
 void conn_send(struct conn *conn)
 {
     for (;;) {
         gather(conn);
+        if (conn->mute)
+            conn->out_length = 0;
         if (conn->failed || conn->out_length == 0)
             break;
         ssize_t n = conn_write(conn, conn->out, conn->out_length);
-        if (n == MOVED_END)
-            conn->failed = true;
+        if (n == MOVED_END) {
+            conn->mute = true;
+            continue;
+        }
         if (n <= 0)
             break;
         conn->out_length -= (size_t)n;
@@ -250,6 +262,7 @@ static void count_ending(struct conn *conn, enum ending ending)
     struct totals *totals = &conn->run->load->totals;
     totals->connect_failures += ending == ENDED_REFUSED;
     totals->lost += ending == ENDED_LOST;
+    totals->abrupt += ending == ENDED_ABRUPT;
     totals->timeouts += ending == ENDED_TIMEOUT;
     totals->cuts += ending == ENDED_CUT;
 }
@@ -333,19 +346,28 @@ static void count_page(struct conn *conn)
 }
 
 /* Says goodbye in order and waits for the other side to do so: a close with unread bytes would
- * be a reset, after which the server may not have seen all acknowledgements. */
+ * be a reset, after which the server may not have seen all acknowledgements. Over TLS the socket
+ * stays open until the server's close_notify, or the server might end before it can send one. */
 static void linger_on(struct conn *conn)
 {
     if (conn->client && page_came(conn))
         count_page(conn);
     nghttp2_session_terminate_session(conn->session, NGHTTP2_NO_ERROR);
     conn_send(conn);
+    ERR_clear_error();
     if (conn->ssl)
         SSL_shutdown(conn->ssl);
+    else
+        shutdown(conn->fd, SHUT_WR);
     conn->linger_us = load_now_us();
     conn->state = CONN_LINGERING;
-    shutdown(conn->fd, SHUT_WR);
     watch(conn, EPOLLIN);
+}
+
+enum ending conn_lingered(const struct conn *conn)
+{
+    bool closed = conn->ssl ? SSL_get_shutdown(conn->ssl) & SSL_RECEIVED_SHUTDOWN : conn->closed;
+    return closed ? ENDED_WELL : ENDED_ABRUPT;
 }
 
 /* All is over that was asked and promised: the next page, or the end. */
@@ -368,8 +390,6 @@ static void on_readable(struct conn *conn)
     uint8_t bytes[READ_BYTES];
     ssize_t n = MOVED_NONE;
     while (!conn->cut_now && (n = conn_read(conn, bytes, sizeof(bytes))) > 0) {
-        if (conn->state == CONN_LINGERING && conn->ssl)
-            continue; /* not decrypted any more */
         if (conn->state == CONN_LINGERING)
             session_count(conn, bytes, (size_t)n);
         else if (!session_receive(conn, bytes, (size_t)n))
@@ -383,7 +403,7 @@ static void on_readable(struct conn *conn)
     }
     if (conn->state == CONN_LINGERING) {
         if (n == MOVED_END)
-            conn_end(conn, ENDED_WELL);
+            conn_end(conn, conn_lingered(conn));
         return;
     }
     if (n != MOVED_END && !conn->failed && !session_done(conn))
@@ -415,6 +435,7 @@ static void become_ready(struct conn *conn)
 
 static void on_shaking(struct conn *conn)
 {
+    ERR_clear_error();
     int n = SSL_do_handshake(conn->ssl);
     if (n == 1) {
         conn->run->load->totals.resumed += (uint64_t)SSL_session_reused(conn->ssl);

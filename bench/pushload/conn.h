@@ -13,7 +13,10 @@
 
 enum conn_state { CONN_CONNECTING, CONN_SHAKING, CONN_WAITING, CONN_ASKED, CONN_LINGERING };
 enum cut { CUT_NONE, CUT_CLOSE, CUT_RESET, CUT_BLACK_HOLE };
-enum ending { ENDED_WELL, ENDED_CUT, ENDED_LOST, ENDED_REFUSED, ENDED_TIMEOUT };
+
+/* ENDED_ABRUPT: all was over, but the server did not say that it closes, which a server that is
+ * killed does not: it may not have seen the last acknowledgements. */
+enum ending { ENDED_WELL, ENDED_ABRUPT, ENDED_CUT, ENDED_LOST, ENDED_REFUSED, ENDED_TIMEOUT };
 enum role { ROLE_PAGE, ROLE_FETCH, ROLE_PUSH, ROLE_REFERENCE };
 
 struct stream {
@@ -42,6 +45,8 @@ struct conn {
     enum cut cut;
     uint64_t cut_at; /* bytes of pushed DATA after which it is cut */
     bool cut_now;
+    bool mute;   /* a write failed: there is only the rest to be read */
+    bool closed; /* in cleartext: the server closed in order */
     bool failed; /* the session or the network; the owner of the event ends it */
     int fd;
     SSL *ssl;
@@ -82,6 +87,10 @@ void conn_on_event(struct conn *conn, uint32_t events);
 
 /* Ends the connection now and frees it. */
 void conn_end(struct conn *conn, enum ending ending);
+
+/* How a connection that said goodbye ends. A killed server's FIN cannot be told from another in
+ * cleartext. */
+enum ending conn_lingered(const struct conn *conn);
 
 /* Makes sure that what the session has to say is sent. */
 void conn_send(struct conn *conn);

@@ -56,7 +56,7 @@ struct client {
 };
 
 struct totals {
-    uint64_t connections, resumed, connect_failures, lost, timeouts, bad_status, goaways;
+    uint64_t connections, resumed, connect_failures, lost, abrupt, timeouts, bad_status, goaways;
     uint64_t pages; /* complete, with all that was promised */
     uint64_t promises, delivered, cancelled, reset_by_server;
     uint64_t redundant, redundant_bytes;

@@ -18,6 +18,7 @@ static const struct shown SHOWN[] = {
     {"resumed", TOTAL(resumed), "of them that resumed a TLS session"},
     {"connect_failures", TOTAL(connect_failures), "connections that could not be made"},
     {"lost", TOTAL(lost), "connections that the server or network ended too early"},
+    {"abrupt", TOTAL(abrupt), "connections that were over, but not closed in order by the server"},
     {"timeouts", TOTAL(timeouts), "connections given up after --timeout"},
     {"bad_status", TOTAL(bad_status), "answers other than 200"},
     {"goaways", TOTAL(goaways), "GOAWAYs received"},

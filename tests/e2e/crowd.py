@@ -52,7 +52,7 @@ class Crowd:
 
 def check(report, redundant=0, doubled=0, missed=0, lost=0):
     """No connection failed, and of each kind of untrue belief there were so many."""
-    found = {name: report[name] for name in ("connect_failures", "timeouts", "lost", "redundant",
+    found = {name: report[name] for name in ("connect_failures", "timeouts", "lost", "abrupt", "redundant",
                                              "doubled", "missed", "bad_status")}
     wanted = dict.fromkeys(found, 0) | {"redundant": redundant, "doubled": doubled,
                                         "missed": missed, "lost": lost}

@@ -7,11 +7,12 @@ local options = {} -- one table for all calls: push copies what it takes
 return {
   api = 1,
   on_response = function(_, res, push)
-    for _, link in ipairs(res.links) do
+    for _, link in ipairs(res.links) do -- of the page, or before that of its origin's 103
       local is_module = link.rel == "modulepreload"
       if link.same_origin and (is_module or link.rel == "preload") then
         options.as = link.as or is_module and "script" or nil
         options.urgency = urgency[link.fetchpriority]
+        options.fetchpriority = options.urgency and link.fetchpriority
         options.crossorigin = link.crossorigin
         if link.nopush then
           push:hint(link.path, options)

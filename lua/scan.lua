@@ -15,6 +15,7 @@ return {
       end
       options.as = asset.as
       options.urgency = asset.priority == "low" and 6 or nil -- nil: by what it is
+      options.fetchpriority = asset.priority
       options.crossorigin = asset.crossorigin
       push:add(asset.path, options)
     end

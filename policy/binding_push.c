@@ -7,7 +7,8 @@ struct options {
     enum asset_as as;
     uint8_t urgency;
     bool incremental;
-    int crossorigin; /* -1: not said */
+    const char *fetchpriority; /* NULL: not said */
+    int crossorigin;           /* -1: not said */
     struct span why;
 };
 
@@ -26,6 +27,19 @@ static bool check_flag(lua_State *L, int index, const char *name)
     return lua_toboolean(L, index);
 }
 
+/* The words of HTML's attribute; "auto" is the same as nothing said. */
+static const char *check_fetchpriority(lua_State *L, int index)
+{
+    const char *word = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
+    if (strcmp(word, "high") == 0)
+        return "high";
+    if (strcmp(word, "low") == 0)
+        return "low";
+    if (strcmp(word, "auto") != 0)
+        luaL_error(L, "fetchpriority is \"high\", \"low\" or \"auto\"");
+    return NULL;
+}
+
 /* Takes one option, its key at stack index 4 and its value at 5. */
 static void take_option(lua_State *L, struct policy_vm *vm, struct options *options)
 {
@@ -41,6 +55,8 @@ static void take_option(lua_State *L, struct policy_vm *vm, struct options *opti
         options->incremental = check_flag(L, value, "incremental");
     } else if (key == vm->words[API_options_crossorigin]) {
         options->crossorigin = check_flag(L, value, "crossorigin");
+    } else if (key == vm->words[API_options_fetchpriority]) {
+        options->fetchpriority = check_fetchpriority(L, value);
     } else if (key == vm->words[API_options_why]) {
         if (lua_type(L, value) != LUA_TSTRING)
             luaL_error(L, "why is a string, not a %s", luaL_typename(L, value));
@@ -111,6 +127,7 @@ static int propose(lua_State *L, enum candidate_kind kind, const char *method)
         taken->as = options.as != AS_UNKNOWN ? options.as : asset_as_of_path(taken->path);
         taken->urgency = options.urgency;
         taken->incremental = options.incremental;
+        taken->fetchpriority = options.fetchpriority;
         taken->crossorigin =
             options.crossorigin >= 0 ? options.crossorigin != 0 : taken->as == AS_FONT;
         if (options.why.length)

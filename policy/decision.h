@@ -36,11 +36,12 @@ struct candidate {
     enum candidate_kind kind;
     enum asset_as as; /* AS_UNKNOWN until the proposer says */
     bool crossorigin;
-    uint8_t urgency;      /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
-    bool incremental;     /* RFC 9218 4.2 */
-    struct span why;      /* the policy's word for it, or of its veto; may be empty */
-    const char *proposer; /* the policy's name; lives as long as the VM */
-    int proposed_line;    /* where it proposed it; 0 unless the VM traces */
+    uint8_t urgency;           /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
+    bool incremental;          /* RFC 9218 4.2 */
+    const char *fetchpriority; /* "high" or "low", for hints; NULL: not said */
+    struct span why;           /* the policy's word for it, or of its veto; may be empty */
+    const char *proposer;      /* the policy's name; lives as long as the VM */
+    int proposed_line;         /* where it proposed it; 0 unless the VM traces */
     enum reason verdict;
     const char *judge; /* the policy that vetoed; NULL otherwise */
     int judge_line;    /* where: its hook's line, the very return's when the VM traces; 0: none */

@@ -28,8 +28,10 @@ struct stage {
     struct policy_host host;
     struct request request;
     struct response_facts response;
+    struct response_facts early; /* the origin's 103; without links: it sends none */
     struct field fields[FIELDS_MAX], response_fields[FIELDS_MAX];
-    struct response_link links[LINKS_MAX];
+    struct response_link links[LINKS_MAX], early_links[LINKS_MAX];
+    unsigned judged; /* candidates of rounds that are over */
     struct span authority;
     char *names[1];
     char default_policy[BUNDLE_NAME_MAX + 1];
@@ -123,8 +125,8 @@ static int take_fields(struct stage *stage, const char *table, struct field *fie
             return wrong(stage->run, stage->fault, "a header's value is a string: ", name);
         for (const char *at = name; *at; at++)
             if (isupper((unsigned char)*at))
-                return wrong(stage->run, stage->fault, "names of headers are in lower case: ",
-                             name);
+                return wrong(stage->run, stage->fault,
+                             "names of headers are in lower case: ", name);
         if (*count == FIELDS_MAX)
             return wrong(stage->run, stage->fault, "more than 64 headers", "");
         fields[(*count)++] = (struct field){span_of(name), text_of(value)};
@@ -221,10 +223,11 @@ static int take_client(struct stage *stage)
 
 /* ---- the response ---- */
 
-static int take_link(struct stage *stage, const json_t *value)
+static int take_link(struct stage *stage, const json_t *value, struct response_link *links,
+                     size_t *count)
 {
-    struct response_link *link = &stage->links[stage->response.links_count];
-    if (stage->response.links_count == LINKS_MAX)
+    struct response_link *link = &links[*count];
+    if (*count == LINKS_MAX)
         return wrong(stage->run, stage->fault, "more than 32 links", "");
     if (!json_is_string(json_object_get(value, "path")))
         return wrong(stage->run, stage->fault, "a link is a table with a path", "");
@@ -240,8 +243,22 @@ static int take_link(struct stage *stage, const json_t *value)
     link->same_origin = own ? json_is_true(own) : link->path.data[0] == '/';
     if (!link->rel.length)
         link->rel = SPAN_LITERAL("preload");
-    stage->response.links_count++;
+    ++*count;
     return 0;
+}
+
+static int take_links(struct stage *stage, const char *key, struct response_link *links,
+                      size_t *count)
+{
+    json_t *value;
+    size_t i;
+    int rc = 0;
+    json_array_foreach(part(stage->run, "response", key), i, value)
+    {
+        if (rc == 0)
+            rc = take_link(stage, value, links, count);
+    }
+    return rc;
 }
 
 static int take_response(struct stage *stage)
@@ -249,8 +266,6 @@ static int take_response(struct stage *stage)
     struct response_facts *response = &stage->response;
     uint64_t status = 200, ttl_s = 3600;
     struct span from = SPAN_LITERAL("file");
-    json_t *value;
-    size_t i;
     *response = (struct response_facts){.mime = SPAN_LITERAL("text/html"),
                                         .size = SIZE_DEFAULT,
                                         .cacheable = true,
@@ -271,11 +286,14 @@ static int take_response(struct stage *stage)
         rc = take_text(stage, "response", "from", &from);
     if (rc == 0)
         rc = take_fields(stage, "response", stage->response_fields, &response->fields_count);
-    json_array_foreach(part(stage->run, "response", "links"), i, value)
-    {
-        if (rc == 0)
-            rc = take_link(stage, value);
-    }
+    stage->early =
+        (struct response_facts){.status = 103, .from = "origin", .links = stage->early_links};
+    if (rc == 0)
+        rc = take_links(stage, "links", stage->links, &response->links_count);
+    if (rc == 0)
+        rc = take_links(stage, "early", stage->early_links, &stage->early.links_count);
+    if (rc == 0 && stage->early.links_count && !span_equal(from, SPAN_LITERAL("origin")))
+        rc = wrong(stage->run, stage->fault, "only an origin sends a 103: from = \"origin\"", "");
     response->status = (int)status;
     response->ttl_s = (uint32_t)ttl_s;
     response->from = from.data;
@@ -434,8 +452,8 @@ static int add_policy(struct stage *stage, const json_t *name, json_t *arguments
     if (arguments && !json_is_object(arguments) && json_array_size(arguments) > 0)
         return wrong(stage->run, stage->fault, "arguments have names", "");
     policy->name = (char *)(uintptr_t)json_string_value(name);
-    policy->arguments = json_is_object(arguments) ? json_dumps(arguments, JSON_COMPACT)
-                                                  : strdup("{}");
+    policy->arguments =
+        json_is_object(arguments) ? json_dumps(arguments, JSON_COMPACT) : strdup("{}");
     policy->file = stage->run->file;
     policy->line = stage->run->line;
     stage->route.policies_count++;
@@ -445,8 +463,8 @@ static int add_policy(struct stage *stage, const json_t *name, json_t *arguments
 /* An entry of `policies`: a name, or { name, argument = ... }. */
 static int add_entry(struct stage *stage, const json_t *entry)
 {
-    json_t *items = json_is_array(entry) ? (json_t *)(uintptr_t)entry
-                                         : json_object_get(entry, "items");
+    json_t *items =
+        json_is_array(entry) ? (json_t *)(uintptr_t)entry : json_object_get(entry, "items");
     if (json_is_string(entry))
         return add_policy(stage, entry, NULL);
     json_t *arguments = json_is_object(entry) ? json_deep_copy(entry) : NULL;
@@ -504,9 +522,8 @@ static void make_site(struct stage *stage)
                                        .routes_count = 1,
                                        .file = stage->run->file,
                                        .line = stage->run->line};
-    stage->config = (struct config){.path = (char *)(uintptr_t)stage->run->file,
-                                    .sites = &stage->site,
-                                    .sites_count = 1};
+    stage->config = (struct config){
+        .path = (char *)(uintptr_t)stage->run->file, .sites = &stage->site, .sites_count = 1};
     stage->config.policy = stage->run->config->policy;
     stage->config.shared = stage->run->config->shared;
     stage->config.shared_count = stage->run->config->shared_count;
@@ -594,20 +611,42 @@ static void judge(struct stage *stage, struct policy_vm *vm, const struct policy
     decision->bytes += candidate->size;
 }
 
+/* Judges what no round before this one had. */
+static int end_round(struct stage *stage, struct policy_vm *vm, const struct policy_list *list)
+{
+    struct decision *decision = &stage->run->decision;
+    int rc = 0;
+    for (unsigned i = stage->judged; i < decision->count && rc == 0; i++)
+        rc = resolve(stage, &decision->items[i]);
+    for (unsigned i = stage->judged; i < decision->count && rc == 0; i++)
+        judge(stage, vm, list, &decision->items[i]);
+    stage->judged = decision->count;
+    return rc;
+}
+
+/* As a worker does: a file's page has one round; an origin's goes out as it is proposed, before the
+ * origin answers, and if that is no page the policies are not told. */
 static int decide(struct stage *stage, struct policy_vm *vm)
 {
     struct decision *decision = &stage->run->decision;
     const struct policy_list *list = policy_vm_list(vm, &stage->site, &stage->route);
+    int status = stage->response.status;
+    bool early = strcmp(stage->response.from, "origin") == 0;
     int rc = 0;
     policy_vm_trace(vm);
     if (!policy_applies(list, &stage->request))
         return 0;
     policy_on_request(vm, list, &stage->request, decision);
-    policy_on_response(vm, list, &stage->request, &stage->response, decision);
-    for (unsigned i = 0; i < decision->count && rc == 0; i++)
-        rc = resolve(stage, &decision->items[i]);
-    for (unsigned i = 0; i < decision->count && rc == 0; i++)
-        judge(stage, vm, list, &decision->items[i]);
+    if (early)
+        rc = end_round(stage, vm, list);
+    if (rc == 0 && stage->early.links_count) {
+        policy_on_response(vm, list, &stage->request, &stage->early, decision);
+        rc = end_round(stage, vm, list);
+    }
+    if (rc == 0 && (!early || status == 200 || status == 304))
+        policy_on_response(vm, list, &stage->request, &stage->response, decision);
+    if (rc == 0)
+        rc = end_round(stage, vm, list);
     policy_request_done(vm, &stage->request);
     return rc;
 }

@@ -150,57 +150,79 @@ static void begin_shadow(struct page *page)
     shadow->budget = page->budget;
     shadow->decision.budget_bytes = page->decision.budget_bytes;
     page_set_version(shadow, version);
-    page_ask(shadow, true, page->responded);
+    page_ask(shadow, page->responded ? PAGE_REQUEST | PAGE_RESPONSE : PAGE_REQUEST);
     page_resolve(shadow);
 }
 
 void page_decide_now(struct page *page)
 {
     page->told = page->responded;
-    page_ask(page, true, page->responded);
+    page_ask(page, page->responded ? PAGE_REQUEST | PAGE_RESPONSE : PAGE_REQUEST);
     begin_shadow(page);
     page_resolve(page);
 }
 
-/* What the shadow had not found yet when its page had done with the round, it leaves out. */
-static void tell_shadow(struct page *shadow, const struct page *page, const struct path *path)
+/* What the shadow had not found yet when its page had done with the round before, it leaves out. */
+static void next_shadow_round(struct page *shadow, const struct page *page, const struct path *path,
+                              enum page_about about)
 {
     if (shadow->resolving)
         page_round_over(shadow);
-    shadow->responded = shadow->told = true;
+    shadow->responded = page->responded;
+    shadow->told = page->told;
+    shadow->passing = page->passing;
     shadow->no_push = page->no_push;
     page_set_budget(shadow, path);
-    page_ask(shadow, false, true);
+    page_ask(shadow, about);
     page_resolve(shadow);
 }
 
-/* The response has come after the first round went out: what it adds is a second one. The path and
- * what the client takes may have changed since. */
-static void tell_response(struct page *page)
+/* Something came after a round went out: what that adds is one more. The path, and what the client
+ * takes, may have changed since. */
+static void next_round(struct page *page, enum page_about about)
 {
     struct path path = {0};
-    page->told = true;
     page->no_push = push_refusal(page->stream);
     conn_path_facts(page->stream->conn, &path, &page->request.client);
     page_set_budget(page, &path);
-    page_ask(page, false, true);
+    page_ask(page, about);
     if (page->shadow)
-        tell_shadow(page->shadow, page, &path);
+        next_shadow_round(page->shadow, page, &path, about);
     page_resolve(page);
+}
+
+/* Goes on with what came meanwhile, in its order. */
+static void go_on(struct page *page)
+{
+    page->passing = page->interim;
+    if (page->interim) {
+        page->interim = page->interim->next;
+        next_round(page, PAGE_INTERIM);
+    } else if (page->responded) {
+        page->told = true;
+        next_round(page, PAGE_RESPONSE);
+    }
 }
 
 void page_round_over(struct page *page)
 {
+    unsigned first = page->judged;
     page_stop_resolving(page);
     push_execute(page);
-    if (page->is_shadow)
+    if (page->is_shadow) {
         page->carried_out = page->told;
-    else if (page->told)
+        return;
+    }
+    if (page->passing)
+        hints_pass(page->stream, page->passing, first);
+    else if (page->hinted)
+        hints_send(page, first);
+    if (page->told) {
         finish(page);
-    else if (page->responded)
-        tell_response(page);
-    else
+    } else {
         conn_dirty(page->stream->conn);
+        go_on(page);
+    }
 }
 
 static struct page *begin(struct stream *stream, bool responded)
@@ -245,9 +267,27 @@ static void give_up(struct page *page)
     if (page->shadow)
         page_leave(page->shadow);
     page->shadow = NULL;
+    page->interim = page->passing = NULL;
     push_abandon(page);
     page->told = true;
     finish(page);
+}
+
+void page_interim(struct stream *stream, const struct field *fields, size_t count)
+{
+    struct page *page = stream->page;
+    struct interim *interim = hints_keep(stream, fields, count);
+    if (!interim)
+        return;
+    if (!page) {
+        hints_pass(stream, interim, 0);
+        return;
+    }
+    assert(!page->responded);
+    if (!page->interim)
+        page->interim = interim;
+    if (!page->waits && !page->resolving)
+        go_on(page);
 }
 
 void page_respond(struct stream *stream)
@@ -259,5 +299,5 @@ void page_respond(struct stream *stream)
     if (status != 200 && status != 304)
         give_up(page);
     else if (!page->waits && !page->resolving)
-        tell_response(page);
+        go_on(page);
 }

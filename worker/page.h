@@ -16,6 +16,7 @@
 #include "worker/budget.h"
 #include "worker/client.h"
 #include "worker/content.h"
+#include "worker/hints.h"
 #include "worker/stream.h"
 #include "worker/timer.h"
 
@@ -23,9 +24,7 @@
 
 struct stream;
 
-#define PAGE_LINKS_MAX 32
 #define PAGE_TIMING_MAX 96
-#define PAGE_HINTS_MAX 4096 /* bytes of the Link field */
 
 struct page_lookup {
     struct content_lookup lookup;
@@ -68,13 +67,17 @@ struct page {
     struct priority priority; /* the page's own, as its client asked for it when that was decided */
     bool waits;               /* for its turn (worker/page_queue.h) */
     struct page *waits_next, *waits_previous; /* in its connection's line */
-    enum reason no_push; /* why nothing could be pushed at all; REASON_PENDING: it could */
+    enum reason no_push;    /* why nothing could be pushed at all; REASON_PENDING: it could */
+    unsigned hinted;        /* candidates */
+    unsigned hints_through; /* the candidates that `hints` tells of: the first ones */
     size_t hints_length;
+    struct interim *interim;  /* the first of the stream's that policies were not told of, */
+    struct interim *passing;  /* and the one that this round is about */
     struct decision decision; /* from here on nothing is zeroed at first */
     struct page_lookup lookups[DECISION_CANDIDATES_MAX];
     char cookie[CLIENT_COOKIE_MAX]; /* the Set-Cookie field's value */
     char cache_control[256];        /* the Cache-Control field's, when it had to become private */
-    char hints[PAGE_HINTS_MAX];     /* the Link field's value */
+    char hints[2 * HINTS_MAX];      /* Link values, of the 103 and of the response */
     char timing[PAGE_TIMING_MAX];   /* the Server-Timing field's, where the site has debug_header */
 };
 
@@ -86,6 +89,11 @@ bool page_decide(struct stream *stream);
 /* The same for a page whose response is not known yet: what on_request proposes goes out now. True
  * when it is under way; page_respond is then called once, unless the stream ends first. */
 bool page_begin(struct stream *stream);
+
+/* The origin of a request sent a 103 (RFC 8297), of which these are the fields. Its links go to the
+ * policies, of a page that was begun, and on to the client; see hints_pass. Not after page_respond.
+ */
+void page_interim(struct stream *stream, const struct field *fields, size_t count);
 
 /* The response of a page that was begun is built; stream_answer will be called (perhaps before this
  * returns). For one that is neither 200 nor 304 the policies are not asked, and what has not gone
@@ -104,6 +112,9 @@ void page_leave(struct page *page);
 
 struct page *page_hold(struct page *page);
 void page_release(struct page *page);
+
+/* What the stream's client holds of `path`, of the same authority. */
+enum client_has page_client_has(struct stream *stream, struct span path);
 
 /* The worker's side of the policy VM. */
 void page_policy_host(struct worker *worker, struct policy_host *host);

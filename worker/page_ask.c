@@ -1,6 +1,6 @@
 #include "worker/page_parts.h"
 
-#include "worker/hints.h"
+#include "worker/links.h"
 #include "worker/push.h"
 #include "worker/stream.h"
 
@@ -57,40 +57,65 @@ void page_leave_hooks(struct page *page)
         policy_version_count(&health->failures);
 }
 
+/* Links and what they borrow from live as long as the call. */
+static void ask_with_links(struct page *page, struct response_facts *facts)
+{
+    struct response_link links[LINKS_MAX];
+    struct link_base base;
+    link_base_init(&base, &page->request, page->stream->authority);
+    facts->links = links;
+    facts->links_count = links_read(&base, facts->fields, facts->fields_count, links, LINKS_MAX);
+    policy_on_response(page->version->vm, page->policies, &page->request, facts, &page->decision);
+}
+
+static struct span field_of(const struct response *response, struct span name)
+{
+    return field_find(response->fields, response->fields_count, name);
+}
+
 static void ask_of_response(struct page *page)
 {
-    struct stream *stream = page->stream;
-    const struct response *response = &stream->response;
+    const struct resource *resource = page->stream->resource;
+    const struct response *response = &page->stream->response;
     struct response_facts facts = {
         .status = response->status,
-        .mime = span_of(stream->resource->mime),
+        .mime =
+            resource ? span_of(resource->mime) : field_of(response, SPAN_LITERAL("content-type")),
         .size = response->length,
         .etag = response->body ? response->body->etag : (struct span){0},
         .cacheable = response->cacheable,
         .ttl_s = response->ttl_s,
-        .from = "file",
+        .from = resource ? "file" : "origin",
         .fields = response->fields,
         .fields_count = response->fields_count,
     };
-    char scratch[PAGE_HINTS_MAX];
-    struct response_link links[PAGE_LINKS_MAX];
-    facts.mime.length = span_find(facts.mime, ';');
-    facts.links = links;
-    facts.links_count =
-        links_read(&facts, &page->request, stream->authority, scratch, links, PAGE_LINKS_MAX);
-    policy_on_response(page->version->vm, page->policies, &page->request, &facts, &page->decision);
+    facts.mime = span_trim(span_make(facts.mime.data, span_find(facts.mime, ';')));
+    if (!resource)
+        facts.etag = field_of(response, SPAN_LITERAL("etag"));
+    ask_with_links(page, &facts);
 }
 
-void page_ask(struct page *page, bool of_request, bool of_response)
+/* Of a 103 the links are known, and nothing else. */
+static void ask_of_interim(struct page *page)
+{
+    struct field link = {SPAN_LITERAL("link"), page->passing->links};
+    struct response_facts facts = {
+        .status = 103, .from = "origin", .fields = &link, .fields_count = 1};
+    ask_with_links(page, &facts);
+}
+
+void page_ask(struct page *page, unsigned about)
 {
     if (!page->policies || page->unasked || !page->version->vm) /* it may have been cut off */
         return;
     if (!page->is_shadow)
-        stats_add(page->worker->stats, COUNTER_policy_calls, (unsigned)of_request + of_response);
+        stats_add(page->worker->stats, COUNTER_policy_calls, (unsigned)__builtin_popcount(about));
     page_enter(page);
-    if (of_request)
+    if (about & PAGE_REQUEST)
         policy_on_request(page->version->vm, page->policies, &page->request, &page->decision);
-    if (of_response && page->version->vm)
+    if (about & PAGE_INTERIM && page->version->vm)
+        ask_of_interim(page);
+    if (about & PAGE_RESPONSE && page->version->vm)
         ask_of_response(page);
     page_leave_hooks(page);
     worker_beat(page->worker); /* a wake-up may bring hundreds of pages */

@@ -5,17 +5,15 @@
 #include "worker/page.h"
 #include "worker/stream.h"
 
-static enum client_has host_client_has(void *context, const struct request *request,
-                                       struct span path)
+enum client_has page_client_has(struct stream *stream, struct span path)
 {
-    struct worker *worker = context;
-    struct page *page = request->context;
-    struct stream *stream = page->stream;
+    struct worker *worker = stream->conn->worker;
     char decoded[DECISION_PATH_MAX + 1];
     struct span plain, query;
-    if (!stream || !stream->site->remember_s || path.length > DECISION_PATH_MAX ||
+    if (!stream->site->remember_s || path.length > DECISION_PATH_MAX ||
         respond_path(path, decoded, &plain, &query) < 0)
         return CLIENT_LACKS;
+    stream_identify(stream);
     struct push_key key = client_key(&stream->client, stream->conn, stream->site, path);
     const struct config_route *route = config_route(stream->site, plain);
     struct resource *resource = route->root ? content_peek(worker->content, route, plain) : NULL;
@@ -27,6 +25,14 @@ static enum client_has host_client_has(void *context, const struct request *requ
     if (other_version)
         return CLIENT_STALE;
     return entry.answer == PUSH_HELD ? CLIENT_HOLDS : CLIENT_DECLINED;
+}
+
+static enum client_has host_client_has(void *context, const struct request *request,
+                                       struct span path)
+{
+    struct page *page = request->context;
+    (void)context;
+    return page->stream ? page_client_has(page->stream, path) : CLIENT_LACKS;
 }
 
 static const struct assets *host_assets_of(void *context, const struct request *request,

@@ -11,8 +11,12 @@ void page_set_version(struct page *page, struct policy_version *version);
 /* Sets what may be pushed, from now on, with what was taken already. */
 void page_set_budget(struct page *page, const struct path *path);
 
-/* Calls the hooks of the page's version; they propose. */
-void page_ask(struct page *page, bool of_request, bool of_response);
+/* What a round asks the policies about: the request; an origin's 103 (page->passing); the response.
+ */
+enum page_about { PAGE_REQUEST = 1, PAGE_INTERIM = 2, PAGE_RESPONSE = 4 };
+
+/* Calls the hooks of the page's version; they propose. about: of enum page_about. */
+void page_ask(struct page *page, unsigned about);
 
 /* Room for a page's deadline besides those that are set. Returns false when memory runs out. */
 bool page_make_room_for_timer(struct worker *worker);

@@ -1,7 +1,7 @@
 /* Whose turn it is: a wake-up decides pages for a bounded time, so that a crowd of pages whose
  * policies are dear delays the connections that ask for something else by little. Pages that find
- * the time used up wait for the next wake-ups: those of a connection in order, the connections in turn,
- * a page each, so that nobody waits for more than one page of every other connection. */
+ * the time used up wait for the next wake-ups: those of a connection in order, the connections in
+ * turn, a page each, so that nobody waits for more than one page of every other connection. */
 #ifndef HERALD_PAGE_QUEUE_H
 #define HERALD_PAGE_QUEUE_H
 

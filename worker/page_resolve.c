@@ -49,6 +49,13 @@ static enum push_answer ask_table(struct page *page, unsigned i, struct resource
     return answer;
 }
 
+/* Clients may be told again what they hold, where the site wants it: a hint costs them little. */
+static bool is_hinted_all_the_same(const struct page *page, const struct candidate *candidate)
+{
+    return page->stream->route->push.hint_held &&
+           (page->request.client.can_hints || candidate->kind == CANDIDATE_HINT);
+}
+
 static void found(struct page *page, unsigned i, struct resource *resource)
 {
     struct candidate *candidate = &page->decision.items[i];
@@ -57,6 +64,8 @@ static void found(struct page *page, unsigned i, struct resource *resource)
     switch (ask_table(page, i, resource)) {
     case PUSH_HELD:
         candidate->has = CLIENT_HOLDS;
+        if (is_hinted_all_the_same(page, candidate))
+            break;
         candidate->verdict = REASON_HELD;
         return;
     case PUSH_DECLINED:

@@ -1,6 +1,5 @@
 #include "worker/push.h"
 
-#include "worker/hints.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/stream.h"
@@ -321,10 +320,9 @@ void push_execute(struct page *page)
     page->judged = page->decision.count;
     if (held_out)
         count_holdout(page);
-    if (hinted) {
+    if (hinted)
         stats_add(page->worker->stats, COUNTER_hints, hinted);
-        hints_send(page, first);
-    }
+    page->hinted += hinted;
 }
 
 void push_abandon(struct page *page)

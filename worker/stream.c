@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define LARGE_BYTES (12 * 1024) /* a response of more than a first window */
-#define STREAMS_KEPT 1024 /* free streams kept by the worker */
+#define STREAMS_KEPT 1024       /* free streams kept by the worker */
 
 static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
                      struct resource *resource);
@@ -78,6 +78,7 @@ static void stream_destroy(struct stream *stream)
         page_leave(stream->page); /* before the header list that its request borrows from */
     header_list_release(stream->headers);
     resource_release(stream->resource);
+    hints_free(stream->interims);
     free(stream->long_text);
     free(stream->long_location);
     give_back(conn->worker, stream);
@@ -155,7 +156,8 @@ static void content_became_ready(void *context)
 static bool window_is_shut(void *context)
 {
     struct stream *stream = context;
-    return session_is_open(&stream->conn->session) && session_window_shut(&stream->conn->session, stream->id);
+    return session_is_open(&stream->conn->session) &&
+           session_window_shut(&stream->conn->session, stream->id);
 }
 
 static const struct body_events BODY_EVENTS = {content_became_ready, window_is_shut};
@@ -169,9 +171,9 @@ static int open_body(struct stream *stream)
         body_open_memory(&stream->body, response->text.data, response->text.length);
         return 1;
     }
-    int rc = body_open(&stream->body, stream->conn->worker->content, stream->resource,
-                       response->body, response->offset, response->length,
-                       &stream->conn->ahead, &BODY_EVENTS, stream);
+    int rc =
+        body_open(&stream->body, stream->conn->worker->content, stream->resource, response->body,
+                  response->offset, response->length, &stream->conn->ahead, &BODY_EVENTS, stream);
     return rc < 0 ? rc : response->length > 0;
 }
 
@@ -184,8 +186,8 @@ static void submit(struct stream *stream)
         conn->assumed->answered(conn->assumed, stream);
     set_state(stream, STREAM_ANSWERING);
     int content = open_body(stream);
-    if (content < 0 || session_respond(&conn->session, stream->id, response->status, response->fields,
-                                     response->fields_count, content) < 0) {
+    if (content < 0 || session_respond(&conn->session, stream->id, response->status,
+                                       response->fields, response->fields_count, content) < 0) {
         session_reset(&conn->session, stream->id, HTTP2_INTERNAL_ERROR);
     } else {
         stream->answered = true;
@@ -208,7 +210,7 @@ static void add_page_fields(struct stream *stream)
 {
     struct page *page = stream->page;
     struct response *response = &stream->response;
-    struct span link = hints_link(page);
+    struct span link = hints_link(page, response->fields, response->fields_count);
     if (link.length)
         add_field(response, SPAN_LITERAL("link"), link);
     if (stream->site->debug_header)
@@ -233,8 +235,8 @@ static void add_page_fields(struct stream *stream)
     add_field(response, SPAN_LITERAL("cache-control"), SPAN_LITERAL("private"));
 }
 
-/* Clients that take neither pushes nor hints are not identified: nothing is decided for them. Nor is
- * anything kept of a site's clients that keep nothing themselves. */
+/* Clients that take neither pushes nor hints are not identified: nothing is decided for them. Nor
+ * is anything kept of a site's clients that keep nothing themselves. */
 static bool is_remembered(const struct stream *stream)
 {
     return stream->site->remember_s &&
@@ -254,8 +256,8 @@ static void remember(struct stream *stream)
     struct conn *conn = stream->conn;
     struct push_table *table = &conn->worker->pushes;
     const struct response *response = &stream->response;
-    bool whole = response->status == 200 && response->body &&
-                 response->length == response->body->size;
+    bool whole =
+        response->status == 200 && response->body && response->length == response->body->size;
     if (stream->head || (!whole && response->status != 304) || !stream->resource ||
         !is_remembered(stream))
         return;
@@ -405,8 +407,9 @@ static void redirect_to_name(struct stream *stream)
         answer_status(stream, 500, (struct span){0});
         return;
     }
-    int length = snprintf(text, size, "%s://%s%.*s%.*s", conn_is_secure(stream->conn) ? "https" : "http",
-                          name, SPAN_PRINT(port), SPAN_PRINT(target));
+    int length =
+        snprintf(text, size, "%s://%s%.*s%.*s", conn_is_secure(stream->conn) ? "https" : "http",
+                 name, SPAN_PRINT(port), SPAN_PRINT(target));
     stream->long_location = text;
     answer_status(stream, 308, span_make(text, (size_t)length));
 }

@@ -44,22 +44,23 @@ struct stream {
     const struct config_route *route;
     struct request request;
     struct client client; /* who asks; identified only when it is needed */
-    char *long_text;     /* from the heap when `text` is too small */
-    char *long_location; /* a redirect's target, from the heap */
+    char *long_text;      /* from the heap when `text` is too small */
+    char *long_location;  /* a redirect's target, from the heap */
 
     struct content_lookup lookup;
     struct resource *resource; /* a reference */
     struct body body;
-    struct page *page;       /* the decision under way or carried out; owned */
-    struct priority update;  /* by the client's last PRIORITY_UPDATE; said: there was one, */
-    bool update_is_early;    /* ahead of the request, whose own field counts more */
-    int32_t parent_id;       /* of a pushed stream: its page's */
-    uint8_t urgency;         /* of a pushed stream, */
+    struct interim *interims; /* 103s of its origin; owned */
+    struct page *page;        /* the decision under way or carried out; owned */
+    struct priority update;   /* by the client's last PRIORITY_UPDATE; said: there was one, */
+    bool update_is_early;     /* ahead of the request, whose own field counts more */
+    int32_t parent_id;        /* of a pushed stream: its page's */
+    uint8_t urgency;          /* of a pushed stream, */
     bool incremental;
-    uint8_t late_urgency;    /* and once its page is done */
+    uint8_t late_urgency; /* and once its page is done */
     bool late_incremental;
 
-    uint64_t began_us; /* CLOCK_MONOTONIC */
+    uint64_t began_us;         /* CLOCK_MONOTONIC */
     uint64_t content_sent;     /* bytes of the response's content */
     uint64_t content_received; /* bytes of the request's content */
     uint64_t content_began_ms;

@@ -10,7 +10,7 @@
 ---@field applies? herald.applies Which requests it is asked about.
 ---@field init? fun(args: table) Runs once per worker and version, after the arguments were checked. There is no request.
 ---@field on_request? fun(req: herald.req, push: herald.push): false?, string? Knows the request only, so what it proposes can go out first: as push, or in the one 103. Returning false and a word takes back what this call proposed, and says so in explain.
----@field on_response? fun(req: herald.req, res: herald.res, push: herald.push): false?, string? Runs when the page's response fields are known. What it proposes becomes push or Link. Returns as on_request.
+---@field on_response? fun(req: herald.req, res: herald.res, push: herald.push): false?, string? Runs when the page's response fields are known. What it proposes becomes push or Link. Of a page that an origin makes, what on_request proposed has gone out by then; and where the origin sends a 103, this hook runs for that first, with res.status 103 and nothing but its links, and what it proposes goes out at once, too. Not called for errors and redirects. Returns as on_request.
 ---@field on_push? fun(req: herald.req, r: herald.r, push: herald.push): false | 'hint' | nil, string? Judges one candidate, resolved. Nothing returned: accepted; false and a word: not sent; 'hint' and a word: named in 103 or Link, not pushed. Any policy's veto wins.
 ---@field on_push_result? fun(req: herald.req, r: herald.r, result: herald.result) Tells how a push ended: 'delivered' (acknowledged by the client's kernel), 'cancelled' or 'refused' (by the client), 'lost' (by anything else).
 
@@ -62,7 +62,7 @@ function client:has(path) end
 
 ---The page's response, before its content is sent.
 ---@class herald.res
----@field status integer 200.
+---@field status integer 200 or 304; 103 for an origin's Early Hints.
 ---@field mime string Its media type, without parameters.
 ---@field size number Bytes of content; 0 when not known.
 ---@field headers table<string, string?> As req.headers.
@@ -70,7 +70,7 @@ function client:has(path) end
 ---@field cacheable boolean The client may store it.
 ---@field ttl_s number Seconds that it stays fresh.
 ---@field from string "file", "cache" or "origin".
----@field links herald.link[] The links of its Link fields, of every relation.
+---@field links herald.link[] The links of its Link fields, of every relation: one for each relation of a link, in lower case, at most 32. Those with an anchor are left out: they are another resource's.
 
 ---A link of the response (RFC 8288). Absent flags are nil.
 ---@class herald.link
@@ -124,7 +124,8 @@ function push:hint(path, options) end
 ---@return string?
 function push:preconnect(origin) end
 
----Refuses a path for this page, whoever proposes it, before or after.
+---Refuses a path for this page, whoever proposes it, before or after. What has gone out stays:
+---false and its verdict.
 ---@param path string
 ---@param why? string
 ---@return boolean
@@ -140,6 +141,7 @@ function push:each() end
 ---@field as? string Its destination, as req.dest. Default: from the path's type.
 ---@field urgency? integer 0 to 7 (RFC 9218). Default: behind the page.
 ---@field incremental? boolean It is of use before it is complete (RFC 9218).
+---@field fetchpriority? string What a hint says of the fetch's priority: "high", "low" or "auto", as in HTML. Of a push urgency says it.
 ---@field crossorigin? boolean It is fetched in CORS mode. Default: fonts are.
 ---@field why? string A word for the log and for explain.
 
@@ -382,6 +384,7 @@ function log.info(message, fields) end
 ---@field cacheable? boolean Default: true.
 ---@field ttl_s? number Default: 3600.
 ---@field from? string Default: "file".
+---@field early? herald.link[] What the origin's 103 says. Default: it sends none. Where `from` is "origin", proposals of on_request go out first, then those for the 103, then the response's.
 ---@field headers? table<string, string> Its fields.
 ---@field links? herald.link[] What res.links says.
 

@@ -49,6 +49,7 @@ struct config_policy {
 struct config_push {
     uint32_t max_streams; /* promised and unfinished, per connection */
     uint64_t max_bytes;   /* pushed before the page is done */
+    bool hint_held;       /* 103 and Link name what the client holds, too */
     uint32_t holdout;     /* this share of the clients is pushed nothing, of CONFIG_SHARE_ALL */
     uint64_t budget;      /* pushed with a page: bytes, or one of these */
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NAME_MAX_BYTES 40
@@ -121,14 +122,23 @@ static int write_file(int folder, const char *folder_name, const char *file, con
     return fclose(out) == 0 ? 0 : fault_set(fault, -errno, path, 0, "%s", strerror(errno));
 }
 
+/* Opens the folder; one that is missing is made, where its own folder is there. */
+static int open_folder(const char *name)
+{
+    int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && mkdir(name, 0755) == 0)
+        fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 static int write_both(const char *folder_name, const char *name, struct fault *fault)
 {
     char policy[NAME_MAX_BYTES + 8], spec[NAME_MAX_BYTES + 16];
     snprintf(policy, sizeof(policy), "%s.lua", name);
     snprintf(spec, sizeof(spec), "%s_spec.lua", name);
-    int folder = open(folder_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int folder = open_folder(folder_name);
     if (folder < 0)
-        return fault_set(fault, -errno, folder_name, 0, "%s", strerror(errno));
+        return fault_set(fault, folder, folder_name, 0, "%s", strerror(-folder));
     int rc = exists(folder, folder_name, policy, fault);
     if (rc == 0)
         rc = exists(folder, folder_name, spec, fault);
@@ -175,7 +185,8 @@ int cmd_policy_new(int argc, char **argv)
         {0},
     };
     const struct cmd_syntax syntax = {
-        "policy new", "Writes a policy to start from, and its spec; overwrites nothing.", options};
+        "policy new", "Writes a policy to start from, and its spec, into policy.dir, which is made if it is missing;\n"
+        "overwrites nothing.", options};
     struct cmd_words words = {"NAME", texts, 1, 1, 0};
     int status = cmd_parse_words(&syntax, &words, argc, argv);
     if (status != CMD_GO_ON)

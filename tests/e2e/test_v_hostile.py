@@ -17,7 +17,6 @@ def hostile(shared_herald):
     return Hostile(shared_herald, policy=NO_QUARANTINE)
 
 
-@pytest.mark.asan
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_hostile_script_costs_nobody_an_answer(hostile, connect, name):
     how, honest = EXPECTED[name], connect(hostile.site)

@@ -13,7 +13,8 @@
 #define NAME_MAX_BYTES 40
 
 static const char POLICY[] =
-    "-- What goes with the pages of this site. Every hook is optional; remove those you don't need.\n"
+    "-- What goes with the pages of this site. Every hook is optional; remove those you don't "
+    "need.\n"
     "-- herald policy doc WORD explains each word; herald policy test runs %s_spec.lua.\n"
     "return {\n"
     "  api = 1,\n"
@@ -184,9 +185,11 @@ int cmd_policy_new(int argc, char **argv)
         {"--json", 0, NULL, "as JSON", NULL, &json},
         {0},
     };
-    const struct cmd_syntax syntax = {
-        "policy new", "Writes a policy to start from, and its spec, into policy.dir, which is made if it is missing;\n"
-        "overwrites nothing.", options};
+    const struct cmd_syntax syntax = {"policy new",
+                                      "Writes a policy to start from, and its spec, into "
+                                      "policy.dir, which is made if it is missing;\n"
+                                      "overwrites nothing.",
+                                      options};
     struct cmd_words words = {"NAME", texts, 1, 1, 0};
     int status = cmd_parse_words(&syntax, &words, argc, argv);
     if (status != CMD_GO_ON)

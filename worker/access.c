@@ -1,6 +1,7 @@
 #include "worker/access.h"
 
 #include "worker/page.h"
+#include "worker/proxy.h"
 #include "worker/stream.h"
 
 #include <stdio.h>
@@ -77,6 +78,16 @@ static void log_client(struct stream *stream, struct log *log)
     log_string(log, "identified_by", span_of(BY[stream->client.by]));
 }
 
+/* Who answered in this server's place, after what time, and what went wrong. */
+static void log_fetch(struct log *log, const struct fetch *fetch)
+{
+    log_string(log, "origin", span_of(fetch->server));
+    if (fetch->head_us)
+        log_number(log, "origin_us", (int64_t)(fetch->head_us - fetch->began_us));
+    if (fetch->failure[0])
+        log_string(log, "origin_failure", span_of(fetch->failure));
+}
+
 void access_members(struct stream *stream, struct log *log)
 {
     char time_text[LOG_TIME_MAX];
@@ -95,6 +106,8 @@ void access_members(struct stream *stream, struct log *log)
     log_number(log, "duration_us", elapsed_us(stream->began_us));
     log_string(log, "protocol", session_protocol(&stream->conn->session));
     log_bool(log, "complete", stream->complete);
+    if (stream->fetch)
+        log_fetch(log, stream->fetch);
     if (stream->page && !stream->page->unasked)
         log_page(log, stream->page);
 }

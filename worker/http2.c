@@ -335,6 +335,8 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     (void)flags;
     if (stream)
         http2->context->events->content(stream, data, length);
+    else
+        http2_consumed(http2, id, length);
     return 0;
 }
 
@@ -652,6 +654,11 @@ int http2_respond(struct http2 *http2, int32_t id, int status, const struct fiel
         nghttp2_submit_response(http2->session, id, nva, count, content ? &provider : NULL));
 }
 
+void http2_consumed(struct http2 *http2, int32_t id, size_t length)
+{
+    nghttp2_session_consume(http2->session, id, length);
+}
+
 void http2_resume(struct http2 *http2, int32_t id)
 {
     nghttp2_session_resume_data(http2->session, id);
@@ -808,6 +815,7 @@ struct http2_context *http2_context_create(const struct session_events *events,
     }
     set_callbacks(context->callbacks);
     nghttp2_option_set_no_closed_streams(context->option, 1);
+    nghttp2_option_set_no_auto_window_update(context->option, 1);
     nghttp2_option_set_builtin_recv_extension_type(context->option, NGHTTP2_PRIORITY_UPDATE);
     return context;
 }

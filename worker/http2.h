@@ -77,6 +77,10 @@ int http2_inform(struct http2 *http2, int32_t id, int status, const struct field
 int http2_respond(struct http2 *http2, int32_t id, int status, const struct field *fields,
                   size_t count, bool content);
 
+/* `length` bytes of the stream's request content were taken: the windows open again by as much (RFC
+ * 9113 6.9). The stream may have closed. */
+void http2_consumed(struct http2 *http2, int32_t id, size_t length);
+
 /* Content that was not available has become so. */
 void http2_resume(struct http2 *http2, int32_t id);
 

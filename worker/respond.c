@@ -57,6 +57,7 @@ void respond_begin(struct response *response, int status)
     response->fields_room = RESPOND_FIELDS_MAX;
     response->fields_count = 0;
     response->body = NULL;
+    response->source = NULL;
     response->offset = response->length = 0;
     response->text = (struct span){NULL, 0};
     response->cacheable = false;

@@ -15,12 +15,16 @@
 #define RESPOND_FIELDS_MAX 16 /* kept inline: at most 10 are used here; the rest is the caller's */
 #define RESPOND_SCRATCH 128
 
+struct body_source;
+
 /* Spans borrow from the resource, the route, the request, static text, or `scratch`. */
 struct response {
     int status;
     unsigned fields_count, fields_room;
     const struct representation *body; /* what the bytes to send are of; NULL: `text`, if any */
     uint64_t offset, length;           /* of the bytes to send, of `body` or of `text`; 0: none */
+    struct body_source *source;        /* whose content is sent in place of all that; `length` of it,
+                                        * 0 when that is not known */
     struct span text;                  /* the short body of an error or redirect */
     bool cacheable;                    /* may the client store it (RFC 9111 3)? */
     uint32_t ttl_s;                    /* how long it stays fresh there (RFC 9111 4.2) */

@@ -25,6 +25,12 @@ void session_close(struct session *session);
 /* What access logs call it. */
 struct span session_protocol(const struct session *session);
 
+/* What Via fields call it (RFC 9110 7.6.3). */
+static inline struct span session_version(const struct session *session)
+{
+    return session->http2 ? SPAN_LITERAL("2") : SPAN_LITERAL("1.1");
+}
+
 /* Feeds what the peer sent. Returns 0, or -EPROTO when the connection must end: what is to be said
  * about it is queued then, and nothing more may be fed. */
 static inline int session_receive(struct session *session, const void *data, size_t length)
@@ -83,6 +89,12 @@ static inline int session_respond(struct session *session, int32_t id, int statu
                                   const struct field *fields, size_t count, bool content)
 {
     return http2_respond(session->http2, id, status, fields, count, content);
+}
+
+/* `length` bytes of the stream's request content were taken: the peer may send as much more. */
+static inline void session_consumed(struct session *session, int32_t id, size_t length)
+{
+    http2_consumed(session->http2, id, length);
 }
 
 /* Content that was not available has become so. */

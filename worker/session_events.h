@@ -17,7 +17,8 @@ struct session_events {
     void *(*begin)(void *connection, int32_t id);
     /* Its header list is complete; the stream takes the list. `end`: no content follows. */
     void (*request)(void *stream, struct header_list *list, bool end);
-    /* Request content, borrowed until it returns. */
+    /* Request content, borrowed until it returns. The peer may send as much more once session_consumed
+     * was told of it. */
     void (*content)(void *stream, const void *data, size_t length);
     void (*request_end)(void *stream);
     /* RST_STREAM came. For a stream already gone `stream` is NULL. */

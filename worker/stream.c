@@ -6,6 +6,7 @@
 #include "worker/learn.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
+#include "worker/proxy.h"
 #include "worker/push.h"
 
 #include <assert.h>
@@ -74,6 +75,8 @@ static void stream_destroy(struct stream *stream)
     conn->pushes_waiting -= stream->waits;
     content_cancel(&stream->lookup);
     body_close(&stream->body);
+    if (stream->fetch)
+        proxy_leave(stream);
     if (stream->page)
         page_leave(stream->page); /* before the header list that its request borrows from */
     header_list_release(stream->headers);
@@ -153,6 +156,11 @@ static void content_became_ready(void *context)
     conn_dirty(stream->conn);
 }
 
+void stream_content_ready(struct stream *stream)
+{
+    content_became_ready(stream);
+}
+
 static bool window_is_shut(void *context)
 {
     struct stream *stream = context;
@@ -165,6 +173,10 @@ static const struct body_events BODY_EVENTS = {content_became_ready, window_is_s
 static int open_body(struct stream *stream)
 {
     const struct response *response = &stream->response;
+    if (response->source) {
+        body_open_source(&stream->body, response->source, response->length);
+        return 1;
+    }
     if (stream->head || (!response->length && !response->text.length))
         return 0;
     if (!response->body) {
@@ -317,6 +329,11 @@ static void answer_status(struct stream *stream, int status, struct span locatio
     submit(stream);
 }
 
+void stream_answer_status(struct stream *stream, int status)
+{
+    answer_status(stream, status, (struct span){0});
+}
+
 static const int STATUS_OF_OUTCOME[] = {
     [CONTENT_MISSING] = 404, [CONTENT_FORBIDDEN] = 403, [CONTENT_FAILED] = 503};
 
@@ -425,6 +442,8 @@ static void begin_answer(struct stream *stream)
     bool get = stream->head || span_equal(stream->request.method, SPAN_LITERAL("GET"));
     if (config_is_alias(stream->site, stream->request.host)) {
         redirect_to_name(stream);
+    } else if (stream->route->origin.servers_count) {
+        proxy_begin(stream);
     } else if (!get) {
         answer_status(stream, 405, (struct span){0});
     } else if (!stream->route->root) {
@@ -476,13 +495,19 @@ static void on_request(void *context, struct header_list *list, bool end)
 static void on_content(void *context, const void *data, size_t length)
 {
     struct stream *stream = context;
-    (void)data; /* static resources take no content: it is read over */
     stream->content_received += length;
+    if (stream->fetch)
+        proxy_content(stream, data, length);
+    else /* files take no content: it is read over */
+        session_consumed(&stream->conn->session, stream->id, length);
 }
 
 static void on_request_end(void *context)
 {
-    stop_receiving(context);
+    struct stream *stream = context;
+    stop_receiving(stream);
+    if (stream->fetch)
+        proxy_request_end(stream);
 }
 
 static void on_prioritized(void *context, struct priority priority)
@@ -625,6 +650,10 @@ void streams_check_receiving(struct conn *conn)
     const struct config_limits *limits = &conn->worker->config->limits;
     uint64_t now = conn->worker->timers.now_ms;
     for (struct stream *stream = conn->streams; stream; stream = stream->next) {
+        if (stream->fetch && proxy_holds_back(stream)) { /* it is this side that takes nothing */
+            stream->content_began_ms = now;
+            stream->content_received = 0;
+        }
         uint64_t elapsed_ms = now - stream->content_began_ms;
         if (stream->request_ended || stream->state == STREAM_RECEIVING ||
             elapsed_ms < limits->body_grace)
@@ -654,7 +683,7 @@ uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page)
 bool streams_need_no_window(const struct conn *conn)
 {
     for (const struct stream *stream = conn->streams; stream; stream = stream->next)
-        if (stream->answered && !stream->complete)
+        if (stream->answered && !stream->complete && !(stream->fetch && proxy_awaits_origin(stream)))
             return false;
     return true;
 }

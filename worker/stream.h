@@ -50,6 +50,7 @@ struct stream {
     struct content_lookup lookup;
     struct resource *resource; /* a reference */
     struct body body;
+    struct fetch *fetch;       /* from the route's origin (proxy.c); NULL: nothing is */
     struct interim *interims; /* 103s of its origin; owned */
     struct page *page;        /* the decision under way or carried out; owned */
     struct priority update;   /* by the client's last PRIORITY_UPDATE; said: there was one, */
@@ -83,6 +84,12 @@ void stream_discard(struct stream *stream); /* one that was not promised after a
 
 /* Fills stream->client, unless it is known already. */
 void stream_identify(struct stream *stream);
+
+/* Answers with a short text in place of what could not be had; stream->response is made. */
+void stream_answer_status(struct stream *stream, int status);
+
+/* Content of stream->response's source that was not available has become so, or has failed. */
+void stream_content_ready(struct stream *stream);
 
 /* Sends the response, once the page's decision was carried out. */
 void stream_answer(struct stream *stream);

@@ -5,6 +5,7 @@
 #include "worker/addresses.h"
 #include "worker/conn.h"
 #include "worker/manifest.h"
+#include "worker/origin.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/page_queue.h"
@@ -133,6 +134,13 @@ static void load_policy(struct worker *worker, uint32_t number, const int *fds, 
     send_numbered(worker, HANDOFF_LOADED, number, text);
 }
 
+static void take_addresses(struct worker *worker, struct span text)
+{
+    size_t space = span_find(text, ' ');
+    if (worker->origins && space < text.length)
+        origins_rename(worker->origins, span_make(text.data, space), span_after(text, space + 1));
+}
+
 static void obey(struct worker *worker, const uint8_t *message, size_t length, int *fds,
                  unsigned fds_count)
 {
@@ -163,7 +171,8 @@ static void obey(struct worker *worker, const uint8_t *message, size_t length, i
     case HANDOFF_FORGET:
         policy_versions_forget(&worker->policies, share);
         break;
-    case HANDOFF_ADDRESSES: /* of an origin */
+    case HANDOFF_ADDRESSES:
+        take_addresses(worker, span_make(message + 1, length - 1));
         break;
     case HANDOFF_READY:
     case HANDOFF_FAULT:
@@ -283,6 +292,7 @@ static bool finished(struct worker *worker)
         return false;
     ring_cancel(worker->ring, &worker->control);
     return acceptor_idle(worker->acceptor) && content_quiesce(worker->content) &&
+           origins_quiesce(worker->origins) &&
            !worker->control.armed && worker_log_idle(&worker->access) &&
            worker_log_idle(&worker->errors);
 }
@@ -299,7 +309,8 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     int64_t timeout_ns = timers_wait_ns(&worker->timers);
     if (most_ns >= 0 && (timeout_ns < 0 || timeout_ns > most_ns))
         timeout_ns = most_ns;
-    ring_sleep(worker->ring, worker->more || worker->dirty ? 0 : timeout_ns);
+    bool more = worker->more || worker->dirty || origins_pending(worker->origins);
+    ring_sleep(worker->ring, more ? 0 : timeout_ns);
     timers_update(&worker->timers);
     worker->wakeups++;
     worker_beat(worker);
@@ -307,6 +318,8 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     ring_run(worker->ring);
     timers_run(&worker->timers);
     worker->more = content_work(worker->content);
+    if (worker->origins)
+        worker->more = origins_work(worker->origins) || worker->more;
     worker->more = page_queue_run(worker) || worker->more;
     feed_starved(worker);
     flush_dirty(worker);
@@ -374,6 +387,15 @@ static int attach_regions(struct worker *worker, struct fault *fault)
     return outcomes_start(worker, fault);
 }
 
+static bool has_origins(const struct config *config)
+{
+    for (size_t i = 0; i < config->sites_count; i++)
+        for (size_t j = 0; j < config->sites[i].routes_count; j++)
+            if (config->sites[i].routes[j].origin.servers_count)
+                return true;
+    return false;
+}
+
 static int start_parts(struct worker *worker, struct fault *fault)
 {
     const struct config *config = worker->config;
@@ -391,6 +413,11 @@ static int start_parts(struct worker *worker, struct fault *fault)
     worker->content = content_create(worker->ring, &worker->timers, worker->stats,
                                      CONTENT_BYTES_DEFAULT);
     worker->plaintext = malloc(OUTBOX_BYTES);
+    if (worker->handoff->shares && has_origins(config)) {
+        worker->origins = origins_create(worker->ring, &worker->timers, worker->stats, config);
+        if (!worker->origins)
+            return fault_set(fault, -ENOMEM, "origin", 0, "libcurl cannot be set up");
+    }
     if (!worker->http2 || !worker->content || !worker->plaintext ||
         worker_log_open(&worker->access, worker, worker->handoff->access_fd, ACCESS_LOG_BYTES) ||
         worker_log_open(&worker->errors, worker, worker->handoff->error_fd, ERROR_LOG_BYTES))
@@ -439,6 +466,7 @@ static void finish(struct worker *worker)
     acceptor_destroy(worker->acceptor);
     addresses_destroy(worker->addresses);
     content_destroy(worker->content);
+    origins_destroy(worker->origins);
     http2_context_destroy(worker->http2);
     tls_context_destroy(worker->tls);
     worker_log_close(&worker->access);

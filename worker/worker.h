@@ -19,6 +19,7 @@
 #include <stdbool.h>
 
 struct conn;
+struct origins;
 struct page;
 struct stream;
 struct acceptor;
@@ -66,6 +67,11 @@ struct worker {
     struct http2_context *http2;
     struct tls_context *tls; /* NULL when no listener wants TLS */
     struct content *content;
+    struct origins *origins; /* NULL when no route has one */
+    struct {
+        uint64_t logged_ms; /* failures are said once a second, */
+        unsigned silent;    /* with the number of those that were not */
+    } origin_failures;
     struct policy_versions policies;
     struct policy_host policy_host;
     struct push_table pushes;

@@ -81,6 +81,7 @@ struct config_origin {
     uint32_t connections; /* under way at one server, of one worker */
     uint32_t lookup_s;
     char *host; /* authority sent upstream; NULL: the client's */
+    bool trusted; /* what requests say of their way here */
     bool verify;
     char *ca;           /* PEM file, absolute; NULL: the system's */
     struct span ca_pem; /* read by the master, owned here; empty until then */

@@ -89,7 +89,7 @@ static void every_key_survives(void **state)
         "  routes = { ['/a/*'] = { root = 'q' }, ['/a'] = { policies = {} },\n"
         "    ['/o/*'] = { origin = { 'http://a.b', 'https://[::1]:8', 'unix:s.sock',\n"
         "      timeout = '5s', connect_timeout = '90ms', retries = 0, rest = '3s',\n"
-        "      connections = 7, lookup = '2m', host = 'x.y:1', verify = false, ca = 'o.pem' } },\n"
+        "      connections = 7, lookup = '2m', host = 'x.y:1', trust_forwarded = true, verify = false, ca = 'o.pem' } },\n"
         "    ['/p/*'] = { origin = 'http://10.0.0.7:8080' },\n"
         "    ['/end'] = { cache_control = 'x=\"y\"', symlinks = false,\n"
         "                 push = { max_bytes = '3', holdout = 1 } } } }\n"

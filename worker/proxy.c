@@ -1,0 +1,383 @@
+#include "worker/proxy.h"
+
+#include "worker/conn_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPARE_FIELDS 8 /* of a response, for what pages add */
+#define PASSAGES_MAX 8 /* through servers of this name */
+#define BUFFER_LEAST 4096
+#define LOG_MS 1000 /* failures are said once in this time */
+
+/* ---- buffers ---- */
+
+static size_t buffer_length(const struct fetch_buffer *buffer)
+{
+    return buffer->filled - buffer->start;
+}
+
+static int buffer_put(struct fetch_buffer *buffer, const void *data, size_t length)
+{
+    size_t held = buffer_length(buffer);
+    if (buffer->room - buffer->filled < length) {
+        size_t room = buffer->room ? buffer->room : BUFFER_LEAST;
+        while (room < held + length)
+            room *= 2;
+        uint8_t *bytes = buffer->bytes;
+        if (room > buffer->room && !(bytes = malloc(room)))
+            return -ENOMEM;
+        if (held)
+            memmove(bytes, buffer->bytes + buffer->start, held);
+        if (bytes != buffer->bytes)
+            free(buffer->bytes);
+        *buffer = (struct fetch_buffer){bytes, 0, held, room};
+    }
+    memcpy(buffer->bytes + buffer->filled, data, length);
+    buffer->filled += length;
+    return 0;
+}
+
+static void buffer_take(struct fetch_buffer *buffer, void *out, size_t length)
+{
+    assert(length <= buffer_length(buffer));
+    if (length)
+        memcpy(out, buffer->bytes + buffer->start, length);
+    buffer->start += length;
+    if (buffer->start == buffer->filled)
+        buffer->start = buffer->filled = 0;
+}
+
+/* ---- life ---- */
+
+static void fetch_destroy(struct fetch *fetch)
+{
+    assert(!fetch->exchange && !fetch->stream);
+    free(fetch->request.bytes);
+    free(fetch->content.bytes);
+    forward_list_finish(&fetch->fields);
+    free(fetch);
+}
+
+/* Content that will not be sent on: the connection's window opens again by it. */
+static void drop_request(struct fetch *fetch)
+{
+    struct conn *conn = fetch->stream->conn;
+    size_t held = buffer_length(&fetch->request);
+    if (held && session_is_open(&conn->session))
+        session_consumed(&conn->session, fetch->stream->id, held);
+    fetch->request.start = fetch->request.filled = 0;
+}
+
+void proxy_leave(struct stream *stream)
+{
+    struct fetch *fetch = stream->fetch;
+    drop_request(fetch);
+    stream->fetch = NULL;
+    fetch->stream = NULL;
+    if (fetch->exchange)
+        exchange_cancel(fetch->exchange);
+    fetch->exchange = NULL;
+    fetch_destroy(fetch);
+}
+
+/* ---- failures ---- */
+
+static void log_failure(struct fetch *fetch, int status)
+{
+    struct worker *worker = fetch->worker;
+    struct stream *stream = fetch->stream;
+    uint64_t now_ms = worker->timers.now_ms;
+    char others[48] = "";
+    if (worker->origin_failures.logged_ms && now_ms < worker->origin_failures.logged_ms + LOG_MS) {
+        worker->origin_failures.silent++;
+        return;
+    }
+    if (worker->origin_failures.silent)
+        snprintf(others, sizeof(others), " (and %u more that were not logged)",
+                 worker->origin_failures.silent);
+    worker->origin_failures.logged_ms = now_ms;
+    worker->origin_failures.silent = 0;
+    worker_log_error(worker, "error", "%.*s %.*s%.*s: %d: origin %s: %s%s",
+                     SPAN_PRINT(stream->request.method), SPAN_PRINT(stream->authority),
+                     SPAN_PRINT(stream->target), status, fetch->server, fetch->failure, others);
+}
+
+static const int STATUS_OF_END[] = {[EXCHANGE_UNREACHABLE] = 502,
+                                    [EXCHANGE_SILENT] = 504,
+                                    [EXCHANGE_BROKEN] = 502,
+                                    [EXCHANGE_BUSY] = 503};
+
+static void answer_failure(struct fetch *fetch, int status)
+{
+    log_failure(fetch, status);
+    drop_request(fetch);
+    stream_answer_status(fetch->stream, status);
+}
+
+/* ---- the response, as the client takes it ---- */
+
+static struct fetch *fetch_of(struct body_source *source)
+{
+    return (struct fetch *)((char *)source - offsetof(struct fetch, source));
+}
+
+static bool has_all(const struct fetch *fetch)
+{
+    return fetch->ended || (fetch->length >= 0 && fetch->received == (uint64_t)fetch->length);
+}
+
+static ptrdiff_t source_available(struct body_source *source, size_t max, bool *last)
+{
+    struct fetch *fetch = fetch_of(source);
+    size_t held = buffer_length(&fetch->content);
+    size_t n = held < max ? held : max;
+    *last = n == held && has_all(fetch);
+    if (n || *last)
+        return (ptrdiff_t)n;
+    return fetch->failed ? -EPIPE : -EAGAIN;
+}
+
+static void source_take(struct body_source *source, uint8_t *out, size_t length)
+{
+    struct fetch *fetch = fetch_of(source);
+    buffer_take(&fetch->content, out, length);
+    if (!fetch->paused || !fetch->exchange ||
+        buffer_length(&fetch->content) > fetch->worker->config->limits.stream_buffer / 2)
+        return;
+    fetch->paused = false;
+    exchange_resume(fetch->exchange);
+}
+
+/* ---- what the origin says ---- */
+
+static void on_interim(void *context, int status, const struct field *fields, size_t count)
+{
+    (void)context, (void)status, (void)fields, (void)count;
+}
+
+static bool has_content(const struct fetch *fetch, int status)
+{
+    return !fetch->stream->head && status != 204 && status != 304 && fetch->length != 0;
+}
+
+static void on_head(void *context, int status, const struct field *fields, size_t count,
+                    int64_t length)
+{
+    struct fetch *fetch = context;
+    struct stream *stream = fetch->stream;
+    struct response *response = &stream->response;
+    fetch->server = exchange_server(fetch->exchange);
+    fetch->head_us = fetch->worker->timers.now_us;
+    if (forward_response(fields, count, status == 204 ? -1 : length, SPARE_FIELDS, &fetch->fields) <
+        0) {
+        snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");
+        answer_failure(fetch, 502);
+        return;
+    }
+    fetch->length = length;
+    *response = (struct response){.status = status,
+                                  .fields = fetch->fields.fields,
+                                  .fields_count = fetch->fields.count,
+                                  .fields_room = fetch->fields.room};
+    response->ttl_s = respond_freshness(response->fields, response->fields_count,
+                                        stream->site->heuristic_s, &response->cacheable);
+    if (has_content(fetch, status)) {
+        response->source = &fetch->source;
+        response->length = length > 0 ? (uint64_t)length : 0;
+    }
+    stream_answer(stream);
+}
+
+static bool on_content(void *context, const void *data, size_t length)
+{
+    struct fetch *fetch = context;
+    if (buffer_length(&fetch->content) >= fetch->worker->config->limits.stream_buffer ||
+        buffer_put(&fetch->content, data, length) < 0) {
+        fetch->paused = true;
+        return false;
+    }
+    fetch->received += length;
+    stats_add(fetch->worker->stats, COUNTER_origin_received_bytes, length);
+    worker_worked(fetch->worker, (unsigned)(length / 4096));
+    stream_content_ready(fetch->stream);
+    return true;
+}
+
+static ptrdiff_t on_wanted(void *context, void *out, size_t room)
+{
+    struct fetch *fetch = context;
+    struct stream *stream = fetch->stream;
+    size_t held = buffer_length(&fetch->request);
+    size_t n = held < room ? held : room;
+    if (n) {
+        buffer_take(&fetch->request, out, n);
+        session_consumed(&stream->conn->session, stream->id, n);
+        conn_dirty(stream->conn);
+        return (ptrdiff_t)n;
+    }
+    if (fetch->request_ended)
+        return 0;
+    if (fetch->expects) {
+        fetch->expects = false;
+        session_inform(&stream->conn->session, stream->id, 100, NULL, 0);
+        conn_dirty(stream->conn);
+    }
+    return -EAGAIN;
+}
+
+static void on_end(void *context, enum exchange_end how, const char *text)
+{
+    struct fetch *fetch = context;
+    struct stream *stream = fetch->stream;
+    fetch->server = exchange_server(fetch->exchange);
+    fetch->exchange = NULL;
+    if (how == EXCHANGE_DONE) {
+        fetch->ended = true;
+        drop_request(fetch);
+        stream_content_ready(stream);
+        return;
+    }
+    snprintf(fetch->failure, sizeof(fetch->failure), "%s", text);
+    if (!fetch->head_us) {
+        answer_failure(fetch, STATUS_OF_END[how]);
+        return;
+    }
+    fetch->failed = true;
+    log_failure(fetch, stream->response.status);
+    stream_content_ready(stream);
+}
+
+static const struct exchange_events EVENTS = {
+    .interim = on_interim,
+    .head = on_head,
+    .content = on_content,
+    .wanted = on_wanted,
+    .end = on_end,
+};
+
+/* ---- the request ---- */
+
+static bool anticipates_content(struct span method)
+{
+    return span_equal(method, SPAN_LITERAL("POST")) || span_equal(method, SPAN_LITERAL("PUT")) ||
+           span_equal(method, SPAN_LITERAL("PATCH"));
+}
+
+/* Of its content; 0: it has none, -1: not known. */
+static int64_t request_length(const struct stream *stream)
+{
+    return stream->request_ended
+               ? 0
+               : forward_length(stream->request.fields, stream->request.fields_count);
+}
+
+static int ask(struct fetch *fetch, int64_t length)
+{
+    struct stream *stream = fetch->stream;
+    const struct request *request = &stream->request;
+    const struct config_origin *origin = &stream->route->origin;
+    struct forward_list list = {0};
+    if (!stream->conn->peer[0])
+        conn_name_peer(stream->conn);
+    struct forward_request from = {
+        .fields = request->fields,
+        .fields_count = request->fields_count,
+        .authority = stream->authority,
+        .scheme = conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http"),
+        .protocol = session_version(&stream->conn->session),
+        .peer = stream->conn->peer,
+        .trusted = origin->trusted,
+        .empty_content = length == 0 && anticipates_content(request->method),
+    };
+    if (forward_request(&from, &list) < 0)
+        return -ENOMEM;
+    struct exchange_request sent = {
+        .method = request->method,
+        .target = stream->target,
+        .host = origin->host ? span_of(origin->host) : stream->authority,
+        .fields = list.fields,
+        .fields_count = list.count,
+        .length = length,
+    };
+    fetch->exchange = exchange_begin(fetch->worker->origins, origin, &sent, &EVENTS, fetch);
+    forward_list_finish(&list);
+    return fetch->exchange ? 0 : -ENOMEM;
+}
+
+/* A request that cannot go through as what it is. Returns the status that says so, or 0. */
+static int refusal(const struct stream *stream)
+{
+    const struct request *request = &stream->request;
+    struct span upgrade =
+        field_find(request->fields, request->fields_count, SPAN_LITERAL("upgrade"));
+    if (span_equal_nocase(upgrade, SPAN_LITERAL("websocket")))
+        return 501;
+    if (forward_passages(request->fields, request->fields_count) >= PASSAGES_MAX)
+        return 508;
+    return 0;
+}
+
+void proxy_begin(struct stream *stream)
+{
+    struct worker *worker = stream->conn->worker;
+    int status = refusal(stream);
+    struct fetch *fetch = status || !worker->origins ? NULL : calloc(1, sizeof(*fetch));
+    if (!fetch) {
+        stream_answer_status(stream, status ? status : 503);
+        return;
+    }
+    *fetch = (struct fetch){.worker = worker,
+                            .stream = stream,
+                            .server = "",
+                            .began_us = worker->timers.now_us,
+                            .length = -1,
+                            .request_ended = stream->request_ended,
+                            .source = {source_available, source_take}};
+    stream->fetch = fetch;
+    int64_t length = request_length(stream);
+    struct span expect =
+        field_find(stream->request.fields, stream->request.fields_count, SPAN_LITERAL("expect"));
+    fetch->expects = length != 0 && span_equal_nocase(expect, SPAN_LITERAL("100-continue"));
+    if (ask(fetch, length) < 0) {
+        snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");
+        answer_failure(fetch, 503);
+    }
+}
+
+void proxy_content(struct stream *stream, const void *data, size_t length)
+{
+    struct fetch *fetch = stream->fetch;
+    if (!fetch->exchange) { /* nobody takes it */
+        session_consumed(&stream->conn->session, stream->id, length);
+        return;
+    }
+    fetch->expects = false;
+    if (buffer_put(&fetch->request, data, length) < 0) {
+        session_reset(&stream->conn->session, stream->id, HTTP2_INTERNAL_ERROR);
+        return;
+    }
+    exchange_send(fetch->exchange);
+}
+
+void proxy_request_end(struct stream *stream)
+{
+    struct fetch *fetch = stream->fetch;
+    fetch->request_ended = true;
+    if (fetch->exchange)
+        exchange_send(fetch->exchange);
+}
+
+bool proxy_holds_back(const struct stream *stream)
+{
+    return buffer_length(&stream->fetch->request) > 0;
+}
+
+bool proxy_awaits_origin(const struct stream *stream)
+{
+    const struct fetch *fetch = stream->fetch;
+    return fetch->exchange && buffer_length(&fetch->content) == 0;
+}

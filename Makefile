@@ -55,8 +55,11 @@ help:
 	@echo 'make lint format  static checks; clang-format'
 	@echo 'make install      DESTDIR and PREFIX are honoured'
 
-config.mk:
-	./configure
+# What it was given is given again when it has changed itself: new libraries, say.
+GIVEN = $(foreach name,CC CFLAGS PREFIX,$(if $(filter file,$(origin $(name))),$(name)='$($(name))'))
+
+config.mk: configure
+	$(if $(wildcard config.mk),$(GIVEN)) ./configure
 
 ifeq ($(wildcard config.mk),)
 # The libraries are probed before anything is compiled.

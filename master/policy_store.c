@@ -19,12 +19,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define STATE_FILE "state"
 #define VERSIONS_MAX 4096
-
-static const char *const STANDINGS[] = {[STORED_GOOD] = "good",
-                                        [STORED_ROLLED_BACK] = "rolled back",
-                                        [STORED_QUARANTINED] = "quarantined"};
 
 void policy_store_name(uint32_t number, char name[STORE_NAME_MAX])
 {
@@ -41,24 +36,6 @@ static uint32_t number_of(const char *name)
     number = (unsigned)strtoul(name + 1, NULL, 10);
     policy_store_name(number, again);
     return strcmp(again, name) == 0 ? number : 0;
-}
-
-static void copy_text(char *to, size_t size, const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    snprintf(to, size, "%s", text ? text : "");
-}
-
-static json_int_t number_at(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
-
-/* What people write need not have stayed UTF-8 where it was cut. */
-static json_t *text_json(const char *text)
-{
-    json_t *string = json_string(text);
-    return string ? string : json_string("?");
 }
 
 /* ---- the versions' files ---- */
@@ -91,11 +68,11 @@ static int read_version(struct policy_store *store, const char *name, struct fau
     struct stored_version *version = add(store);
     if (version) {
         version->number = number_of(name);
-        version->made_s = number_at(file.json, "made");
+        version->made_s = store_number(file.json, "made");
         version->bytes = file.bundle_bytes;
-        copy_text(version->id, sizeof(version->id), file.json, "id");
-        copy_text(version->author, sizeof(version->author), file.json, "author");
-        copy_text(version->message, sizeof(version->message), file.json, "message");
+        store_take_text(version->id, sizeof(version->id), file.json, "id");
+        store_take_text(version->author, sizeof(version->author), file.json, "author");
+        store_take_text(version->message, sizeof(version->message), file.json, "message");
         if (version->number >= store->next)
             store->next = version->number + 1;
     }
@@ -123,129 +100,6 @@ static int read_versions(struct policy_store *store, struct fault *fault)
     if (store->count)
         qsort(store->versions, store->count, sizeof(*store->versions), by_number);
     return 0;
-}
-
-/* ---- the state's file ---- */
-
-static json_t *standings_json(const struct policy_store *store)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; list && i < store->count; i++) {
-        const struct stored_version *version = &store->versions[i];
-        if (!version->used && version->standing == STORED_GOOD)
-            continue;
-        json_array_append_new(list, json_pack("{s:i, s:I, s:s, s:o}", "number",
-                                              (int)version->number, "used",
-                                              (json_int_t)version->used, "standing",
-                                              STANDINGS[version->standing], "why",
-                                              text_json(version->why)));
-    }
-    return list;
-}
-
-static json_t *events_json(const struct policy_store *store)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; list && i < store->events_count; i++)
-        json_array_append_new(list, json_pack("{s:I, s:o, s:o}", "at",
-                                              (json_int_t)store->events[i].at_s, "author",
-                                              text_json(store->events[i].author), "what",
-                                              text_json(store->events[i].what)));
-    return list;
-}
-
-static json_t *sites_json(const struct policy_store *store)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; list && i < store->sites_off_count; i++)
-        json_array_append_new(list, text_json(store->sites_off[i]));
-    return list;
-}
-
-int policy_store_save(struct policy_store *store, struct fault *fault)
-{
-    json_t *state = json_pack(
-        "{s:i, s:I, s:i, s:i, s:i, s:i, s:s, s:b, s:o, s:o, s:o}", "next", (int)store->next, "uses",
-        (json_int_t)store->uses, "active", (int)store->active, "canary", (int)store->canary,
-        "permille", (int)store->permille, "shadow", (int)store->shadow, "seen", store->seen,
-        "push_off", store->push_off, "push_off_sites", sites_json(store), "versions",
-        standings_json(store), "events", events_json(store));
-    int rc = state ? store_file_write(store->directory_fd, STATE_FILE, state,
-                                      (struct span){NULL, 0})
-                   : -ENOMEM;
-    json_decref(state);
-    return rc == 0 ? 0
-                   : fault_set(fault, rc, store->path, 0, "the state cannot be written: %s",
-                               strerror(-rc));
-}
-
-static void take_standings(struct policy_store *store, const json_t *list)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *one = json_array_get(list, i);
-        const char *word = json_string_value(json_object_get(one, "standing"));
-        struct stored_version *version =
-            policy_store_find(store, (uint32_t)number_at(one, "number"));
-        if (!version)
-            continue;
-        version->used = (uint64_t)number_at(one, "used");
-        for (unsigned s = 0; word && s < sizeof(STANDINGS) / sizeof(STANDINGS[0]); s++)
-            if (strcmp(word, STANDINGS[s]) == 0)
-                version->standing = (enum stored_standing)s;
-        copy_text(version->why, sizeof(version->why), one, "why");
-    }
-}
-
-static void take_events(struct policy_store *store, const json_t *list)
-{
-    size_t count = json_array_size(list);
-    for (size_t i = 0; i < count && i < STORE_EVENTS_MAX; i++) {
-        struct stored_event *event = &store->events[store->events_count++];
-        event->at_s = number_at(json_array_get(list, i), "at");
-        copy_text(event->author, sizeof(event->author), json_array_get(list, i), "author");
-        copy_text(event->what, sizeof(event->what), json_array_get(list, i), "what");
-    }
-}
-
-static uint32_t stored_number(const struct policy_store *store, const json_t *state,
-                              const char *key)
-{
-    uint32_t number = (uint32_t)number_at(state, key);
-    if (number && !policy_store_find(store, number)) {
-        report_warn("%s: the %s version v%u of the policies is missing", store->path, key, number);
-        return 0;
-    }
-    return number;
-}
-
-static void read_state(struct policy_store *store)
-{
-    struct store_file file;
-    struct fault bad;
-    int rc = store_file_read(store->directory_fd, store->path, STATE_FILE, &file, &bad);
-    if (rc == -ENOENT && store->count == 0)
-        return;
-    if (rc < 0) {
-        report_fault("which version of the policies was active is not known", &bad);
-        return;
-    }
-    if ((uint32_t)number_at(file.json, "next") > store->next)
-        store->next = (uint32_t)number_at(file.json, "next");
-    store->uses = (uint64_t)number_at(file.json, "uses");
-    store->active = stored_number(store, file.json, "active");
-    store->canary = stored_number(store, file.json, "canary");
-    store->permille = store->canary ? (uint32_t)number_at(file.json, "permille") : 0;
-    store->shadow = stored_number(store, file.json, "shadow");
-    copy_text(store->seen, sizeof(store->seen), file.json, "seen");
-    store->push_off = json_is_true(json_object_get(file.json, "push_off"));
-    const json_t *sites = json_object_get(file.json, "push_off_sites");
-    for (size_t i = 0; i < json_array_size(sites) && i < STORE_SITES_MAX; i++)
-        snprintf(store->sites_off[store->sites_off_count++], STORE_SITE_MAX, "%s",
-                 json_string_value(json_array_get(sites, i)));
-    take_standings(store, json_object_get(file.json, "versions"));
-    take_events(store, json_object_get(file.json, "events"));
-    json_decref(file.json);
-    close(file.fd);
 }
 
 /* ---- opening ---- */
@@ -285,7 +139,7 @@ int policy_store_open(struct policy_store *store, const char *state_dir, unsigne
         policy_store_close(store);
         return rc;
     }
-    read_state(store);
+    policy_store_read_state(store);
     return 0;
 }
 
@@ -413,8 +267,8 @@ static int write_version(struct policy_store *store, const struct stored_version
     char name[STORE_NAME_MAX];
     policy_store_name(version->number, name);
     json_t *text =
-        json_pack("{s:s, s:o, s:o, s:I}", "id", version->id, "author", text_json(version->author),
-                  "message", text_json(version->message), "made", (json_int_t)version->made_s);
+        json_pack("{s:s, s:o, s:o, s:I}", "id", version->id, "author", store_text(version->author),
+                  "message", store_text(version->message), "made", (json_int_t)version->made_s);
     int rc = text ? store_file_write(store->directory_fd, name, text, bundle) : -ENOMEM;
     json_decref(text);
     return rc;

@@ -117,4 +117,8 @@ void policy_store_note(struct policy_store *store, const char *author, const cha
 /* Writes the state. Returns 0 or -errno with `fault`. */
 int policy_store_save(struct policy_store *store, struct fault *fault);
 
+/* Reads it, for policy_store_open: once, when the versions are known. What is wrong with it goes to
+ * the log. */
+void policy_store_read_state(struct policy_store *store);
+
 #endif

@@ -155,3 +155,20 @@ int store_file_read(int directory_fd, const char *path, const char *name, struct
     file->fd = fd;
     return 0;
 }
+
+void store_take_text(char *to, size_t size, const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    snprintf(to, size, "%s", text ? text : "");
+}
+
+json_int_t store_number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+json_t *store_text(const char *text)
+{
+    json_t *string = json_string(text);
+    return string ? string : json_string("?");
+}

@@ -24,4 +24,14 @@ struct store_file {
 int store_file_read(int directory_fd, const char *path, const char *name, struct store_file *file,
                     struct fault *fault);
 
+/* A member of a file's object as text, cut to `size` bytes; "" where there is none. */
+void store_take_text(char *to, size_t size, const json_t *object, const char *key);
+
+/* A member as a number; 0 where there is none. */
+json_int_t store_number(const json_t *object, const char *key);
+
+/* What people wrote, as JSON: it need not have stayed UTF-8 where it was cut. Owned by the caller.
+ */
+json_t *store_text(const char *text);
+
 #endif

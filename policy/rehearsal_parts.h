@@ -1,5 +1,5 @@
 /* What the files of rehearsal.h share: the spec as Lua gave it (rehearsal_spec.c), the case's
- * request run through the policies (rehearsal_stage.c), what came of it beside what was expected
+ * request run through the policies (rehearsal_stage.c, .h), what came of it beside what was expected
  * (rehearsal_expect.c). */
 #ifndef HERALD_REHEARSAL_PARTS_H
 #define HERALD_REHEARSAL_PARTS_H

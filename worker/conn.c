@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define READ_OVER_MAX (64 * 1024) /* bytes of a peer whose connection ends */
 #define PLAINTEXT_MAX (4 * (16384 + 9) + 512) /* four full DATA frames a send */
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -331,11 +332,24 @@ static void receive_tls(struct conn *conn, const void *data, size_t length)
     conn_finish(conn);
 }
 
+/* What a peer sends after its connection's end was decided: a little is read over, so that its close is
+ * seen and it can read why. A flood stays in the kernel, where it holds up nobody but its sender. */
+static void read_over(struct conn *conn, size_t length)
+{
+    conn->read_over += length;
+    if (conn->read_over <= READ_OVER_MAX || conn->deaf)
+        return;
+    conn->deaf = true;
+    ring_cancel(conn->worker->ring, &conn->recv);
+}
+
 static void received(struct conn *conn, const void *data, size_t length)
 {
     stats_add(conn->worker->stats, COUNTER_bytes_received, length);
-    if (conn->state >= CONN_ENDING)
+    if (conn->state >= CONN_ENDING) {
+        read_over(conn, length);
         return;
+    }
     conn->active_ms = conn_now_ms(conn);
     if (conn->ledger.open)
         conn_look(conn);
@@ -358,6 +372,17 @@ static void peer_closed(struct conn *conn)
     conn_abort(conn);
 }
 
+/* Of a peer that is not listened to any more, only the end is awaited. */
+static void await_close(struct conn *conn)
+{
+    if (conn->watching) {
+        peer_closed(conn);
+        return;
+    }
+    conn->watching = true;
+    ring_poll(conn->worker->ring, &conn->recv, conn->fd, POLLRDHUP);
+}
+
 static void on_recv(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = conn_of_recv(op);
@@ -365,19 +390,25 @@ static void on_recv(struct ring_op *op, const struct ring_event *event)
         conn_dirty(conn);
         return;
     }
-    if (event->result > 0) {
+    if (conn->watching) {
+        ; /* what completed is the poll */
+    } else if (event->result > 0) {
         received(conn, event->data, (size_t)event->result);
     } else if (event->result == -ENOBUFS) {
         stats_add(conn->worker->stats, COUNTER_buffer_shortages, 1);
-    } else {
+    } else if (!conn->deaf) {
         peer_closed(conn);
         return;
     }
-    if (!event->more && conn->state != CONN_CLOSING && !conn->starved) {
-        conn->starved = true; /* armed again when this wake-up's buffers are back */
-        conn->next_starved = conn->worker->starved;
-        conn->worker->starved = conn;
+    if (event->more || conn->state == CONN_CLOSING || conn->starved)
+        return;
+    if (conn->deaf) {
+        await_close(conn);
+        return;
     }
+    conn->starved = true; /* armed again when this wake-up's buffers are back */
+    conn->next_starved = conn->worker->starved;
+    conn->worker->starved = conn;
 }
 
 /* ---- sending ---- */

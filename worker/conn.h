@@ -72,6 +72,11 @@ struct conn {
     uint64_t header_block; /* the header block under way; 0: none */
     uint64_t header_ms;   /* when it began; 0: there is none */
     uint64_t ended_ms;    /* when lingering began */
+    size_t read_over;     /* bytes that came after its end was decided */
+    bool deaf;            /* more of them are not read: */
+    bool watching;        /* `recv` waits for the peer's close alone */
+    uint64_t bodies_ms;   /* when the pace of request contents is looked at next; 0: none comes */
+    bool slow_logged;     /* one of them was too slow, and the log says so */
     uint64_t notice_ms;   /* when the GOAWAY notice went out; 0: not draining */
     uint64_t acked_bytes; /* last read from TCP_INFO */
     bool goaway_sent;     /* the second GOAWAY, with the real last stream */

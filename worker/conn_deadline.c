@@ -43,8 +43,14 @@ void conn_set_deadline(struct conn *conn)
         deadline = sooner(deadline, conn->header_ms + limits->header);
     if (conn->notice_ms && !conn->goaway_sent)
         deadline = sooner(deadline, conn->notice_ms + NOTICE_MS);
-    if (conn->ledger.open || conn->receiving)
+    if (conn->ledger.open)
         deadline = sooner(deadline, conn_now_ms(conn) + look_ms(conn));
+    if (!conn->receiving)
+        conn->bodies_ms = 0;
+    else if (!conn->bodies_ms) /* not moved by what arrives: a dribble would move it for ever */
+        conn->bodies_ms = conn_now_ms(conn) + LOOK_MS;
+    if (conn->bodies_ms)
+        deadline = sooner(deadline, conn->bodies_ms);
     timer_set(&conn->worker->timers, &conn->timer, deadline);
 }
 
@@ -86,6 +92,16 @@ void conn_second_goaway(struct conn *conn)
     conn_dirty(conn);
 }
 
+/* The connection lives on; one line tells of however many of its streams. */
+static void log_slow(struct conn *conn)
+{
+    if (conn->slow_logged)
+        return;
+    conn->slow_logged = true;
+    conn_name_peer(conn);
+    worker_log_error(conn->worker, "info", "%s: %s", conn->peer, stats_prose(COUNTER_limit_body));
+}
+
 static void check_deadlines(struct conn *conn)
 {
     const struct config_limits *limits = &conn->worker->config->limits;
@@ -101,8 +117,11 @@ static void check_deadlines(struct conn *conn)
         check_progress(conn);
     if (conn->state == CONN_CLOSING)
         return;
-    if (conn->receiving)
-        streams_check_receiving(conn);
+    if (conn->bodies_ms && now >= conn->bodies_ms) {
+        conn->bodies_ms = 0;
+        if (streams_check_receiving(conn))
+            log_slow(conn);
+    }
     if (conn->notice_ms && now >= conn->notice_ms + NOTICE_MS)
         conn_second_goaway(conn);
     if (conn->ledger.open)

@@ -82,7 +82,7 @@ static uint64_t limit_of(const struct guard *guard, enum guard_event event)
     case GUARD_SMALL_DATA:
         return SMALL_DATA_RATE;
     case GUARD_CLIENT_RESET:
-        return limits->reset_burst;
+        return limits->reset_burst > limits->reset_rate ? limits->reset_burst : limits->reset_rate;
     case GUARD_SERVER_RESET:
         return limits->server_resets;
     case GUARD_UNKNOWN:

@@ -645,8 +645,9 @@ const struct session_events stream_events = {
 
 /* ---- deadlines ---- */
 
-void streams_check_receiving(struct conn *conn)
+bool streams_check_receiving(struct conn *conn)
 {
+    bool slow = false;
     const struct config_limits *limits = &conn->worker->config->limits;
     uint64_t now = conn->worker->timers.now_ms;
     for (struct stream *stream = conn->streams; stream; stream = stream->next) {
@@ -662,8 +663,10 @@ void streams_check_receiving(struct conn *conn)
             continue;
         stats_add(conn->worker->stats, COUNTER_limit_body, 1);
         stop_receiving(stream);
+        slow = true;
         session_reset(&conn->session, stream->id, HTTP2_CANCEL);
     }
+    return slow;
 }
 
 uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page)

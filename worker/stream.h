@@ -97,8 +97,8 @@ void stream_answer(struct stream *stream);
 /* What the connection's responses have left to send, `page` and what is not known yet apart. */
 uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page);
 
-/* RST for streams whose request content comes too slowly. */
-void streams_check_receiving(struct conn *conn);
+/* RST for streams whose request content comes too slowly. Returns whether there were any. */
+bool streams_check_receiving(struct conn *conn);
 
 /* True when no stream of the connection has content ready that the peer's windows hold back. */
 bool streams_need_no_window(const struct conn *conn);

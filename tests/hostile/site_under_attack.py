@@ -26,21 +26,47 @@ SHORT = {"handshake": "500ms", "header": "500ms", "idle": "500ms", "send_progres
          "body_grace": "500ms"}
 
 
-class Site:
-    """A herald as the attackers see it."""
+class Target:
+    """A herald as attackers see it."""
 
     address, host = server.ADDRESS, server.HOST
-    big, short_s = b"/big.bin", SHORT_S
+    big = b"/big.bin"
+
+    def __init__(self, herald):
+        self.herald = herald
+        self.tls_port, self.h2c_port = herald.tls_port, herald.h2c_port
+
+    @staticmethod
+    def fill(root):
+        root.write("/hello.txt", b"hello\n")
+        root.write("/big.bin", bytes(4 << 20))
+
+    def authority(self, tls):
+        return self.herald.authority(tls)
+
+    def worker(self):
+        return next(iter(self.herald.workers()), 0)
+
+    def counters(self):
+        return json.loads(self.herald.command("status", "--json").stdout)["counters"]
+
+    def counter(self, name):
+        return self.counters()[name] if name else 0
+
+
+class Site(Target):
+    """One that is made for attacks, with the default limits or others."""
+
+    short_s = SHORT_S
 
     def __init__(self, certificate, limits=None):
-        self.herald = server.make(certificate, workers=1, limits=limits,
-                                  policy_files={"wide.lua": WIDE}, policies=["wide.lua"],
-                                  top={"log": {"error": "stderr"}})
-        self.herald.root.write("/wide.html", b"<!doctype html><title>wide</title>")
-        self.herald.root.write("/hello.txt", b"hello\n")
-        self.herald.root.write("/big.bin", bytes(4 << 20))
-        server.start(self.herald)
-        self.tls_port, self.h2c_port = self.herald.tls_port, self.herald.h2c_port
+        made = server.make(certificate, workers=1, limits=limits,
+                           policy_files={"wide.lua": WIDE}, policies=["wide.lua"],
+                           top={"log": {"error": "stderr"}})
+        made.root.write("/wide.html", b"<!doctype html><title>wide</title>")
+        self.fill(made.root)
+        server.start(made)
+        super().__init__(made)
         self._warm()
 
     def _warm(self):
@@ -49,18 +75,6 @@ class Site:
         for path in ("/", "/wide.html", "/hello.txt", "/big.bin"):
             client.get(path)
         client.close()
-
-    def authority(self, tls):
-        return self.herald.authority(tls)
-
-    def worker(self):
-        return next(iter(self.herald.workers()), 0)
-
-    def counter(self, name):
-        if not name:
-            return 0
-        told = self.herald.command("status", "--json")
-        return json.loads(told.stdout)["counters"][name]
 
 
 class Sites:

@@ -42,6 +42,7 @@ static int inherit(struct resolver *resolver, const struct config_route *own,
     if (rc == 0)
         rc = resolve_copy_origin(resolver, &own->origin, &route->origin);
     route->symlinks = own->symlinks;
+    route->cached = own->cached;
     route->push = own->push;
     return rc;
 }

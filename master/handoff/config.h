@@ -98,6 +98,7 @@ struct config_route {
     int root_fd;  /* O_PATH, opened by the master before privileges drop; -1 until then */
     bool symlinks;       /* follow symbolic links that stay beneath the root */
     char *cache_control; /* field value, or NULL */
+    bool cached;         /* the origin's answers may be kept for others */
     struct config_policy *policies;
     size_t policies_count;
     struct config_push push;
@@ -192,6 +193,10 @@ struct config {
         char *socket; /* control socket, absolute */
         char *http;   /* "127.0.0.1:9900", or NULL */
     } admin;
+    struct {
+        uint64_t memory_bytes; /* of one worker's cache of origins' answers; 0: there is none */
+        uint64_t entry_bytes;  /* of one answer's content */
+    } cache;
     struct config_limits limits;
     struct config_shared *shared; /* in the order of their names */
     size_t shared_count;

@@ -16,6 +16,7 @@
 #define OBJECT_POLICY struct config
 #define OBJECT_LOG struct config
 #define OBJECT_ADMIN struct config
+#define OBJECT_CACHE struct config
 #define OBJECT_LISTEN struct config_listen
 #define OBJECT_TLS struct config_certificate
 #define OBJECT_SITE struct config_site
@@ -29,6 +30,7 @@
 #define INNER_OFFSET_POLICY 0
 #define INNER_OFFSET_LOG 0
 #define INNER_OFFSET_ADMIN 0
+#define INNER_OFFSET_CACHE 0
 #define INNER_OFFSET_LIMITS offsetof(struct config, limits)
 #define INNER_OFFSET_LISTEN 0
 #define INNER_OFFSET_TLS 0
@@ -104,6 +106,7 @@ static const char *const SCOPE_NAMES[CONFIG_SCOPES] = {
     [CONFIG_LOG] = "log",       [CONFIG_ADMIN] = "admin",     [CONFIG_LIMITS] = "limits",
     [CONFIG_LISTEN] = "listen", [CONFIG_TLS] = "tls",         [CONFIG_SITE] = "site",
     [CONFIG_ROUTE] = "route",   [CONFIG_PUSH] = "push",       [CONFIG_ORIGIN] = "origin",
+    [CONFIG_CACHE] = "cache",
 };
 
 static const char *const IDENTIFY_NAMES[CONFIG_IDENTIFY_MAX] = {

@@ -14,6 +14,7 @@ enum config_scope {
     CONFIG_POLICY,
     CONFIG_LOG,
     CONFIG_ADMIN,
+    CONFIG_CACHE,
     CONFIG_LIMITS, /* struct config_limits */
     CONFIG_LISTEN, /* struct config_listen */
     CONFIG_TLS,    /* struct config_certificate */

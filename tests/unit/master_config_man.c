@@ -26,12 +26,13 @@ static const char *const HEADINGS[CONFIG_SCOPES] = {
     [CONFIG_ROUTE] = "In a site and in each of its routes",
     [CONFIG_PUSH] = "In push",
     [CONFIG_ORIGIN] = "In origin",
+    [CONFIG_CACHE] = "In cache",
     [CONFIG_LIMITS] = "In limits",
 };
 
 static const enum config_scope ORDER[CONFIG_SCOPES] = {
     CONFIG_TOP,   CONFIG_LISTEN, CONFIG_TLS,   CONFIG_CLIENTS, CONFIG_POLICY, CONFIG_LOG,
-    CONFIG_ADMIN, CONFIG_SITE,   CONFIG_ROUTE, CONFIG_PUSH, CONFIG_ORIGIN,    CONFIG_LIMITS};
+    CONFIG_ADMIN, CONFIG_CACHE, CONFIG_SITE,   CONFIG_ROUTE, CONFIG_PUSH, CONFIG_ORIGIN,    CONFIG_LIMITS};
 
 static void put_text(FILE *out, const char *text)
 {

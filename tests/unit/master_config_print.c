@@ -81,6 +81,7 @@ static void every_key_survives(void **state)
         "policy = { dir = 'p', soft = '12ms', hard = '99ms', memory = '300KiB', keep = 3 }\n"
         "log = { access = 'off', error = 'e.log' }\n"
         "admin = { socket = 's.sock', http = '[::1]:1' }\n"
+        "cache = { memory = '5MiB', entry = '3KiB' }\n"
         "limits = { idle = '61s', requests = 5, body_rate = 0, stream_buffer = '17KiB' }\n"
         "site { names = { 'a', '127.0.0.1', '[::1]' }, aliases = { 'x' }, root = 'r',\n"
         "  symlinks = true, identify = { 'connection', 'cookie' }, remember = '1d',\n"
@@ -90,7 +91,7 @@ static void every_key_survives(void **state)
         "    ['/o/*'] = { origin = { 'http://a.b', 'https://[::1]:8', 'unix:s.sock',\n"
         "      timeout = '5s', connect_timeout = '90ms', retries = 0, rest = '3s',\n"
         "      connections = 7, lookup = '2m', host = 'x.y:1', trust_forwarded = true, verify = false, ca = 'o.pem' } },\n"
-        "    ['/p/*'] = { origin = 'http://10.0.0.7:8080' },\n"
+        "    ['/p/*'] = { origin = 'http://10.0.0.7:8080', cache = false },\n"
         "    ['/end'] = { cache_control = 'x=\"y\"', symlinks = false,\n"
         "                 push = { max_bytes = '3', holdout = 1 } } } }\n"
         "include 'd/*.lua'");

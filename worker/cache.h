@@ -133,8 +133,11 @@ enum cache_kept cache_fill_head(struct cache_fill *fill, int status, const struc
 
 /* Content of a KEPT response: how much of it was taken. When it is less, the growth's `drained`
  * will be called. */
-size_t cache_fill_append(struct cache_fill *fill, const void *data, size_t length);
+bool cache_fill_append(struct cache_fill *fill, const void *data, size_t length);
 struct growth *cache_fill_growth(const struct cache_fill *fill);
+
+/* What was asked for by who led; it lives as long as the fill. */
+const struct cache_request *cache_fill_request(const struct cache_fill *fill);
 
 /* Whether anybody waits for this fill or reads what it brings. */
 bool cache_fill_wanted(const struct cache_fill *fill);

@@ -345,7 +345,7 @@ size_t cache_fill_conditions(const struct cache_fill *fill, struct field conditi
     return count;
 }
 
-size_t cache_fill_append(struct cache_fill *fill, const void *data, size_t length)
+bool cache_fill_append(struct cache_fill *fill, const void *data, size_t length)
 {
     return growth_append(fill->growth, data, length);
 }
@@ -353,6 +353,11 @@ size_t cache_fill_append(struct cache_fill *fill, const void *data, size_t lengt
 struct growth *cache_fill_growth(const struct cache_fill *fill)
 {
     return fill->growth;
+}
+
+const struct cache_request *cache_fill_request(const struct cache_fill *fill)
+{
+    return &fill->request;
 }
 
 bool cache_fill_wanted(const struct cache_fill *fill)

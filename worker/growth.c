@@ -87,23 +87,24 @@ static size_t kept_bytes(const struct growth *growth)
     return (size_t)(growth->filled - growth->dropped);
 }
 
-/* Makes room for `length` bytes more, or for as many as there may be. Returns how many fit. */
-static size_t make_room(struct growth *growth, size_t length)
+/* What has spilled takes more while less than a window of it waits. */
+static bool make_room_spilled(struct growth *growth, size_t length)
+{
+    drop_taken(growth);
+    size_t kept = kept_bytes(growth);
+    if (kept >= GROWTH_WINDOW_BYTES)
+        return false;
+    return growth->room >= kept + length || set_room(growth, kept + length);
+}
+
+/* Makes room for `length` bytes more; false when there is none now. */
+static bool make_room(struct growth *growth, size_t length)
 {
     size_t kept = kept_bytes(growth);
     if (!growth->spilled && length > growth->room_max - kept)
         growth->spilled = true;
-    if (growth->spilled) {
-        drop_taken(growth);
-        kept = kept_bytes(growth);
-        size_t window =
-            growth->room_max < GROWTH_WINDOW_BYTES ? growth->room_max : (size_t)GROWTH_WINDOW_BYTES;
-        if (growth->room < window && !set_room(growth, window))
-            return 0;
-        if (kept >= window)
-            return 0;
-        return length < window - kept ? length : window - kept;
-    }
+    if (growth->spilled)
+        return make_room_spilled(growth, length);
     size_t room = growth->room ? growth->room : ROOM_FIRST;
     while (room < kept + length)
         room *= 2;
@@ -111,9 +112,7 @@ static size_t make_room(struct growth *growth, size_t length)
         room = (size_t)growth->length;
     else if (room > growth->room_max)
         room = growth->room_max;
-    if (room > growth->room && !set_room(growth, room))
-        return 0;
-    return length;
+    return room <= growth->room || set_room(growth, room);
 }
 
 /* ---- arriving ---- */
@@ -130,21 +129,21 @@ static void tell_readers(struct growth *growth)
     growth_release(growth);
 }
 
-size_t growth_append(struct growth *growth, const void *data, size_t length)
+bool growth_append(struct growth *growth, const void *data, size_t length)
 {
-    assert(!growth->ended);
+    if (growth->ended) /* too much came: the rest of that is nothing */
+        return true;
     if (growth->length != GROWTH_UNKNOWN && length > growth->length - growth->filled) {
         growth_end(growth, -EMSGSIZE);
-        return 0;
+        return true;
     }
-    size_t taken = make_room(growth, length);
-    growth->full = taken < length;
-    if (taken == 0)
-        return 0;
-    memcpy(growth->bytes + kept_bytes(growth), data, taken);
-    growth->filled += taken;
+    growth->full = !make_room(growth, length);
+    if (growth->full)
+        return false;
+    memcpy(growth->bytes + kept_bytes(growth), data, length);
+    growth->filled += length;
     tell_readers(growth);
-    return taken;
+    return true;
 }
 
 int growth_end(struct growth *growth, int failure)

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define GROWTH_UNKNOWN UINT64_MAX       /* a length that its origin does not tell */
-#define GROWTH_WINDOW_BYTES (64 * 1024) /* kept of what has spilled */
+#define GROWTH_WINDOW_BYTES (64 * 1024) /* waits of what has spilled, before no more is taken */
 
 struct growth_reader;
 
@@ -30,7 +30,7 @@ struct growth {
     bool spilled;
     bool ended;
     int failure; /* -errno once it ended too early */
-    bool full;   /* growth_append took less than it was given */
+    bool full;   /* growth_append took nothing */
     struct growth_reader *readers;
     void (*drained)(void *context); /* after `full`: there is room again. May be NULL */
     void *context;
@@ -43,9 +43,9 @@ struct growth *growth_create(uint64_t length, size_t room_max, size_t *account);
 struct growth *growth_hold(struct growth *growth); /* returns it */
 void growth_release(struct growth *growth);        /* NULL is accepted */
 
-/* Takes the next bytes; returns how many. Fewer than `length` is either -EMSGSIZE's case, more than
- * was announced, which is told as a failure of the whole, or there is no room until `drained`. */
-size_t growth_append(struct growth *growth, const void *data, size_t length);
+/* Takes the next bytes; false when there is no room for them until `drained`. More than was announced
+ * is a failure of the whole, which ends. */
+bool growth_append(struct growth *growth, const void *data, size_t length);
 
 /* Nothing more comes: the content is whole, or `failure` (-errno) came before its end. Less than
  * the announced length is -EIO. Returns what it ended with. */
@@ -74,6 +74,12 @@ struct growth_reader {
     growth_ready *ready;
     void *context;
 };
+
+/* It has all that there is so far, and more will come. */
+static inline bool growth_reader_waits(const struct growth_reader *reader)
+{
+    return !reader->growth->ended && reader->offset + 1 >= reader->growth->filled;
+}
 
 /* What has spilled may not be read from the start any more (NULL). Returns owned, or NULL. */
 struct growth_reader *growth_read(struct growth *growth, growth_ready *ready, void *context);

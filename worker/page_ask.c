@@ -1,5 +1,6 @@
 #include "worker/page_parts.h"
 
+#include "worker/cache.h"
 #include "worker/links.h"
 #include "worker/push.h"
 #include "worker/stream.h"
@@ -73,6 +74,14 @@ static struct span field_of(const struct response *response, struct span name)
     return field_find(response->fields, response->fields_count, name);
 }
 
+/* What was fetched for this very request comes from the origin, though others get it too. */
+static const char *from_of(const struct stream *stream)
+{
+    if (stream->resource && !stream->resource->origin)
+        return "file";
+    return !stream->resource || stream->cache_way == CACHE_WAY_MISS ? "origin" : "cache";
+}
+
 static void ask_of_response(struct page *page)
 {
     const struct resource *resource = page->stream->resource;
@@ -85,7 +94,7 @@ static void ask_of_response(struct page *page)
         .etag = response->body ? response->body->etag : (struct span){0},
         .cacheable = response->cacheable,
         .ttl_s = response->ttl_s,
-        .from = resource ? "file" : "origin",
+        .from = from_of(page->stream),
         .fields = response->fields,
         .fields_count = response->fields_count,
     };

@@ -1,6 +1,7 @@
-#include "worker/proxy.h"
+#include "worker/proxy_parts.h"
 
 #include "worker/conn_internal.h"
+#include "worker/page.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -53,9 +54,26 @@ static void buffer_take(struct fetch_buffer *buffer, void *out, size_t length)
 
 /* ---- life ---- */
 
-static void fetch_destroy(struct fetch *fetch)
+static ptrdiff_t source_available(struct body_source *source, size_t max, bool *last);
+static void source_take(struct body_source *source, uint8_t *out, size_t length);
+
+struct fetch *proxy_fetch_create(struct worker *worker)
 {
-    assert(!fetch->exchange && !fetch->stream);
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    if (!fetch)
+        return NULL;
+    fetch->worker = worker;
+    fetch->server = "";
+    fetch->began_us = worker->timers.now_us;
+    fetch->length = -1;
+    fetch->source = (struct body_source){source_available, source_take};
+    return fetch;
+}
+
+void proxy_fetch_destroy(struct fetch *fetch)
+{
+    assert(!fetch->exchange && !fetch->stream && !fetch->fill);
+    cache_cancel(&fetch->lookup);
     free(fetch->request.bytes);
     free(fetch->content.bytes);
     forward_list_finish(&fetch->fields);
@@ -78,18 +96,20 @@ void proxy_leave(struct stream *stream)
     drop_request(fetch);
     stream->fetch = NULL;
     fetch->stream = NULL;
+    if (fetch->fill && proxy_cache_leave(fetch))
+        return;
     if (fetch->exchange)
         exchange_cancel(fetch->exchange);
     fetch->exchange = NULL;
-    fetch_destroy(fetch);
+    proxy_fetch_destroy(fetch);
 }
 
 /* ---- failures ---- */
 
-static void log_failure(struct fetch *fetch, int status)
+void proxy_log(struct fetch *fetch, int status)
 {
     struct worker *worker = fetch->worker;
-    struct stream *stream = fetch->stream;
+    const struct stream *stream = fetch->stream;
     uint64_t now_ms = worker->timers.now_ms;
     char others[48] = "";
     if (worker->origin_failures.logged_ms && now_ms < worker->origin_failures.logged_ms + LOG_MS) {
@@ -101,9 +121,18 @@ static void log_failure(struct fetch *fetch, int status)
                  worker->origin_failures.silent);
     worker->origin_failures.logged_ms = now_ms;
     worker->origin_failures.silent = 0;
-    worker_log_error(worker, "error", "%.*s %.*s%.*s: %d: origin %s: %s%s",
-                     SPAN_PRINT(stream->request.method), SPAN_PRINT(stream->authority),
-                     SPAN_PRINT(stream->target), status, fetch->server, fetch->failure, others);
+    struct span method = SPAN_LITERAL("GET"), authority = {0}, target = {0};
+    if (stream) {
+        method = stream->request.method;
+        authority = stream->authority;
+        target = stream->target;
+    } else if (fetch->fill) {
+        authority = cache_fill_request(fetch->fill)->authority;
+        target = cache_fill_request(fetch->fill)->target;
+    }
+    worker_log_error(worker, "error", "%.*s %.*s%.*s: %d: origin %s: %s%s", SPAN_PRINT(method),
+                     SPAN_PRINT(authority), SPAN_PRINT(target), status, fetch->server,
+                     fetch->failure, others);
 }
 
 static const int STATUS_OF_END[] = {[EXCHANGE_UNREACHABLE] = 502,
@@ -111,9 +140,9 @@ static const int STATUS_OF_END[] = {[EXCHANGE_UNREACHABLE] = 502,
                                     [EXCHANGE_BROKEN] = 502,
                                     [EXCHANGE_BUSY] = 503};
 
-static void answer_failure(struct fetch *fetch, int status)
+void proxy_fail(struct fetch *fetch, int status)
 {
-    log_failure(fetch, status);
+    proxy_log(fetch, status);
     drop_request(fetch);
     stream_answer_status(fetch->stream, status);
 }
@@ -164,20 +193,11 @@ static bool has_content(const struct fetch *fetch, int status)
     return !fetch->stream->head && status != 204 && status != 304 && fetch->length != 0;
 }
 
-static void on_head(void *context, int status, const struct field *fields, size_t count,
-                    int64_t length)
+/* The response of an exchange that is for its stream alone. */
+static void answer(struct fetch *fetch, int status, int64_t length)
 {
-    struct fetch *fetch = context;
     struct stream *stream = fetch->stream;
     struct response *response = &stream->response;
-    fetch->server = exchange_server(fetch->exchange);
-    fetch->head_us = fetch->worker->timers.now_us;
-    if (forward_response(fields, count, status == 204 ? -1 : length, SPARE_FIELDS, &fetch->fields) <
-        0) {
-        snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");
-        answer_failure(fetch, 502);
-        return;
-    }
     fetch->length = length;
     *response = (struct response){.status = status,
                                   .fields = fetch->fields.fields,
@@ -189,12 +209,35 @@ static void on_head(void *context, int status, const struct field *fields, size_
         response->source = &fetch->source;
         response->length = length > 0 ? (uint64_t)length : 0;
     }
-    stream_answer(stream);
+    stream_decide(stream);
+}
+
+static void on_head(void *context, int status, const struct field *fields, size_t count,
+                    int64_t length)
+{
+    struct fetch *fetch = context;
+    fetch->server = exchange_server(fetch->exchange);
+    fetch->head_us = fetch->worker->timers.now_us;
+    if (forward_response(fields, count, status == 204 ? -1 : length, SPARE_FIELDS, &fetch->fields) <
+        0) {
+        snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");
+        if (fetch->fill)
+            proxy_cache_end(fetch, false, 502);
+        else
+            proxy_fail(fetch, 502);
+        return;
+    }
+    if (fetch->fill && proxy_cache_head(fetch, status, length))
+        return;
+    proxy_cache_note(fetch, status);
+    answer(fetch, status, length);
 }
 
 static bool on_content(void *context, const void *data, size_t length)
 {
     struct fetch *fetch = context;
+    if (!fetch->stream)
+        return proxy_cache_content(fetch, data, length);
     if (buffer_length(&fetch->content) >= fetch->worker->config->limits.stream_buffer ||
         buffer_put(&fetch->content, data, length) < 0) {
         fetch->paused = true;
@@ -211,6 +254,8 @@ static ptrdiff_t on_wanted(void *context, void *out, size_t room)
 {
     struct fetch *fetch = context;
     struct stream *stream = fetch->stream;
+    if (!stream) /* what is fetched for all has no content */
+        return 0;
     size_t held = buffer_length(&fetch->request);
     size_t n = held < room ? held : room;
     if (n) {
@@ -235,19 +280,23 @@ static void on_end(void *context, enum exchange_end how, const char *text)
     struct stream *stream = fetch->stream;
     fetch->server = exchange_server(fetch->exchange);
     fetch->exchange = NULL;
+    snprintf(fetch->failure, sizeof(fetch->failure), "%s", how == EXCHANGE_DONE ? "" : text);
+    if (fetch->fill || !stream) {
+        proxy_cache_end(fetch, how == EXCHANGE_DONE, STATUS_OF_END[how]);
+        return;
+    }
     if (how == EXCHANGE_DONE) {
         fetch->ended = true;
         drop_request(fetch);
         stream_content_ready(stream);
         return;
     }
-    snprintf(fetch->failure, sizeof(fetch->failure), "%s", text);
     if (!fetch->head_us) {
-        answer_failure(fetch, STATUS_OF_END[how]);
+        proxy_fail(fetch, STATUS_OF_END[how]);
         return;
     }
     fetch->failed = true;
-    log_failure(fetch, stream->response.status);
+    proxy_log(fetch, stream->response.status);
     stream_content_ready(stream);
 }
 
@@ -275,37 +324,53 @@ static int64_t request_length(const struct stream *stream)
                : forward_length(stream->request.fields, stream->request.fields_count);
 }
 
-static int ask(struct fetch *fetch, int64_t length)
+int proxy_ask(struct fetch *fetch, const struct proxy_question *question)
 {
-    struct stream *stream = fetch->stream;
-    const struct request *request = &stream->request;
-    const struct config_origin *origin = &stream->route->origin;
+    const struct config_origin *origin = &question->route->origin;
     struct forward_list list = {0};
-    if (!stream->conn->peer[0])
-        conn_name_peer(stream->conn);
     struct forward_request from = {
-        .fields = request->fields,
-        .fields_count = request->fields_count,
-        .authority = stream->authority,
-        .scheme = conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http"),
-        .protocol = session_version(&stream->conn->session),
-        .peer = stream->conn->peer,
+        .fields = question->fields,
+        .fields_count = question->fields_count,
+        .authority = question->authority,
+        .scheme = question->scheme,
+        .protocol = question->protocol,
+        .peer = question->peer,
         .trusted = origin->trusted,
-        .empty_content = length == 0 && anticipates_content(request->method),
+        .empty_content = question->length == 0 && anticipates_content(question->method),
     };
     if (forward_request(&from, &list) < 0)
         return -ENOMEM;
     struct exchange_request sent = {
-        .method = request->method,
-        .target = stream->target,
-        .host = origin->host ? span_of(origin->host) : stream->authority,
+        .method = question->method,
+        .target = question->target,
+        .host = origin->host ? span_of(origin->host) : question->authority,
         .fields = list.fields,
         .fields_count = list.count,
-        .length = length,
+        .length = question->length,
     };
     fetch->exchange = exchange_begin(fetch->worker->origins, origin, &sent, &EVENTS, fetch);
     forward_list_finish(&list);
     return fetch->exchange ? 0 : -ENOMEM;
+}
+
+int proxy_ask_for(struct fetch *fetch, const struct field *fields, size_t count)
+{
+    struct stream *stream = fetch->stream;
+    if (!stream->conn->peer[0])
+        conn_name_peer(stream->conn);
+    struct proxy_question question = {
+        .route = stream->route,
+        .method = stream->request.method,
+        .scheme = conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http"),
+        .authority = stream->authority,
+        .target = stream->target,
+        .protocol = session_version(&stream->conn->session),
+        .peer = stream->conn->peer,
+        .fields = fields,
+        .fields_count = count,
+        .length = request_length(stream),
+    };
+    return proxy_ask(fetch, &question);
 }
 
 /* A request that cannot go through as what it is. Returns the status that says so, or 0. */
@@ -321,31 +386,42 @@ static int refusal(const struct stream *stream)
     return 0;
 }
 
+/* The policies' say, while the origin thinks. */
+static void begin_page(struct stream *stream)
+{
+    if (!stream->wants_policy)
+        return;
+    stream_identify(stream);
+    page_begin(stream);
+}
+
 void proxy_begin(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
     int status = refusal(stream);
-    struct fetch *fetch = status || !worker->origins ? NULL : calloc(1, sizeof(*fetch));
+    struct fetch *fetch = status || !worker->origins ? NULL : proxy_fetch_create(worker);
     if (!fetch) {
         stream_answer_status(stream, status ? status : 503);
         return;
     }
-    *fetch = (struct fetch){.worker = worker,
-                            .stream = stream,
-                            .server = "",
-                            .began_us = worker->timers.now_us,
-                            .length = -1,
-                            .request_ended = stream->request_ended,
-                            .source = {source_available, source_take}};
+    fetch->stream = stream;
+    fetch->request_ended = stream->request_ended;
     stream->fetch = fetch;
-    int64_t length = request_length(stream);
+    if (proxy_cache_begin(fetch)) {
+        if (stream->fetch)
+            begin_page(stream);
+        return;
+    }
     struct span expect =
         field_find(stream->request.fields, stream->request.fields_count, SPAN_LITERAL("expect"));
-    fetch->expects = length != 0 && span_equal_nocase(expect, SPAN_LITERAL("100-continue"));
-    if (ask(fetch, length) < 0) {
+    fetch->expects = request_length(stream) != 0 &&
+                     span_equal_nocase(expect, SPAN_LITERAL("100-continue"));
+    if (proxy_ask_for(fetch, stream->request.fields, stream->request.fields_count) < 0) {
         snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");
-        answer_failure(fetch, 503);
+        proxy_fail(fetch, 503);
+        return;
     }
+    begin_page(stream);
 }
 
 void proxy_content(struct stream *stream, const void *data, size_t length)
@@ -379,5 +455,5 @@ bool proxy_holds_back(const struct stream *stream)
 bool proxy_awaits_origin(const struct stream *stream)
 {
     const struct fetch *fetch = stream->fetch;
-    return fetch->exchange && buffer_length(&fetch->content) == 0;
+    return fetch->exchange && !fetch->fill && buffer_length(&fetch->content) == 0;
 }

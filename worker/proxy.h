@@ -4,6 +4,7 @@
 #define HERALD_PROXY_H
 
 #include "worker/body.h"
+#include "worker/cache.h"
 #include "worker/forward.h"
 #include "worker/origin.h"
 #include "worker/stream.h"
@@ -16,11 +17,16 @@ struct fetch_buffer {
     size_t start, filled, room;
 };
 
-/* One exchange with an origin and the stream that it is for. */
+/* One exchange with an origin and the stream that it is for; or, with a fill, all who want the same. */
 struct fetch {
     struct worker *worker;
-    struct stream *stream;     /* NULL once it has ended */
-    struct exchange *exchange; /* NULL once it has ended */
+    struct stream *stream;     /* NULL once it has ended, or has what it reads from the fill */
+    struct exchange *exchange; /* NULL before it began, and once it has ended */
+    struct cache_lookup lookup; /* what the stream waits for before anything is asked */
+    struct cache_fill *fill;    /* what the response is stored by; NULL: it is the stream's alone */
+    bool filling;               /* its head is known, content goes there */
+    bool passed;                /* the cache was asked, and left it alone */
+    struct fetch *next, *previous; /* in worker->fetches: those that have no stream */
     const char *server;        /* that was asked last, for the log; the config's */
     char failure[192];         /* what failed; "" when nothing did */
     uint64_t began_us;         /* when the origin was asked, */
@@ -48,6 +54,14 @@ void proxy_request_end(struct stream *stream);
 
 /* The stream ends: what is under way for it does too. */
 void proxy_leave(struct stream *stream);
+
+/* Fetches what `request` asks for into the worker's cache, for `fill`, which that began (it is taken);
+ * nobody waits. `peer`: the address of whose doing it is, borrowed. */
+void proxy_fetch(struct worker *worker, const struct config_route *route,
+                 const struct cache_request *request, struct cache_fill *fill, const char *peer);
+
+/* The connections are gone, and the origins': so are the fetches. */
+void proxy_finish(struct worker *worker);
 
 /* The origin has not taken what the client sent; the client has all that the origin sent. */
 bool proxy_holds_back(const struct stream *stream);

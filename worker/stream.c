@@ -75,6 +75,7 @@ static void stream_destroy(struct stream *stream)
     conn->pushes_waiting -= stream->waits;
     content_cancel(&stream->lookup);
     body_close(&stream->body);
+    growth_read_no_more(stream->growth);
     if (stream->fetch)
         proxy_leave(stream);
     if (stream->page)
@@ -84,6 +85,7 @@ static void stream_destroy(struct stream *stream)
     hints_free(stream->interims);
     free(stream->long_text);
     free(stream->long_location);
+    free(stream->long_fields);
     give_back(conn->worker, stream);
 }
 
@@ -118,6 +120,18 @@ void stream_discard(struct stream *stream)
     stream_destroy(stream);
 }
 
+/* What an origin answered may have more fields than a response has room for. */
+static bool make_room_for_fields(struct stream *stream)
+{
+    unsigned needed = respond_fields_needed(stream->resource);
+    if (!needed)
+        return true;
+    stream->long_fields = malloc(needed * sizeof(struct field));
+    stream->response.long_fields = stream->long_fields;
+    stream->response.long_room = needed;
+    return stream->long_fields != NULL;
+}
+
 struct stream *stream_for_push(struct stream *parent, const struct candidate *candidate,
                                const struct config_route *route)
 {
@@ -131,6 +145,10 @@ struct stream *stream_for_push(struct stream *parent, const struct candidate *ca
     stream->route = route;
     stream->resource = resource_hold(candidate->resource);
     if (facts_promise(stream, parent, candidate) < 0) {
+        stream_destroy(stream);
+        return NULL;
+    }
+    if (!make_room_for_fields(stream)) {
         stream_destroy(stream);
         return NULL;
     }
@@ -170,6 +188,17 @@ static bool window_is_shut(void *context)
 
 static const struct body_events BODY_EVENTS = {content_became_ready, window_is_shut};
 
+/* Content that an origin is still sending. */
+static int open_growth(struct stream *stream)
+{
+    stream->growth =
+        growth_read(stream->resource->origin->growth, content_became_ready, stream);
+    if (!stream->growth)
+        return -EIO;
+    body_open_source(&stream->body, &stream->growth->source, stream->response.length);
+    return 1;
+}
+
 static int open_body(struct stream *stream)
 {
     const struct response *response = &stream->response;
@@ -177,8 +206,10 @@ static int open_body(struct stream *stream)
         body_open_source(&stream->body, response->source, response->length);
         return 1;
     }
-    if (stream->head || (!response->length && !response->text.length))
+    if (stream->head || (!response->length && !response->text.length && !response->unbounded))
         return 0;
+    if (response->body && stream->resource->origin && !response->body->body)
+        return open_growth(stream);
     if (!response->body) {
         body_open_memory(&stream->body, response->text.data, response->text.length);
         return 1;
@@ -271,7 +302,7 @@ static void remember(struct stream *stream)
     bool whole =
         response->status == 200 && response->body && response->length == response->body->size;
     if (stream->head || (!whole && response->status != 304) || !stream->resource ||
-        !is_remembered(stream))
+        !stream->resource->validator || !is_remembered(stream))
         return;
     stream_identify(stream);
     uint32_t life_s =
@@ -331,7 +362,12 @@ static void answer_status(struct stream *stream, int status, struct span locatio
 
 void stream_answer_status(struct stream *stream, int status)
 {
-    answer_status(stream, status, (struct span){0});
+    if (!stream->page) {
+        answer_status(stream, status, (struct span){0});
+        return;
+    }
+    respond_status(&stream->response, &stream->request, status, (struct span){0});
+    page_respond(stream);
 }
 
 static const int STATUS_OF_OUTCOME[] = {
@@ -368,7 +404,16 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
     }
     stream->resource = resource_hold(resource);
     respond_resource(&stream->response, &stream->request, stream->site, stream->route, resource);
+    stream_decide(stream);
+}
+
+void stream_decide(struct stream *stream)
+{
     int status = stream->response.status;
+    if (stream->page) {
+        page_respond(stream);
+        return;
+    }
     if (stream->wants_policy && (status == 200 || status == 304)) {
         set_state(stream, STREAM_DECIDING);
         stream_identify(stream);
@@ -376,6 +421,17 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
             return;
     }
     stream_answer(stream);
+}
+
+void stream_answer_resource(struct stream *stream, struct resource *resource)
+{
+    stream->resource = resource;
+    if (!make_room_for_fields(stream)) {
+        answer_status(stream, 503, (struct span){0});
+        return;
+    }
+    respond_resource(&stream->response, &stream->request, stream->site, stream->route, resource);
+    stream_decide(stream);
 }
 
 /* Whether a policy is to be asked: the list is tested in C, and only for clients that something can
@@ -443,6 +499,7 @@ static void begin_answer(struct stream *stream)
     if (config_is_alias(stream->site, stream->request.host)) {
         redirect_to_name(stream);
     } else if (stream->route->origin.servers_count) {
+        stream->wants_policy = get && policy_is_wanted(stream);
         proxy_begin(stream);
     } else if (!get) {
         answer_status(stream, 405, (struct span){0});
@@ -686,7 +743,9 @@ uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page)
 bool streams_need_no_window(const struct conn *conn)
 {
     for (const struct stream *stream = conn->streams; stream; stream = stream->next)
-        if (stream->answered && !stream->complete && !(stream->fetch && proxy_awaits_origin(stream)))
+        if (stream->answered && !stream->complete &&
+            !(stream->fetch && proxy_awaits_origin(stream)) &&
+            !(stream->growth && growth_reader_waits(stream->growth)))
             return false;
     return true;
 }

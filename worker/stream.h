@@ -8,6 +8,7 @@
 #include "worker/client.h"
 #include "worker/conn.h"
 #include "worker/content.h"
+#include "worker/growth.h"
 #include "worker/respond.h"
 
 #include <stdbool.h>
@@ -34,6 +35,7 @@ struct stream {
     bool client_reset;  /* RST_STREAM came */
     bool wants_policy;  /* a policy applies, and the client takes pushes or hints */
     bool ahead;         /* a pushed stream whose policy puts it ahead of its page */
+    uint8_t cache_way;  /* enum cache_way: how an origin's answer came */
     bool waits;         /* promised, and not answered before its page has nothing ready */
 
     struct header_list *headers; /* NULL for pushed streams */
@@ -46,10 +48,12 @@ struct stream {
     struct client client; /* who asks; identified only when it is needed */
     char *long_text;      /* from the heap when `text` is too small */
     char *long_location;  /* a redirect's target, from the heap */
+    struct field *long_fields; /* of a response that has many, from the heap */
 
     struct content_lookup lookup;
     struct resource *resource; /* a reference */
     struct body body;
+    struct growth_reader *growth; /* of the resource's content while that grows; owned */
     struct fetch *fetch;       /* from the route's origin (proxy.c); NULL: nothing is */
     struct interim *interims; /* 103s of its origin; owned */
     struct page *page;        /* the decision under way or carried out; owned */
@@ -84,6 +88,12 @@ void stream_discard(struct stream *stream); /* one that was not promised after a
 
 /* Fills stream->client, unless it is known already. */
 void stream_identify(struct stream *stream);
+
+/* The response is built: what the policies say of the page comes first. */
+void stream_decide(struct stream *stream);
+
+/* Answers with what was found; the reference is taken. */
+void stream_answer_resource(struct stream *stream, struct resource *resource);
 
 /* Answers with a short text in place of what could not be had; stream->response is made. */
 void stream_answer_status(struct stream *stream, int status);

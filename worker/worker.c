@@ -8,6 +8,7 @@
 #include "worker/origin.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
+#include "worker/proxy.h"
 #include "worker/page_queue.h"
 #include "worker/stream.h"
 #include "worker/worker_log.h"
@@ -417,6 +418,11 @@ static int start_parts(struct worker *worker, struct fault *fault)
         worker->origins = origins_create(worker->ring, &worker->timers, worker->stats, config);
         if (!worker->origins)
             return fault_set(fault, -ENOMEM, "origin", 0, "libcurl cannot be set up");
+        if (config->cache.memory_bytes)
+            worker->cache =
+                cache_create(config->cache.memory_bytes, config->cache.entry_bytes, worker->stats);
+        if (config->cache.memory_bytes && !worker->cache)
+            return fault_set(fault, -ENOMEM, "cache", 0, "out of memory");
     }
     if (!worker->http2 || !worker->content || !worker->plaintext ||
         worker_log_open(&worker->access, worker, worker->handoff->access_fd, ACCESS_LOG_BYTES) ||
@@ -466,7 +472,9 @@ static void finish(struct worker *worker)
     acceptor_destroy(worker->acceptor);
     addresses_destroy(worker->addresses);
     content_destroy(worker->content);
+    proxy_finish(worker);
     origins_destroy(worker->origins);
+    cache_destroy(worker->cache);
     http2_context_destroy(worker->http2);
     tls_context_destroy(worker->tls);
     worker_log_close(&worker->access);

@@ -68,6 +68,8 @@ struct worker {
     struct tls_context *tls; /* NULL when no listener wants TLS */
     struct content *content;
     struct origins *origins; /* NULL when no route has one */
+    struct cache *cache;     /* of their answers; NULL: nothing is kept */
+    struct fetch *fetches;   /* those that no stream waits for */
     struct {
         uint64_t logged_ms; /* failures are said once a second, */
         unsigned silent;    /* with the number of those that were not */

@@ -88,6 +88,19 @@ static void log_fetch(struct log *log, const struct fetch *fetch)
         log_string(log, "origin_failure", span_of(fetch->failure));
 }
 
+/* How an origin's answer came: the words of enum cache_way. What led a fetch for all has no fetch of
+ * its own any more. */
+static void log_cache(struct log *log, const struct stream *stream)
+{
+    static const char *const WAYS[] = {"", "hit", "miss", "stale", "revalidated", "pass"};
+    if (!stream->fetch && stream->server) {
+        log_string(log, "origin", span_of(stream->server));
+        log_number(log, "origin_us", stream->server_us);
+    }
+    if (stream->cache_way)
+        log_string(log, "cache", span_of(WAYS[stream->cache_way]));
+}
+
 void access_members(struct stream *stream, struct log *log)
 {
     char time_text[LOG_TIME_MAX];
@@ -108,6 +121,7 @@ void access_members(struct stream *stream, struct log *log)
     log_bool(log, "complete", stream->complete);
     if (stream->fetch)
         log_fetch(log, stream->fetch);
+    log_cache(log, stream);
     if (stream->page && !stream->page->unasked)
         log_page(log, stream->page);
 }

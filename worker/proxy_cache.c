@@ -1,7 +1,7 @@
 /* Requests by way of the cache, and exchanges whose responses are everyone's. */
 #include "worker/proxy_parts.h"
 
-#include "worker/http_date.h"
+#include "worker/conn_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -239,6 +239,8 @@ static void hand_to_leader(struct fetch *fetch, struct resource *resource, enum 
         return;
     }
     set_apart(fetch);
+    stream->server = fetch->server;
+    stream->server_us = (uint32_t)(fetch->head_us - fetch->began_us);
     stream->cache_way = (uint8_t)way;
     stream_answer_resource(stream, resource);
 }
@@ -248,12 +250,11 @@ bool proxy_cache_head(struct fetch *fetch, int status, int64_t length)
     struct resource *resource;
     struct cache_fill *fill = fetch->fill;
     bool has_none = status == 204 || status == 304;
-    enum cache_kept kept =
-        cache_fill_head(fill, status, fetch->fields.fields, fetch->fields.count,
-                        has_none      ? 0
-                        : length >= 0 ? (uint64_t)length
-                                      : GROWTH_UNKNOWN,
-                        &resource);
+    enum cache_kept kept = cache_fill_head(fill, status, fetch->fields.fields, fetch->fields.count,
+                                           has_none      ? 0
+                                           : length >= 0 ? (uint64_t)length
+                                                         : GROWTH_UNKNOWN,
+                                           &resource);
     switch (kept) {
     case CACHE_KEPT:
         fetch->filling = true;
@@ -299,7 +300,7 @@ void proxy_cache_end(struct fetch *fetch, bool whole, int status)
 {
     struct cache_fill *fill = fetch->fill;
     struct resource *resource = NULL;
-    if (!whole && (fill || fetch->stream))
+    if (!whole && fill && !fetch->stream)
         proxy_log(fetch, status);
     if (fetch->exchange)
         exchange_cancel(fetch->exchange);
@@ -309,18 +310,19 @@ void proxy_cache_end(struct fetch *fetch, bool whole, int status)
         cache_fill_finish(fill);
     else if (fill)
         resource = cache_fill_abandon(fill, fetch->filling ? 0 : status);
+    if (fetch->stream && !resource) { /* it keeps the fetch, which tells what failed */
+        proxy_fail(fetch, status);
+        return;
+    }
     struct stream *stream = part_from_stream(fetch);
-    if (!stream)
-        take_back(fetch);
-    proxy_fetch_destroy(fetch);
     if (!stream) {
         resource_release(resource);
-    } else if (resource) {
-        stream->cache_way = CACHE_WAY_STALE;
-        stream_answer_resource(stream, resource);
-    } else {
-        stream_answer_status(stream, status);
+        destroy_apart(fetch);
+        return;
     }
+    proxy_fetch_destroy(fetch);
+    stream->cache_way = CACHE_WAY_STALE;
+    stream_answer_resource(stream, resource);
 }
 
 bool proxy_cache_leave(struct fetch *fetch)
@@ -335,8 +337,8 @@ bool proxy_cache_leave(struct fetch *fetch)
     return false;
 }
 
-/* The target of a URL at the response's own origin (RFC 9111 4.4), as far as it is written in full or
- * as an absolute path; else an empty span. */
+/* The target of a URL at the response's own origin (RFC 9111 4.4), as far as it is written in full
+ * or as an absolute path; else an empty span. */
 static struct span own_target(const struct stream *stream, struct span url)
 {
     size_t scheme = span_find(url, ':');

@@ -37,8 +37,9 @@ void proxy_log(struct fetch *fetch, int status);
  * when it is to be fetched for itself. The fetch may be gone. */
 bool proxy_cache_begin(struct fetch *fetch);
 
-/* The exchange of a fill: its head, whose fields are in fetch->fields (true: it is no stream's alone,
- * the fetch may be gone), its content (as of struct exchange_events), its end (the fetch is gone). */
+/* The exchange of a fill: its head, whose fields are in fetch->fields (true: it is no stream's
+ * alone, the fetch may be gone), its content (as of struct exchange_events), its end (the fetch is
+ * gone). */
 bool proxy_cache_head(struct fetch *fetch, int status, int64_t length);
 bool proxy_cache_content(struct fetch *fetch, const void *data, size_t length);
 void proxy_cache_end(struct fetch *fetch, bool whole, int status);

@@ -66,6 +66,8 @@ struct stream {
     bool late_incremental;
 
     uint64_t began_us;         /* CLOCK_MONOTONIC */
+    const char *server;        /* that was asked for what all get, the config's; or NULL */
+    uint32_t server_us;        /* and how long its answer took to begin */
     uint64_t content_sent;     /* bytes of the response's content */
     uint64_t content_received; /* bytes of the request's content */
     uint64_t content_began_ms;

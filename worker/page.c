@@ -136,7 +136,8 @@ static void begin_shadow(struct page *page)
 {
     struct policy_version *version =
         policy_versions_take_shadow(&page->worker->policies, page->version);
-    struct page *shadow = version ? page_create(page->stream) : NULL;
+    bool wanted = version && shadow_affordable(page->worker);
+    struct page *shadow = wanted ? page_create(page->stream) : NULL;
     if (!shadow) {
         policy_version_release(version);
         return;

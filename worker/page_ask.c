@@ -3,6 +3,7 @@
 #include "worker/cache.h"
 #include "worker/links.h"
 #include "worker/push.h"
+#include "worker/shadow.h"
 #include "worker/stream.h"
 
 void page_set_version(struct page *page, struct policy_version *version)
@@ -46,11 +47,15 @@ void page_set_budget(struct page *page, const struct path *path)
 void page_enter(struct page *page)
 {
     policy_version_enter(page->version);
+    if (page->is_shadow)
+        shadow_hooks_begin(page->worker);
 }
 
 void page_leave_hooks(struct page *page)
 {
     struct segment_version *health = page->version->health;
+    if (page->is_shadow)
+        shadow_hooks_end(page->worker);
     if (!policy_version_leave(page->version) || page->failed)
         return;
     page->failed = true;

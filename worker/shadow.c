@@ -4,6 +4,7 @@
 #include "worker/stream.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define EXAMPLES_MAX 8 /* of each shadow version, by one worker */
 #define TEXT_MAX 480
@@ -13,6 +14,38 @@ struct text {
     size_t used;
     unsigned differences;
 };
+
+/* ---- the time it takes ---- */
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+bool shadow_affordable(struct worker *worker)
+{
+    struct shadow_purse *purse = &worker->shadow_purse;
+    uint64_t more = (now_us() - purse->at_us) / SHADOW_SHARE;
+    purse->at_us += more * SHADOW_SHARE;
+    purse->left_us += (int64_t)more;
+    if (purse->left_us > SHADOW_SAVED_US) /* as at first, when it was never filled */
+        purse->left_us = SHADOW_SAVED_US;
+    return purse->left_us > 0;
+}
+
+void shadow_hooks_begin(struct worker *worker)
+{
+    worker->shadow_purse.began_us = now_us();
+}
+
+void shadow_hooks_end(struct worker *worker)
+{
+    worker->shadow_purse.left_us -= (int64_t)(now_us() - worker->shadow_purse.began_us);
+}
+
+/* ---- what differs ---- */
 
 static const struct candidate *same_candidate(const struct decision *decision,
                                               const struct candidate *candidate)
@@ -39,10 +72,9 @@ static const char *effect(const struct candidate *candidate)
 /* What became of it only when it was done, and no policy had a part in. */
 static bool is_chance(const struct candidate *candidate)
 {
-    return candidate && (candidate->verdict == REASON_ELSEWHERE ||
-                         candidate->verdict == REASON_PROTOCOL ||
-                         candidate->verdict == REASON_NO_MEMORY ||
-                         candidate->verdict == REASON_TABLE_FULL);
+    return candidate &&
+           (candidate->verdict == REASON_ELSEWHERE || candidate->verdict == REASON_PROTOCOL ||
+            candidate->verdict == REASON_NO_MEMORY || candidate->verdict == REASON_TABLE_FULL);
 }
 
 static void say(struct text *text, const char *mark, const struct candidate *candidate,

@@ -54,6 +54,13 @@ struct page_queue {
     uint64_t began_us; /* and since when */
 };
 
+/* What the hooks of shadows may take (worker/shadow.h). */
+struct shadow_purse {
+    uint64_t at_us;    /* when it was filled last */
+    int64_t left_us;   /* below 0 after a hook that took long */
+    uint64_t began_us; /* the hooks that are running */
+};
+
 #define WORKER_FAILURES 16 /* lines of policies whose failures are told apart */
 
 struct worker {
@@ -117,6 +124,7 @@ struct worker {
         uint32_t number; /* of the shadow version, */
         unsigned count;  /* and how many examples of its differences were told */
     } shadow_told;
+    struct shadow_purse shadow_purse;
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */

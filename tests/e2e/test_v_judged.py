@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -118,6 +119,23 @@ end }""" % JS)
     assert {e.fields["version"] for e in own.site.log()} <= {"v1"}
     page = visit_once(own.site, "/hello.txt").page       # no policy proposes anything there
     assert page.status == 200
+
+
+def test_a_shadow_takes_a_share_of_a_workers_time_and_no_more(herald, connect):
+    """Each of its hooks runs into the soft deadline, after more than one tick of 4 ms."""
+    own = Versions(herald, workers=1, policy={"soft_strikes": 0, "hard_strikes": 0, "failures": 0})
+    own.load("return { api = 1, on_request = function() while true do end end }")
+    own.ask("shadow", "v2")
+    client, pages, began = connect(own.site), 200, time.monotonic()
+    for _ in range(pages):
+        assert client.get(PAGE).status == 200
+    elapsed_ms = 1000 * (time.monotonic() - began)
+    counters = json.loads(own.site.command("status", "--json").stdout)["counters"]
+    asked = counters["policy_soft_deadlines"]
+    assert 2 <= asked <= (20 + elapsed_ms / 8) / 4 + 2, elapsed_ms
+    assert asked < pages / 2
+    server.wait_until(lambda: own.version(2).get("compared") == asked, 5,
+                      "those pages to be compared, and no others")
 
 
 def test_a_shadow_learns_nothing(herald, connect):

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_BYTES 16384 /* windows that leave less room are nearly shut: little is read for them */
+#define FRAME_BYTES \
+    16384 /* windows that leave less room are nearly shut: little is read for them */
 #define LITTLE_BYTES 4096
 
 /* Reads into one buffer: what was read is taken before the next read begins. It outlives its body
@@ -14,13 +15,13 @@ struct body_reader {
     struct content *content;
     struct resource *resource; /* a reference: the descriptor stays open */
     const struct representation *representation;
-    uint64_t offset; /* of the next read */
-    uint64_t left;   /* not yet read */
-    struct read_ahead *ahead; /* NULL once orphaned */
+    uint64_t offset;                     /* of the next read */
+    uint64_t left;                       /* not yet read */
+    struct read_ahead *ahead;            /* NULL once orphaned */
     struct body_reader *next, *previous; /* in ahead->holding or ahead->waiting */
-    uint8_t *buffer;        /* NULL: none */
-    size_t room;            /* bytes of it */
-    size_t start, filled;   /* what is there to be taken */
+    uint8_t *buffer;                     /* NULL: none */
+    size_t room;                         /* bytes of it */
+    size_t start, filled;                /* what is there to be taken */
     int failure;
     bool reading;
     bool waiting;
@@ -277,6 +278,14 @@ ptrdiff_t body_available(struct body *body, size_t max, bool *last)
     }
     *last = n == body->left;
     return (ptrdiff_t)n;
+}
+
+const uint8_t *body_lend(struct body *body, size_t length)
+{
+    const uint8_t *data = body->memory;
+    body->memory += length;
+    body->left -= length;
+    return data;
 }
 
 void body_take(struct body *body, uint8_t *out, size_t length)

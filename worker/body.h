@@ -1,9 +1,9 @@
-/* A response's content on its way out: from memory, read ahead from a file through the ring, or from
- * whoever makes it while it is sent.
+/* A response's content on its way out: from memory, read ahead from a file through the ring, or
+ * from whoever makes it while it is sent.
  *
  * What a connection's bodies have read and not handed on is bounded: beyond it a body waits until
- * another one's buffer is empty. Buffers of streams whose window is shut are given up then, and read
- * again, so that a client that leaves some responses lying can still have others. */
+ * another one's buffer is empty. Buffers of streams whose window is shut are given up then, and
+ * read again, so that a client that leaves some responses lying can still have others. */
 #ifndef HERALD_BODY_H
 #define HERALD_BODY_H
 
@@ -20,12 +20,12 @@ struct read_ahead {
     size_t piece_max; /* bytes of one body's buffer */
     size_t bytes_max; /* of all of them */
     size_t bytes;
-    struct body_reader *holding; /* those with a buffer */
+    struct body_reader *holding;                /* those with a buffer */
     struct body_reader *waiting, *waiting_last; /* those that want one, first come first served */
 };
 
-/* Lets those that wait have what shut streams hold. To be called when a send has ended: a window that
- * shuts meanwhile tells nobody. */
+/* Lets those that wait have what shut streams hold. To be called when a send has ended: a window
+ * that shuts meanwhile tells nobody. */
 void read_ahead_settle(struct read_ahead *ahead);
 
 /* What a body asks of its stream. */
@@ -65,8 +65,18 @@ void body_open_source(struct body *body, struct body_source *source, uint64_t le
 void body_close(struct body *body);
 
 /* How many of the next bytes, at most `max` (what the windows and a frame have room for), can be
- * taken now. -EAGAIN: `ready` will be called; another -errno: the file changed or cannot be read. */
+ * taken now. -EAGAIN: `ready` will be called; another -errno: the file changed or cannot be read.
+ */
 ptrdiff_t body_available(struct body *body, size_t max, bool *last);
+
+/* Whether the bytes to come lie in memory. */
+static inline bool body_lends(const struct body *body)
+{
+    return body->memory != NULL;
+}
+
+/* Instead of body_take: where they are. Only of a body that lends. */
+const uint8_t *body_lend(struct body *body, size_t length);
 
 /* Copies out what body_available has just offered. */
 void body_take(struct body *body, uint8_t *out, size_t length);

@@ -1,7 +1,7 @@
 #include "worker/conn_internal.h"
 
-#include "worker/outcome.h"
 #include "worker/addresses.h"
+#include "worker/outcome.h"
 #include "worker/stream.h"
 
 #include <arpa/inet.h>
@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define READ_OVER_MAX (64 * 1024) /* bytes of a peer whose connection ends */
-#define PLAINTEXT_MAX (4 * (16384 + 9) + 512) /* four full DATA frames a send */
+#define READ_OVER_MAX (64 * 1024)       /* bytes of a peer whose connection ends */
+#define PLAINTEXT_MAX HTTP2_COPIED_MAX  /* bytes of frames a send, where they are encrypted, */
+#define CLEARTEXT_MAX (7 * (16384 + 9)) /* and where content is lent: less than may wait unsent */
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 static const char NOT_HTTP2[] = "HTTP/1.1 505 HTTP Version Not Supported\r\n"
@@ -201,7 +202,7 @@ void conn_destroy(struct conn *conn)
 {
     assert(conn->state == CONN_CLOSING && !conn->streams);
     if (conn->outbox)
-        worker_outbox_give(conn->worker, conn->outbox);
+        outbox_give(&conn->worker->outboxes, conn->outbox);
     close(conn->fd);
     leave_address(conn->worker, conn->place);
     ledger_finish(&conn->ledger);
@@ -219,8 +220,8 @@ void conn_finish(struct conn *conn)
     conn_dirty(conn);
 }
 
-/* Everything is sent: half-close, and wait a little for the peer's close, since closing at once with
- * unread input would make the kernel reset what the peer has not read yet. */
+/* Everything is sent: half-close, and wait a little for the peer's close, since closing at once
+ * with unread input would make the kernel reset what the peer has not read yet. */
 static void linger(struct conn *conn)
 {
     set_state(conn, CONN_LINGERING);
@@ -251,7 +252,8 @@ static void end_for_protocol(struct conn *conn)
 /* A client that does not speak HTTP/2 in cleartext is told so in its own tongue. */
 static int refuse_protocol(struct conn *conn)
 {
-    struct outbox *outbox = conn->tls || conn->send.armed ? NULL : worker_outbox_take(conn->worker);
+    struct outbox *outbox =
+        conn->tls || conn->send.armed ? NULL : outbox_take(&conn->worker->outboxes);
     if (outbox) {
         memcpy(outbox->bytes, NOT_HTTP2, sizeof(NOT_HTTP2) - 1);
         conn->outbox = outbox;
@@ -440,7 +442,7 @@ static void on_send(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = conn_of_send(op);
     if (conn->outbox) {
-        worker_outbox_give(conn->worker, conn->outbox);
+        outbox_give(&conn->worker->outboxes, conn->outbox);
         conn->outbox = NULL;
     }
     if (conn->state != CONN_CLOSING && event->result != (int)conn->sending)
@@ -453,7 +455,8 @@ static void on_send(struct ring_op *op, const struct ring_event *event)
     conn_dirty(conn);
 }
 
-/* What waits is decided anew now that the kernel has little left. An error shows in the next send. */
+/* What waits is decided anew now that the kernel has little left. An error shows in the next send.
+ */
 static void on_writable(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = conn_of_send(op);
@@ -462,7 +465,8 @@ static void on_writable(struct ring_op *op, const struct ring_event *event)
     conn_dirty(conn);
 }
 
-/* A page's end shares no record with the pushes behind it: a record is read once it is there whole. */
+/* A page's end shares no record with the pushes behind it: a record is read once it is there whole.
+ */
 static ptrdiff_t seal(struct conn *conn, const uint8_t *plaintext, size_t length, uint8_t *out)
 {
     size_t page = session_end_apart(&conn->session);
@@ -503,7 +507,8 @@ static ptrdiff_t fill(struct conn *conn, uint8_t *out, size_t room)
         length = (ptrdiff_t)handshake.length;
         tls_output_taken(conn->tls, handshake.length);
     }
-    if (session_is_open(&conn->session) && tls_ready(conn->tls) && tls_output(conn->tls).length == 0)
+    if (session_is_open(&conn->session) && tls_ready(conn->tls) &&
+        tls_output(conn->tls).length == 0)
         length = fill_sealed(conn, out, (size_t)length, room);
     return length;
 }
@@ -523,24 +528,36 @@ static void await_writable(struct conn *conn)
     ring_poll(conn->worker->ring, &conn->send, conn->fd, POLLOUT);
 }
 
-/* Starts a send if there is something, or waits until there may be one. Returns false when there was
- * nothing. */
+/* Fills an outbox, in cleartext with what is lent to conn->outbox, too. Returns the send's length,
+ * 0 or -errno; nothing is in conn->outbox then. */
+static ptrdiff_t fill_outbox(struct conn *conn, size_t room)
+{
+    struct outbox *outbox = outbox_take(&conn->worker->outboxes);
+    if (!outbox)
+        return -ENOMEM;
+    conn->outbox = conn->tls ? NULL : outbox;
+    ptrdiff_t length = fill(conn, outbox->bytes, room);
+    conn->outbox = length > 0 ? outbox : NULL;
+    if (length <= 0)
+        outbox_give(&conn->worker->outboxes, outbox);
+    return length;
+}
+
+/* Starts a send if there is something, or waits until there may be one. Returns false when there
+ * was nothing. */
 static bool send_ready(struct conn *conn)
 {
     if (!has_output(conn)) {
         conn_cork(conn, false);
         return false;
     }
-    size_t room = conn_room(conn, PLAINTEXT_MAX);
+    size_t room = conn_room(conn, conn->tls ? PLAINTEXT_MAX : CLEARTEXT_MAX);
     if (room == 0) {
         await_writable(conn);
         return true;
     }
-    struct outbox *outbox = worker_outbox_take(conn->worker);
-    ptrdiff_t length = outbox ? fill(conn, outbox->bytes, room) : -ENOMEM;
+    ptrdiff_t length = fill_outbox(conn, room);
     if (length <= 0) {
-        if (outbox)
-            worker_outbox_give(conn->worker, outbox);
         if (length < 0)
             conn_abort(conn);
         else
@@ -549,14 +566,14 @@ static bool send_ready(struct conn *conn)
     }
     if (!conn_waits_for_peer(conn))
         conn_progressed(conn); /* the peer's time begins now */
-    conn->outbox = outbox;
     conn->sending = (size_t)length;
     conn->queued_bytes += (uint64_t)length;
     ledger_flushed(&conn->ledger, conn->queued_bytes);
     conn->send.done = on_send;
     if (has_output(conn))
         conn_cork(conn, true);
-    ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
+    outbox_send(conn->outbox, conn->sending - conn->outbox->lent_bytes, conn->worker->ring,
+                &conn->send, conn->fd);
     if (conn->sending >= PLAINTEXT_MAX / 2)
         conn->large = true; /* many small responses */
     return true;

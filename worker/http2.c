@@ -8,13 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GAPS_MAX 8        /* runs of stream ids that the peer passed over */
-#define RESETS_KEPT 128   /* ids of streams that this side reset: frames may be under way */
-#define FIELDS_OUT_MAX 128 /* fields of a response */
+#define GAPS_MAX 8           /* runs of stream ids that the peer passed over */
+#define RESETS_KEPT 128      /* ids of streams that this side reset: frames may be under way */
+#define FIELDS_OUT_MAX 128   /* fields of a response */
 #define PROMISE_FIELDS_MAX 8 /* fields of a promised request, pseudo-fields included */
 #define FAILURE_MAX 160
 #define EARLY_MAX 4 /* PRIORITY_UPDATEs kept for requests that are yet to come */
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
+#define LENT_LEAST \
+    2048 /* octets of content: copying less costs less than another piece of a send */
 #define SMALL_DATA_MAX 32 /* octets of a DATA frame that is more frame than content */
 
 struct http2_context {
@@ -43,12 +45,15 @@ struct http2 {
 
     /* Where http2_produce writes; between calls only `pending` matters. */
     uint8_t *out;
+    size_t out_room; /* bytes of `out`, */
+    size_t copied;   /* and those that were written there */
     size_t room;
-    size_t end_apart; /* of `used`: where a response ended that is to be readable at once */
     size_t used;
+    size_t end_apart;    /* of `used`: where a response ended that is to be readable at once */
+    bool lends;          /* the content that is framed next is lent */
     struct span pending; /* what mem_send returned and didn't fit: nghttp2's, until its next call */
 
-    int32_t last_id; /* the highest stream id that the client used */
+    int32_t last_id;    /* the highest stream id that the client used */
     int32_t last_taken; /* above this a GOAWAY has refused them: their frames are read over */
     struct {
         int32_t first, last;
@@ -246,7 +251,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     int32_t id = frame->hd.stream_id;
     guard_begin_fields(http2->guard);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-        return 0; /* trailers are read over */
+        return 0;                         /* trailers are read over */
     header_list_release(http2->building); /* of a block that was malformed */
     http2->building = header_list_take(&http2->context->lists);
     http2->building_id = id;
@@ -271,7 +276,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     size_t bytes = nghttp2_rcbuf_get_buf(name).len + nghttp2_rcbuf_get_buf(value).len + 32;
     (void)session, (void)flags;
     if (!guard_count_field(http2->guard, bytes))
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is decoded, and looked at no more */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is decoded, and looked at no more
+                                                       */
     if (http2->building && http2->building_id == frame->hd.stream_id)
         http2_fields_add(http2->building, http2->context->limits, name, value);
     return 0;
@@ -424,18 +430,34 @@ int http2_receive(struct http2 *http2, const void *input, size_t length)
 
 /* ---- sending ---- */
 
+/* How many bytes can be copied. */
+static size_t copy_room(const struct http2 *http2)
+{
+    size_t room = http2->room - http2->used;
+    size_t own = http2->out_room - http2->copied;
+    return own < room ? own : room;
+}
+
+static size_t least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static ssize_t read_content(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t length,
                             uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
     struct http2 *http2 = user_data;
+    const struct session_events *events = http2->context->events;
     bool last = false;
-    size_t room = http2->room - http2->used;
     (void)session, (void)id, (void)buffer;
-    if (room < ROOM_FULL)
+    if (copy_room(http2) < ROOM_FULL)
         return NGHTTP2_ERR_PAUSE; /* which stream is next is decided when there is room again */
-    if (length > room - FRAME_HEADER_BYTES)
-        length = room - FRAME_HEADER_BYTES;
-    ptrdiff_t n = http2->context->events->available(source->ptr, length, &last);
+    http2->lends = length >= LENT_LEAST && events->lends && events->lends(source->ptr);
+    size_t room = http2->lends ? http2->room - http2->used : copy_room(http2);
+    length = least_of(length, room - FRAME_HEADER_BYTES);
+    ptrdiff_t n = events->available(source->ptr, length, &last);
+    if (n >= 0 && (size_t)n < LENT_LEAST && (size_t)n + FRAME_HEADER_BYTES <= copy_room(http2))
+        http2->lends = false;
     if (n == -EAGAIN)
         return NGHTTP2_ERR_DEFERRED;
     if (n < 0)
@@ -450,13 +472,19 @@ static int send_content(nghttp2_session *session, nghttp2_frame *frame, const ui
                         size_t length, nghttp2_data_source *source, void *user_data)
 {
     struct http2 *http2 = user_data;
+    const struct session_events *events = http2->context->events;
     (void)session, (void)frame;
-    if (http2->room - http2->used < FRAME_HEADER_BYTES + length)
-        return NGHTTP2_ERR_WOULDBLOCK;
-    memcpy(http2->out + http2->used, header, FRAME_HEADER_BYTES);
-    http2->used += FRAME_HEADER_BYTES;
-    http2->context->events->take(source->ptr, http2->out + http2->used, length);
-    http2->used += length;
+    assert(http2->room - http2->used >= FRAME_HEADER_BYTES + length);
+    memcpy(http2->out + http2->copied, header, FRAME_HEADER_BYTES);
+    http2->copied += FRAME_HEADER_BYTES;
+    if (http2->lends) {
+        events->lend(source->ptr, http2->copied, length);
+    } else {
+        assert(http2->out_room - http2->copied >= length);
+        events->take(source->ptr, http2->out + http2->copied, length);
+        http2->copied += length;
+    }
+    http2->used += FRAME_HEADER_BYTES + length;
     http2->guard->bytes_sent += length;
     return 0;
 }
@@ -501,8 +529,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     void *stream;
     switch (frame->hd.type) {
     case NGHTTP2_PUSH_PROMISE:
-        stream = nghttp2_session_get_stream_user_data(session,
-                                                      frame->push_promise.promised_stream_id);
+        stream =
+            nghttp2_session_get_stream_user_data(session, frame->push_promise.promised_stream_id);
         if (stream)
             events->promised(stream);
         break;
@@ -526,8 +554,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* A promise that can't be made any more. nghttp2 has its stream since it was submitted, and closes it
- * after this: the events' owner is told once, here, unless a GOAWAY closed the stream before. */
+/* A promise that can't be made any more. nghttp2 has its stream since it was submitted, and closes
+ * it after this: the events' owner is told once, here, unless a GOAWAY closed the stream before. */
 static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error,
                              void *user_data)
 {
@@ -547,10 +575,10 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
 /* Copies what fits of the pending output. Returns false when the room is used up. */
 static bool drain_pending(struct http2 *http2)
 {
-    size_t fits = http2->room - http2->used;
-    size_t n = http2->pending.length < fits ? http2->pending.length : fits;
+    size_t n = least_of(http2->pending.length, copy_room(http2));
     if (n)
-        memcpy(http2->out + http2->used, http2->pending.data, n);
+        memcpy(http2->out + http2->copied, http2->pending.data, n);
+    http2->copied += n;
     http2->used += n;
     http2->pending = span_after(http2->pending, n);
     return http2->pending.length == 0;
@@ -560,24 +588,26 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
 {
     assert(room >= HTTP2_ROOM_MIN);
     http2->out = out;
+    http2->out_room = least_of(room, HTTP2_COPIED_MAX);
     http2->room = room;
-    http2->used = 0;
+    http2->used = http2->copied = 0;
     http2->end_apart = 0;
-    while (drain_pending(http2) && http2->room - http2->used >= ROOM_FULL) {
+    while (drain_pending(http2) && copy_room(http2) >= ROOM_FULL) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(http2->session, &data);
         if (n < 0)
             return -ENOMEM;
         http2->pending = span_make(data, (size_t)n);
-        if (n == 0 && (http2->room - http2->used < ROOM_FULL ||
+        if (n == 0 && (copy_room(http2) < ROOM_FULL ||
                        !http2->context->events->nothing_ready(http2->connection)))
             break;
     }
     if (http2->guard->failed)
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
     if (http2->settings_overflow)
-        terminate(http2, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE overflows a "
-                                                   "stream's window");
+        terminate(http2, HTTP2_FLOW_CONTROL_ERROR,
+                  "SETTINGS_INITIAL_WINDOW_SIZE overflows a "
+                  "stream's window");
     return (ptrdiff_t)http2->used;
 }
 
@@ -647,10 +677,10 @@ int http2_inform(struct http2 *http2, int32_t id, int status, const struct field
     nghttp2_nv nva[FIELDS_OUT_MAX];
     nva[0] = nv_status(status, digits);
     count = nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
-    return error_of(nghttp2_submit_headers(http2->session, NGHTTP2_FLAG_NONE, id, NULL, nva, count,
-                                           NULL) < 0
-                        ? NGHTTP2_ERR_INVALID_ARGUMENT
-                        : 0);
+    return error_of(
+        nghttp2_submit_headers(http2->session, NGHTTP2_FLAG_NONE, id, NULL, nva, count, NULL) < 0
+            ? NGHTTP2_ERR_INVALID_ARGUMENT
+            : 0);
 }
 
 int http2_respond(struct http2 *http2, int32_t id, int status, const struct field *fields,
@@ -658,9 +688,9 @@ int http2_respond(struct http2 *http2, int32_t id, int status, const struct fiel
 {
     char digits[8];
     nghttp2_nv nva[FIELDS_OUT_MAX];
-    nghttp2_data_provider provider = {
-        .source.ptr = nghttp2_session_get_stream_user_data(http2->session, id),
-        .read_callback = read_content};
+    nghttp2_data_provider provider = {.source.ptr =
+                                          nghttp2_session_get_stream_user_data(http2->session, id),
+                                      .read_callback = read_content};
     nva[0] = nv_status(status, digits);
     count = nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
     return error_of(
@@ -688,12 +718,12 @@ int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
         nv_make(SPAN_LITERAL(":path"), target),
     };
     count = nv_fill(nva, 4, PROMISE_FIELDS_MAX, fields, count);
-    int32_t id = nghttp2_submit_push_promise(http2->session, NGHTTP2_FLAG_NONE, parent, nva, count,
-                                             stream);
+    int32_t id =
+        nghttp2_submit_push_promise(http2->session, NGHTTP2_FLAG_NONE, parent, nva, count, stream);
     if (id < 0)
         return id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
     guard_count(http2->guard, GUARD_PROMISE);
-        http2->open_streams++;
+    http2->open_streams++;
     return id;
 }
 
@@ -750,8 +780,7 @@ unsigned http2_open_streams(const struct http2 *http2)
 
 uint64_t http2_header_block(const struct http2 *http2)
 {
-    bool under_way =
-        http2->in_header_block || (http2->in_header_frame && http2->frames.skip > 0);
+    bool under_way = http2->in_header_block || (http2->in_header_frame && http2->frames.skip > 0);
     return under_way ? http2->header_blocks : 0;
 }
 
@@ -767,10 +796,8 @@ struct http2 *http2_create(struct http2_context *context, struct guard *guard, v
     struct http2 *http2 = calloc(1, sizeof(*http2));
     if (!http2)
         return NULL;
-    *http2 = (struct http2){.context = context,
-                            .guard = guard,
-                            .connection = connection,
-                            .last_taken = INT32_MAX};
+    *http2 = (struct http2){
+        .context = context, .guard = guard, .connection = connection, .last_taken = INT32_MAX};
     frames_init(&http2->frames, HTTP2_PREFACE_LENGTH);
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)context->limits->streams},
@@ -823,7 +850,8 @@ struct http2_context *http2_context_create(const struct session_events *events,
     context->limits = limits;
     http2_fields_init(&context->lists);
     http2_memory_init(&context->memory);
-    if (nghttp2_session_callbacks_new(&context->callbacks) || nghttp2_option_new(&context->option)) {
+    if (nghttp2_session_callbacks_new(&context->callbacks) ||
+        nghttp2_option_new(&context->option)) {
         http2_context_destroy(context);
         return NULL;
     }

@@ -47,10 +47,13 @@ void http2_destroy(struct http2 *http2);
  * then, and nothing more may be fed. */
 int http2_receive(struct http2 *http2, const void *data, size_t length);
 
-/* Writes queued frames to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN); content
- * is framed as the room allows, so none is chosen before it can be written. Returns their number, 0
- * when nothing is to be sent now, or -ENOMEM. */
+/* Writes queued frames, `room` bytes of them at most (at least HTTP2_ROOM_MIN); content is framed as
+ * the room allows, so none is chosen before it can be written. They are written to `out`, which has
+ * that room or HTTP2_COPIED_MAX bytes, whichever is less; but for the content that is lent to be
+ * sent from where it is. Returns their number, lent ones too, 0 when nothing is to be sent now, or
+ * -ENOMEM. */
 #define HTTP2_ROOM_MIN 2048
+#define HTTP2_COPIED_MAX (4 * (16384 + 9) + 512) /* four full DATA frames */
 ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room);
 
 /* Where in what http2_produce has just written a response ends that is to be readable before what

@@ -17,7 +17,7 @@
 struct ring {
     struct io_uring uring;
     struct io_uring_buf_ring *buffers;
-    uint8_t *pool; /* RING_BUFFERS of RING_BUFFER_BYTES */
+    uint8_t *pool;     /* RING_BUFFERS of RING_BUFFER_BYTES */
     unsigned recycled; /* buffers given back since the tail was published */
     bool yielded;
 };
@@ -25,8 +25,8 @@ struct ring {
 static int queue_open(struct io_uring *uring, unsigned entries)
 {
     struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
         .cq_entries = entries * (COMPLETIONS / SUBMISSIONS),
     };
     return io_uring_queue_init_params(entries, uring, &params);
@@ -54,7 +54,8 @@ static int explain_refusal(int rc, struct fault *fault)
     if ((rc == -EPERM || rc == -EACCES) && disabled > 0)
         return fault_set(fault, rc, "io_uring", 0,
                          "forbidden by the sysctl kernel.io_uring_disabled = %d; allow it with: "
-                         "sysctl -w kernel.io_uring_disabled=0", disabled);
+                         "sysctl -w kernel.io_uring_disabled=0",
+                         disabled);
     if ((rc == -EPERM || rc == -EACCES || rc == -ENOSYS) && filtered)
         return fault_set(fault, rc, "io_uring", 0,
                          "forbidden by a seccomp filter (the default one of a container engine "
@@ -90,7 +91,8 @@ static int pool_open(struct ring *ring)
     size_t ring_bytes = RING_BUFFERS * sizeof(struct io_uring_buf);
     struct io_uring_buf_reg registration = {.ring_entries = RING_BUFFERS, .bgid = BUFFER_GROUP};
     int mask = io_uring_buf_ring_mask(RING_BUFFERS);
-    ring->buffers = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    ring->buffers =
+        mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     if (ring->buffers == MAP_FAILED) {
         ring->buffers = NULL;
         return -ENOMEM;
@@ -214,7 +216,8 @@ int ring_run(struct ring *ring)
     struct io_uring_cqe *cqe;
     int count = 0;
     ring->yielded = false;
-    while (count < COMPLETIONS_PER_WAKE && !ring->yielded && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
+    while (count < COMPLETIONS_PER_WAKE && !ring->yielded &&
+           io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
         struct io_uring_cqe seen = *cqe;
         io_uring_cqe_seen(&ring->uring, cqe);
         complete(ring, &seen);
@@ -250,6 +253,13 @@ void ring_send(struct ring *ring, struct ring_op *op, int fd, const void *data, 
 {
     struct io_uring_sqe *sqe = arm(ring, op);
     io_uring_prep_send(sqe, fd, data, length, MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_sqe_set_data(sqe, op);
+}
+
+void ring_sendmsg(struct ring *ring, struct ring_op *op, int fd, const struct msghdr *message)
+{
+    struct io_uring_sqe *sqe = arm(ring, op);
+    io_uring_prep_sendmsg(sqe, fd, message, MSG_WAITALL | MSG_NOSIGNAL);
     io_uring_sqe_set_data(sqe, op);
 }
 

@@ -1,9 +1,9 @@
 /* io_uring, and nothing but it: operations in, completions out. liburing is used here only.
  *
- * An operation is a struct ring_op inside its owner. It is armed by one of the calls below and stays
- * so until its last completion; its owner must outlive that. Submission happens in ring_wait, in one
- * system call with the wait. When the submission queue is full, an arming call submits first: arming
- * can't fail. Not thread-safe: one ring, one thread. */
+ * An operation is a struct ring_op inside its owner. It is armed by one of the calls below and
+ * stays so until its last completion; its owner must outlive that. Submission happens in ring_wait,
+ * in one system call with the wait. When the submission queue is full, an arming call submits
+ * first: arming can't fail. Not thread-safe: one ring, one thread. */
 #ifndef HERALD_RING_H
 #define HERALD_RING_H
 
@@ -77,6 +77,10 @@ void ring_recv(struct ring *ring, struct ring_op *op, int fd);
 /* Sends `length` bytes; the kernel retries until all are taken (MSG_WAITALL), so the result is
  * `length` or a failure, or less when the peer went away. The bytes must live until then. */
 void ring_send(struct ring *ring, struct ring_op *op, int fd, const void *data, size_t length);
+
+/* The same for bytes in several places. `message`, what it points to and the bytes must live until
+ * then. */
+void ring_sendmsg(struct ring *ring, struct ring_op *op, int fd, const struct msghdr *message);
 
 /* Readiness once: result is the poll mask. */
 void ring_poll(struct ring *ring, struct ring_op *op, int fd, unsigned events);

@@ -38,8 +38,9 @@ static inline int session_receive(struct session *session, const void *data, siz
     return http2_receive(session->http2, data, length);
 }
 
-/* Writes what is queued to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN).
- * Returns their number, 0 when nothing is to be sent now, or -ENOMEM. */
+/* Writes what is queued to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN), but for
+ * content that is lent, which counts too: http2_produce. Returns their number, 0 when nothing is to
+ * be sent now, or -ENOMEM. */
 static inline ptrdiff_t session_produce(struct session *session, uint8_t *out, size_t room)
 {
     return http2_produce(session->http2, out, room);

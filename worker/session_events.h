@@ -32,6 +32,10 @@ struct session_events {
     ptrdiff_t (*available)(void *stream, size_t max, bool *last);
     /* Copies the next `length` bytes, as many as `available` has just said, into `out`. */
     void (*take)(void *stream, uint8_t *out, size_t length);
+    /* Whether the next bytes may be sent from where they are; and instead of `take`, that they are,
+     * after the first `at` bytes of what is being written out. */
+    bool (*lends)(void *stream);
+    void (*lend)(void *stream, size_t at, size_t length);
     /* The end of the response was written out. *apart, false at first: what follows is to share no
      * TLS record with it (session_end_apart). */
     void (*response_end)(void *stream, bool *apart);

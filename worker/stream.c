@@ -610,6 +610,22 @@ static void on_take(void *context, uint8_t *out, size_t length)
     stream->content_sent += length;
 }
 
+/* A resource's bytes live as long as the send that reads them; those of a status are the stream's. */
+static bool on_lends(void *context)
+{
+    struct stream *stream = context;
+    struct outbox *outbox = stream->conn->outbox;
+    return outbox && stream->response.body && body_lends(&stream->body) && outbox_borrows(outbox);
+}
+
+static void on_lend(void *context, size_t at, size_t length)
+{
+    struct stream *stream = context;
+    outbox_borrow(stream->conn->outbox, at, stream->resource, body_lend(&stream->body, length),
+                  length);
+    stream->content_sent += length;
+}
+
 /* Answers the promised streams that wait: those of one page, or all (0). In the order of their
  * promises; the list begins with the newest stream. Returns whether there were any. */
 static bool answer_waiting(struct conn *conn, int32_t parent_id)
@@ -691,6 +707,8 @@ const struct session_events stream_events = {
     .close = on_close,
     .available = on_available,
     .take = on_take,
+    .lends = on_lends,
+    .lend = on_lend,
     .response_end = on_response_end,
     .promised = on_promised,
     .not_promised = on_not_promised,

@@ -22,32 +22,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define OUTBOXES_KEPT 64
 #define ACCESS_LOG_BYTES (256 * 1024)
 #define ERROR_LOG_BYTES (32 * 1024)
 
 /* ---- pools and ids ---- */
-
-struct outbox *worker_outbox_take(struct worker *worker)
-{
-    struct outbox *outbox = worker->outboxes;
-    if (!outbox)
-        return malloc(sizeof(*outbox));
-    worker->outboxes = outbox->next;
-    worker->outboxes_free--;
-    return outbox;
-}
-
-void worker_outbox_give(struct worker *worker, struct outbox *outbox)
-{
-    if (worker->outboxes_free >= OUTBOXES_KEPT) {
-        free(outbox);
-        return;
-    }
-    outbox->next = worker->outboxes;
-    worker->outboxes = outbox;
-    worker->outboxes_free++;
-}
 
 void worker_request_id(struct worker *worker, char *text)
 {
@@ -479,11 +457,7 @@ static void finish(struct worker *worker)
     tls_context_destroy(worker->tls);
     worker_log_close(&worker->access);
     worker_log_close(&worker->errors);
-    while (worker->outboxes) {
-        struct outbox *outbox = worker->outboxes;
-        worker->outboxes = outbox->next;
-        free(outbox);
-    }
+    outbox_pool_finish(&worker->outboxes);
     while (worker->free_streams) {
         struct stream *stream = worker->free_streams;
         worker->free_streams = stream->next;

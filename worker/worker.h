@@ -12,6 +12,7 @@
 #include "worker/authority.h"
 #include "worker/content.h"
 #include "worker/http2.h"
+#include "worker/outbox.h"
 #include "worker/ring.h"
 #include "worker/timer.h"
 #include "worker/tls.h"
@@ -38,13 +39,6 @@ struct worker_log {
     uint64_t writing_lines; /* of what is being written */
     uint64_t counted_lines, counted_dropped;
     struct worker *worker;
-};
-
-/* A buffer that a send reads from; pooled, since idle connections need none. */
-#define OUTBOX_BYTES (80 * 1024)
-struct outbox {
-    struct outbox *next;
-    uint8_t bytes[OUTBOX_BYTES];
 };
 
 /* Connections with pages that wait for their turn to be decided (worker/page_queue.h). */
@@ -98,8 +92,7 @@ struct worker {
     struct conn *dirty; /* those with something to flush at the end of this wake-up */
     struct conn *dead;  /* those to be freed at the end of this wake-up */
     struct conn *starved; /* those whose receive found no buffer */
-    struct outbox *outboxes;
-    unsigned outboxes_free;
+    struct outbox_pool outboxes;
     uint8_t *plaintext; /* scratch that TLS encrypts from, OUTBOX_BYTES */
     struct stream *free_streams;
     unsigned free_streams_count;
@@ -146,10 +139,6 @@ int worker_prepare(struct worker *worker, const struct handoff *handoff, struct 
 /* One wake-up of the loop: waits for at most `most_ns` (-1: for whatever comes), then does all that
  * can be done. */
 void worker_turn(struct worker *worker, int64_t most_ns);
-
-/* A free outbox, or NULL when memory runs out; and back. */
-struct outbox *worker_outbox_take(struct worker *worker);
-void worker_outbox_give(struct worker *worker, struct outbox *outbox);
 
 /* Tells what a callback made ready to be sent: `units` of about a request or 4 KiB each. Past
  * WORKER_WORK_MAX of them the wake-up ends and all is sent, since what waits together falls out of

@@ -14,6 +14,7 @@ SOURCES := $(wildcard $(ROOMS:%=%/*.c))
 # The sources that name the places herald was built for or installed at.
 WITH_PATHS := $(shell grep -ls 'HERALD_[A-Z]*_DIR\|HERALD_VERSION\|HERALD_PREFIX' $(SOURCES))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+LLHTTP_OBJECTS := $(patsubst %,$(BUILD)/llhttp/%.o,llhttp api http)
 LIBRARY := $(BUILD)/libherald.a
 
 TEST_NAMES := $(patsubst tests/unit/%.c,unit_%,$(wildcard tests/unit/*.c)) \
@@ -69,13 +70,18 @@ endif
 $(HERALD): $(BUILD)/master/main.o $(LIBRARY)
 	$(call QUIET,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
-$(LIBRARY): $(filter-out $(BUILD)/master/main.o,$(OBJECTS))
+$(LIBRARY): $(filter-out $(BUILD)/master/main.o,$(OBJECTS)) $(LLHTTP_OBJECTS)
 	@rm -f $@
 	$(call QUIET,AR)ar rcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile $(wildcard config.mk)
 	@mkdir -p $(@D)
 	$(call QUIET,CC)$(CC) $(ALL_CFLAGS) $(if $(filter $<,$(WITH_PATHS)),$(PATHS)) -c -o $@ $<
+
+# The library's own sources: they pass fewer warnings, and parse strictly.
+$(BUILD)/llhttp/%.o: $(LLHTTP_SOURCES)/%.c Makefile $(wildcard config.mk)
+	@mkdir -p $(@D)
+	$(call QUIET,CC)$(CC) -std=gnu17 -DLLHTTP_STRICT_MODE=1 $(CFLAGS) $(HARDENING) $(SANITIZE) $(LIB_CFLAGS) -c -o $@ $<
 
 $(BUILD)/tests/unit_%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)

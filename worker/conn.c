@@ -18,8 +18,6 @@
 #define CLEARTEXT_MAX (7 * (16384 + 9)) /* and where content is lent: less than may wait unsent */
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-static const char NOT_HTTP2[] = "HTTP/1.1 505 HTTP Version Not Supported\r\n"
-                                "Content-Length: 0\r\nConnection: close\r\n\r\n";
 
 static_assert(sizeof(PREFACE) - 1 == HTTP2_PREFACE_LENGTH, "RFC 9113 3.4");
 
@@ -65,6 +63,13 @@ static bool start_http2(struct conn *conn)
     return session_is_open(&conn->session);
 }
 
+static bool start_http1(struct conn *conn)
+{
+    conn->session.http1 =
+        http1_create(conn->worker->http1, &conn->guard, conn_is_secure(conn), conn);
+    return session_is_open(&conn->session);
+}
+
 static void link_conn(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -92,10 +97,9 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     conn->ahead.bytes_max = worker->config->limits.connection_buffer;
     if (tls)
         conn->tls = tls_create(worker->tls);
-    if ((tls && !conn->tls) || (!tls && !start_http2(conn)) ||
+    if ((tls && !conn->tls) ||
         timers_reserve(&worker->timers, worker->conns_count + worker->timers.count + 8)) {
         tls_destroy(conn->tls);
-        session_close(&conn->session);
         free(conn);
         return NULL;
     }
@@ -146,8 +150,6 @@ void conn_open(struct worker *worker, int fd, bool tls)
     link_conn(conn);
     ring_recv(worker->ring, &conn->recv, fd);
     timer_set(&worker->timers, &conn->timer, conn->opened_ms + worker->config->limits.handshake);
-    if (session_is_open(&conn->session) && worker->draining)
-        conn_drain(conn);
 }
 
 /* ---- closing ---- */
@@ -224,6 +226,10 @@ void conn_finish(struct conn *conn)
  * with unread input would make the kernel reset what the peer has not read yet. */
 static void linger(struct conn *conn)
 {
+    if (conn->peer_ended) {
+        conn_abort(conn);
+        return;
+    }
     set_state(conn, CONN_LINGERING);
     conn->ended_ms = conn_now_ms(conn);
     shutdown(conn->fd, SHUT_WR);
@@ -249,36 +255,55 @@ static void end_for_protocol(struct conn *conn)
     conn_finish(conn);
 }
 
-/* A client that does not speak HTTP/2 in cleartext is told so in its own tongue. */
+/* ALPN has said HTTP/2, and something else came. */
 static int refuse_protocol(struct conn *conn)
 {
-    struct outbox *outbox =
-        conn->tls || conn->send.armed ? NULL : outbox_take(&conn->worker->outboxes);
-    if (outbox) {
-        memcpy(outbox->bytes, NOT_HTTP2, sizeof(NOT_HTTP2) - 1);
-        conn->outbox = outbox;
-        conn->sending = sizeof(NOT_HTTP2) - 1;
-        conn->send.done = on_send;
-        ring_send(conn->worker->ring, &conn->send, conn->fd, outbox->bytes, conn->sending);
-    }
-    session_close(&conn->session); /* its SETTINGS are no part of that answer */
+    session_close(&conn->session);
     stats_add(conn->worker->stats, COUNTER_protocol_errors, 1);
-    set_state(conn, CONN_ENDING);
-    conn_dirty(conn);
+    conn_finish(conn);
     return -EPROTO;
 }
 
-/* Compares the connection's first bytes with the preface. Returns 0 or -EPROTO. */
-static int check_preface(struct conn *conn, const uint8_t *data, size_t length)
+/* How many of the next bytes are the next of the preface. */
+static size_t match_preface(struct conn *conn, const uint8_t *data, size_t length)
 {
+    const char *next = PREFACE + conn->preface_matched;
     size_t left = HTTP2_PREFACE_LENGTH - conn->preface_matched;
-    size_t n = length < left ? length : left;
-    if (memcmp(data, PREFACE + conn->preface_matched, n) != 0)
-        return refuse_protocol(conn);
+    size_t n = 0;
+    while (n < length && n < left && data[n] == (uint8_t)next[n])
+        n++;
     conn->preface_matched += (unsigned)n;
-    if (conn->preface_matched == HTTP2_PREFACE_LENGTH && conn->state == CONN_PREFACE)
-        set_state(conn, CONN_OPEN);
-    return 0;
+    return n;
+}
+
+static int feed(struct conn *conn, const void *data, size_t length)
+{
+    if (session_receive(&conn->session, data, length) >= 0)
+        return 0;
+    if (conn->state < CONN_ENDING)
+        end_for_protocol(conn);
+    return -EPROTO;
+}
+
+/* What a client in cleartext speaks: HTTP/2 if its first bytes are the preface (RFC 9113 3.3), of
+ * which no request of HTTP/1.1 is the beginning. */
+static int tell_apart(struct conn *conn, const uint8_t *data, size_t length)
+{
+    unsigned before = conn->preface_matched;
+    size_t n = match_preface(conn, data, length);
+    bool http2 = conn->preface_matched == HTTP2_PREFACE_LENGTH;
+    if (!http2 && n == length)
+        return 0;
+    if (http2 ? !start_http2(conn) : !start_http1(conn)) {
+        conn_abort(conn);
+        return -EPROTO;
+    }
+    set_state(conn, CONN_OPEN);
+    if (conn->worker->draining)
+        conn_drain(conn);
+    if (before && feed(conn, PREFACE, before) < 0)
+        return -EPROTO;
+    return feed(conn, data, length);
 }
 
 /* Plaintext, from the socket or through TLS. Returns 0, or -EPROTO when nothing more is wanted. */
@@ -288,28 +313,26 @@ static int receive_plaintext(void *context, const void *data, size_t length)
     if (conn->state >= CONN_ENDING)
         return -EPROTO;
     if (!session_is_open(&conn->session))
-        return refuse_protocol(conn);
-    if (conn->preface_matched < HTTP2_PREFACE_LENGTH) {
-        int rc = check_preface(conn, data, length);
-        if (rc < 0)
-            return rc;
+        return tell_apart(conn, data, length);
+    if (conn->state == CONN_PREFACE) {
+        if (match_preface(conn, data, length) < length &&
+            conn->preface_matched < HTTP2_PREFACE_LENGTH)
+            return refuse_protocol(conn);
+        if (conn->preface_matched == HTTP2_PREFACE_LENGTH)
+            set_state(conn, CONN_OPEN);
     }
-    if (session_receive(&conn->session, data, length) < 0) {
-        if (conn->state < CONN_ENDING)
-            end_for_protocol(conn);
-        return -EPROTO;
-    }
-    return 0;
+    return feed(conn, data, length);
 }
 
 static void handshake_done(struct conn *conn)
 {
     struct stats *stats = conn->worker->stats;
     stats_add(stats, tls_resumed(conn->tls) ? COUNTER_resumptions : COUNTER_handshakes, 1);
-    set_state(conn, CONN_PREFACE);
-    if (tls_protocol(conn->tls) == TLS_PROTOCOL_H2 && !start_http2(conn))
+    bool http2 = tls_protocol(conn->tls) == TLS_PROTOCOL_H2;
+    set_state(conn, http2 ? CONN_PREFACE : CONN_OPEN);
+    if (http2 ? !start_http2(conn) : !start_http1(conn))
         conn_abort(conn);
-    else if (session_is_open(&conn->session) && conn->worker->draining)
+    else if (conn->worker->draining)
         conn_drain(conn);
 }
 
@@ -359,15 +382,10 @@ static void received(struct conn *conn, const void *data, size_t length)
         receive_tls(conn, data, length);
     else
         receive_plaintext(conn, data, length);
-    uint64_t block = session_is_open(&conn->session) ? session_header_block(&conn->session) : 0;
-    if (block != conn->header_block)
-        conn->header_ms = block ? conn_now_ms(conn) : 0;
-    conn->header_block = block;
     conn_dirty(conn);
 }
 
-/* The peer has closed its side: nobody waits for answers any more. */
-static void peer_closed(struct conn *conn)
+static void peer_gone(struct conn *conn)
 {
     if (conn->state == CONN_HANDSHAKE)
         stats_add(conn->worker->stats, COUNTER_handshake_failures, 1);
@@ -378,11 +396,56 @@ static void peer_closed(struct conn *conn)
 static void await_close(struct conn *conn)
 {
     if (conn->watching) {
-        peer_closed(conn);
+        peer_gone(conn);
         return;
     }
     conn->watching = true;
     ring_poll(conn->worker->ring, &conn->recv, conn->fd, POLLRDHUP);
+}
+
+/* The peer has closed its side. In HTTP/1.1 it may wait for an answer all the same, as small clients
+ * do that send their request whole (RFC 9112 9.6); else nobody waits any more. */
+static void peer_ended(struct conn *conn)
+{
+    bool waits = conn->state == CONN_OPEN && session_receive_end(&conn->session);
+    if (!waits) {
+        peer_gone(conn);
+        return;
+    }
+    conn->peer_ended = true;
+    conn_dirty(conn);
+}
+
+/* Receives again when this wake-up's buffers are back. */
+static void receive_again(struct conn *conn)
+{
+    if (conn->starved || conn->held || conn->peer_ended)
+        return;
+    conn->starved = true;
+    conn->next_starved = conn->worker->starved;
+    conn->worker->starved = conn;
+}
+
+/* A peer that is ahead of what can be taken in is not listened to meanwhile: its window shuts. */
+static void hold_or_receive(struct conn *conn)
+{
+    bool wants = !session_is_open(&conn->session) || session_wants_read(&conn->session);
+    if (wants && conn->held) {
+        conn->held = false;
+        if (!conn->recv.armed && !conn->starved && !conn->peer_ended)
+            ring_recv(conn->worker->ring, &conn->recv, conn->fd);
+    } else if (!wants && !conn->held) {
+        conn->held = true;
+        ring_cancel(conn->worker->ring, &conn->recv);
+    }
+}
+
+static void note_header_block(struct conn *conn)
+{
+    uint64_t block = session_is_open(&conn->session) ? session_header_block(&conn->session) : 0;
+    if (block != conn->header_block)
+        conn->header_ms = block ? conn_now_ms(conn) : 0;
+    conn->header_block = block;
 }
 
 static void on_recv(struct ring_op *op, const struct ring_event *event)
@@ -398,19 +461,19 @@ static void on_recv(struct ring_op *op, const struct ring_event *event)
         received(conn, event->data, (size_t)event->result);
     } else if (event->result == -ENOBUFS) {
         stats_add(conn->worker->stats, COUNTER_buffer_shortages, 1);
-    } else if (!conn->deaf) {
-        peer_closed(conn);
-        return;
+    } else if (conn->deaf || event->result == -ECANCELED) {
+        ; /* this side has cancelled it */
+    } else if (event->result == 0) {
+        peer_ended(conn);
+    } else {
+        peer_gone(conn);
     }
-    if (event->more || conn->state == CONN_CLOSING || conn->starved)
+    if (event->more || conn->state == CONN_CLOSING)
         return;
-    if (conn->deaf) {
+    if (conn->deaf)
         await_close(conn);
-        return;
-    }
-    conn->starved = true; /* armed again when this wake-up's buffers are back */
-    conn->next_starved = conn->worker->starved;
-    conn->worker->starved = conn;
+    else
+        receive_again(conn);
 }
 
 /* ---- sending ---- */
@@ -608,8 +671,11 @@ void conn_flush(struct conn *conn)
         read_ahead_settle(&conn->ahead);
     if (conn->state < CONN_LINGERING && !conn->send.armed && !send_ready(conn))
         rest(conn);
-    if (conn->state < CONN_LINGERING)
+    if (conn->state < CONN_LINGERING) {
+        hold_or_receive(conn);
+        note_header_block(conn);
         conn_set_deadline(conn);
+    }
     bury_when_idle(conn);
 }
 

@@ -47,6 +47,8 @@ struct conn {
     struct conn *next_dirty;
     struct conn *next_starved;
     bool dirty, starved;
+    bool held;       /* it is not received from, until its session wants more */
+    bool peer_ended; /* its side was closed, and it waits for an answer */
 
     int fd;
     int place; /* of its address in worker->addresses */

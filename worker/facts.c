@@ -68,6 +68,8 @@ int facts_read(struct stream *stream)
     request->fields = list->fields;
     request->fields_count = list->count;
     stream->head = span_equal(list->method, SPAN_LITERAL("HEAD"));
+    if (list->refusal)
+        return list->refusal;
     if (list->too_large)
         return 431;
     int status = choose_authority(stream);

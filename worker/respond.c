@@ -1,48 +1,12 @@
 #include "worker/respond.h"
 
 #include "worker/http_date.h"
+#include "worker/http_status.h"
 #include "worker/respond_parts.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-/* The status in words. */
-static const char *reason_of(int status)
-{
-    static const struct {
-        int status;
-        const char *reason;
-    } reasons[] = {
-        {301, "Moved Permanently"},
-        {302, "Found"},
-        {307, "Temporary Redirect"},
-        {308, "Permanent Redirect"},
-        {400, "Bad Request"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {406, "Not Acceptable"},
-        {408, "Request Timeout"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {416, "Range Not Satisfiable"},
-        {421, "Misdirected Request"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-        if (reasons[i].status == status)
-            return reasons[i].reason;
-    return "Unknown";
-}
 
 void respond_add(struct response *response, struct span name, struct span value)
 {
@@ -88,7 +52,7 @@ static bool is_head(const struct request *request)
 /* The status for a person to read, as the content. */
 static void add_text(struct response *response, const struct request *request)
 {
-    struct span text = respond_format(response, "%d %s\n", response->status, reason_of(response->status));
+    struct span text = respond_format(response, "%d %s\n", response->status, http_status_reason(response->status));
     respond_add(response, SPAN_LITERAL("content-length"), respond_format(response, "%zu", text.length));
     respond_add(response, SPAN_LITERAL("content-type"), SPAN_LITERAL("text/plain"));
     if (is_head(request))

@@ -354,7 +354,7 @@ void stream_answer(struct stream *stream)
 
 static void answer_status(struct stream *stream, int status, struct span location)
 {
-    if (status == 431)
+    if (status == 431 || status == 414)
         stats_add(stream->conn->worker->stats, COUNTER_limit_fields, 1);
     respond_status(&stream->response, &stream->request, status, location);
     submit(stream);

@@ -86,7 +86,7 @@ static int on_ticket(SSL *ssl, void *unused)
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length,
                    const unsigned char *in, unsigned in_length, void *unused)
 {
-    static const unsigned char OFFERED[] = "\x02h2";
+    static const unsigned char OFFERED[] = "\x02h2\x08http/1.1";
     (void)ssl, (void)unused;
     unsigned char *chosen;
     int rc = SSL_select_next_proto(&chosen, out_length, OFFERED, sizeof(OFFERED) - 1, in,

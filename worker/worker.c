@@ -233,7 +233,7 @@ static void feed_starved(struct worker *worker)
         conn->starved = false;
         if (conn->state == CONN_CLOSING)
             conn_dirty(conn);
-        else
+        else if (!conn->held && !conn->peer_ended)
             ring_recv(worker->ring, &conn->recv, conn->fd);
         conn = next;
     }
@@ -389,6 +389,7 @@ static int start_parts(struct worker *worker, struct fault *fault)
             return rc;
     }
     worker->http2 = http2_context_create(&stream_events, &config->limits);
+    worker->http1 = http1_context_create(&stream_events, &config->limits);
     worker->content = content_create(worker->ring, &worker->timers, worker->stats,
                                      CONTENT_BYTES_DEFAULT);
     worker->plaintext = malloc(OUTBOX_BYTES);
@@ -402,7 +403,7 @@ static int start_parts(struct worker *worker, struct fault *fault)
         if (config->cache.memory_bytes && !worker->cache)
             return fault_set(fault, -ENOMEM, "cache", 0, "out of memory");
     }
-    if (!worker->http2 || !worker->content || !worker->plaintext ||
+    if (!worker->http2 || !worker->http1 || !worker->content || !worker->plaintext ||
         worker_log_open(&worker->access, worker, worker->handoff->access_fd, ACCESS_LOG_BYTES) ||
         worker_log_open(&worker->errors, worker, worker->handoff->error_fd, ERROR_LOG_BYTES))
         return fault_set(fault, -ENOMEM, "worker", 0, "out of memory");
@@ -454,6 +455,7 @@ static void finish(struct worker *worker)
     origins_destroy(worker->origins);
     cache_destroy(worker->cache);
     http2_context_destroy(worker->http2);
+    http1_context_destroy(worker->http1);
     tls_context_destroy(worker->tls);
     worker_log_close(&worker->access);
     worker_log_close(&worker->errors);

@@ -11,6 +11,7 @@
 #include "policy/push_table.h"
 #include "worker/authority.h"
 #include "worker/content.h"
+#include "worker/http1.h"
 #include "worker/http2.h"
 #include "worker/outbox.h"
 #include "worker/ring.h"
@@ -66,6 +67,7 @@ struct worker {
     struct ring *ring;
     struct timers timers;
     struct http2_context *http2;
+    struct http1_context *http1;
     struct tls_context *tls; /* NULL when no listener wants TLS */
     struct content *content;
     struct origins *origins; /* NULL when no route has one */

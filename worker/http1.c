@@ -422,7 +422,7 @@ static void begin(struct http1 *http1, int status)
     list->refusal = status;
     http1->head = span_equal(list->method, SPAN_LITERAL("HEAD"));
     http1->answered = http1->head_written = http1->complete = http1->stalled = false;
-    http1->torn = http1->last = false;
+    http1->torn = http1->last = http1->continue_due = false;
     http1->keep_alive = !status && http1->parsed_keep_alive;
     http1->phase = status ? HTTP1_HEAD : phase_of(&http1->framing);
     http1->left = http1->framing.length;
@@ -495,7 +495,7 @@ static size_t take_head(struct http1 *http1, const uint8_t *data, size_t length)
 static void content_complete(struct http1 *http1)
 {
     http1->phase = HTTP1_HEAD;
-    http1->expects_continue = false;
+    http1->expects_continue = http1->continue_due = false;
     if (http1->stream && !http1->torn)
         http1->context->events->request_end(http1->stream);
     if (http1->complete)

@@ -54,6 +54,11 @@ bool http1_done(const struct http1 *http1);
 bool http1_failed(const struct http1 *http1);
 const char *http1_failure(const struct http1 *http1);
 
+/* Tells the client that its request's content is wanted, if it waits for that: `status` is 100. No
+ * other interim response is sent, which is said by -EINVAL: clients of HTTP/1.1 get wrong what they
+ * did not ask for (RFC 9110 15.2). */
+int http1_inform(struct http1 *http1, int status);
+
 /* Answers the request under way. With `content`, its bytes come through `available` and `take`;
  * they are sent in chunks where no field tells their length, and up to the connection's end to a
  * client of HTTP/1.0. What a response's end depends on is not taken from `fields`: Connection and

@@ -60,7 +60,7 @@ struct http1 {
     bool old;        /* HTTP/1.0 */
     bool head;       /* HEAD */
     bool keep_alive; /* its client would go on */
-    bool expects_continue;
+    bool expects_continue, continue_due;
     bool torn;           /* it was given up, */
     uint32_t torn_error; /* for this */
 

@@ -50,6 +50,14 @@ void http1_respond(struct http1 *http1, int status, const struct field *fields, 
     http1->content = content;
 }
 
+int http1_inform(struct http1 *http1, int status)
+{
+    if (status != 100)
+        return -EINVAL;
+    http1->continue_due = http1->expects_continue;
+    return 0;
+}
+
 void http1_resume(struct http1 *http1)
 {
     http1->stalled = false;
@@ -316,14 +324,14 @@ static const struct span CONTINUE = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
 
 static bool wants_continue(const struct http1 *http1)
 {
-    return http1->expects_continue && !http1->answered && !http1->torn;
+    return http1->continue_due && !http1->answered && !http1->torn;
 }
 
 /* Writes what there is to write of the request under way. Returns whether there may be more. */
 static bool put_exchange(struct http1 *http1, struct out *out)
 {
     if (wants_continue(http1) && room_left(out) >= CONTINUE.length) {
-        http1->expects_continue = false; /* it was not answered at once: its content is wanted */
+        http1->expects_continue = http1->continue_due = false;
         put(out, CONTINUE);
     }
     if (!http1->answered || http1->complete)

@@ -31,7 +31,7 @@ struct span session_protocol(const struct session *session);
 /* What Via fields call it (RFC 9110 7.6.3). */
 static inline struct span session_version(const struct session *session)
 {
-    return session->http2 ? SPAN_LITERAL("2") : SPAN_LITERAL("1.1");
+    return session->http2 ? SPAN_LITERAL("2") : span_after(http1_protocol(session->http1), 5);
 }
 
 /* Feeds what the peer sent. Returns 0, or -EPROTO when the connection must end: what is to be said
@@ -81,12 +81,13 @@ static inline const char *session_failure(const struct session *session)
     return session->http2 ? http2_failure(session->http2) : http1_failure(session->http1);
 }
 
-/* Submits an interim response, where the protocol is HTTP/2. Spans must live until it was written
- * out. Returns 0 or -ENOMEM, -EINVAL for a stream that takes none. */
+/* Submits an interim response; to a client of HTTP/1.1 none but 100 goes. Spans must live until it
+ * was written out. Returns 0 or -ENOMEM, -EINVAL for a stream that takes none. */
 static inline int session_inform(struct session *session, int32_t id, int status,
                                  const struct field *fields, size_t count)
 {
-    return session->http2 ? http2_inform(session->http2, id, status, fields, count) : -EINVAL;
+    return session->http2 ? http2_inform(session->http2, id, status, fields, count)
+                          : http1_inform(session->http1, status);
 }
 
 /* Submits the response; with `content`, its bytes come through `available` and `take`. The fields'

@@ -168,18 +168,12 @@ def test_in_cleartext_any_authority_is_served(site):
     assert curl(site, "/", tls=False, fields=["Host: other.example"]).status == 200
 
 
-def test_http1_on_the_cleartext_port_gets_505_in_one_line(site):
-    with socket.create_connection((ADDRESS, site.h2c_port), timeout=patience(5)) as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        said = b""
-        while True:
-            data = peer.recv(4096)
-            if not data:
-                break
-            said += data
-    assert said.startswith(b"HTTP/1.1 505 ")
-    head, _, body = said.partition(b"\r\n\r\n")
-    assert body.count(b"\n") <= 1
+@pytest.mark.quick
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "cleartext"])
+def test_the_same_is_served_over_http1_on_the_same_port(site, tls):
+    answer = curl(site, "/hello.txt", tls=tls, http="--http1.1")
+    assert (answer.version, answer.status) == ("1.1", 200)
+    assert answer.body == curl(site, "/hello.txt", tls=tls).body
 
 
 # ---- conditions (RFC 9110, 13) ----

@@ -12,15 +12,15 @@
 #define CHUNK_OVERHEAD (CHUNK_HEAD_MAX + 2 + 5) /* and the last chunk's */
 #define ROOM_LEAST 1024 /* bytes left of a send's room: too few for more content */
 #define STATUS_LINE_MAX 64
-#define LENT_LEAST 4096   /* bytes of content that are worth a piece of their own */
+#define LENT_LEAST 4096 /* bytes of content that are worth a piece of their own */
 
 /* Where http1_produce writes. */
 struct out {
     uint8_t *bytes;
-    size_t used;      /* of `bytes` */
+    size_t used; /* of `bytes` */
     size_t used_max;
-    size_t lent;      /* bytes of content that are sent from where they are */
-    size_t room;      /* for both */
+    size_t lent; /* bytes of content that are sent from where they are */
+    size_t room; /* for both */
 };
 
 /* How many bytes can be written. */

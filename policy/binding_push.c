@@ -7,6 +7,7 @@ struct options {
     enum asset_as as;
     uint8_t urgency;
     bool incremental;
+    bool fetch;
     const char *fetchpriority; /* NULL: not said */
     int crossorigin;           /* -1: not said */
     struct span why;
@@ -53,6 +54,8 @@ static void take_option(lua_State *L, struct policy_vm *vm, struct options *opti
         options->urgency = check_urgency(L, value);
     } else if (key == vm->words[API_options_incremental]) {
         options->incremental = check_flag(L, value, "incremental");
+    } else if (key == vm->words[API_options_fetch]) {
+        options->fetch = check_flag(L, value, "fetch");
     } else if (key == vm->words[API_options_crossorigin]) {
         options->crossorigin = check_flag(L, value, "crossorigin");
     } else if (key == vm->words[API_options_fetchpriority]) {
@@ -127,6 +130,7 @@ static int propose(lua_State *L, enum candidate_kind kind, const char *method)
         taken->as = options.as != AS_UNKNOWN ? options.as : asset_as_of_path(taken->path);
         taken->urgency = options.urgency;
         taken->incremental = options.incremental;
+        taken->fetch = options.fetch;
         taken->fetchpriority = options.fetchpriority;
         taken->crossorigin =
             options.crossorigin >= 0 ? options.crossorigin != 0 : taken->as == AS_FONT;

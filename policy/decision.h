@@ -39,6 +39,7 @@ struct candidate {
     uint8_t urgency;           /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
     bool incremental;          /* RFC 9218 4.2 */
     const char *fetchpriority; /* "high" or "low", for hints; NULL: not said */
+    bool fetch;           /* an origin may be asked for it, when no answer of it is stored */
     struct span why;           /* the policy's word for it, or of its veto; may be empty */
     const char *proposer;      /* the policy's name; lives as long as the VM */
     int proposed_line;         /* where it proposed it; 0 unless the VM traces */

@@ -392,6 +392,7 @@ struct resource *cache_fill_finish(struct cache_fill *fill)
     struct cached *cached = NULL;
     if (growth_is_whole(fill->growth) && !fill->condemned)
         cached = store(fill);
+    growth_tell(fill->growth);
     if (cached)
         stats_add(fill->cache->stats, COUNTER_proxy_cache_stored, 1);
     struct resource *resource = cached ? cached->resource : NULL;
@@ -406,6 +407,7 @@ struct resource *cache_fill_abandon(struct cache_fill *fill, int status)
     fill->joinable = false;
     if (fill->growth) {
         growth_end(fill->growth, -EIO);
+        growth_tell(fill->growth);
     } else if (status && may_stand_for_error(fill)) {
         stats_add(cache->stats, COUNTER_proxy_cache_stale, 1);
         struct cache_terms terms = fill->stale_terms;

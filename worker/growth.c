@@ -118,7 +118,7 @@ static bool make_room(struct growth *growth, size_t length)
 /* ---- arriving ---- */
 
 /* Each reader's `ready` may close it, and no other. */
-static void tell_readers(struct growth *growth)
+void growth_tell(struct growth *growth)
 {
     struct growth_reader *next;
     growth_hold(growth);
@@ -135,6 +135,7 @@ bool growth_append(struct growth *growth, const void *data, size_t length)
         return true;
     if (growth->length != GROWTH_UNKNOWN && length > growth->length - growth->filled) {
         growth_end(growth, -EMSGSIZE);
+        growth_tell(growth);
         return true;
     }
     growth->full = !make_room(growth, length);
@@ -142,7 +143,7 @@ bool growth_append(struct growth *growth, const void *data, size_t length)
         return false;
     memcpy(growth->bytes + kept_bytes(growth), data, length);
     growth->filled += length;
-    tell_readers(growth);
+    growth_tell(growth);
     return true;
 }
 
@@ -155,9 +156,7 @@ int growth_end(struct growth *growth, int failure)
     if (!failure && growth->length != GROWTH_UNKNOWN && growth->filled < growth->length)
         growth->failure = -EIO;
     growth->drained = NULL;
-    int ended = growth->failure;
-    tell_readers(growth);
-    return ended;
+    return growth->failure;
 }
 
 /* ---- leaving ---- */

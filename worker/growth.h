@@ -48,8 +48,11 @@ void growth_release(struct growth *growth);        /* NULL is accepted */
 bool growth_append(struct growth *growth, const void *data, size_t length);
 
 /* Nothing more comes: the content is whole, or `failure` (-errno) came before its end. Less than
- * the announced length is -EIO. Returns what it ended with. */
+ * the announced length is -EIO. Returns what it ended with. The readers are not told yet. */
 int growth_end(struct growth *growth, int failure);
+
+/* Tells the readers that there is something new: how it ended. */
+void growth_tell(struct growth *growth);
 
 /* All of it is here, from the first byte on. */
 static inline bool growth_is_whole(const struct growth *growth)

@@ -14,6 +14,7 @@
 #include "policy/decision.h"
 #include "policy/policy_vm.h"
 #include "worker/budget.h"
+#include "worker/cache.h"
 #include "worker/client.h"
 #include "worker/content.h"
 #include "worker/hints.h"
@@ -28,6 +29,8 @@ struct stream;
 
 struct page_lookup {
     struct content_lookup lookup;
+    struct cache_lookup cached;    /* the same for what an origin has */
+    struct growth_reader *growing; /* that waits for the content to be whole; or NULL */
     struct page *page;
     unsigned candidate;
     uint64_t resource;   /* the candidate's, as shared memory knows it; once it was found */
@@ -60,6 +63,7 @@ struct page {
     bool failed;             /* a hook failed */
     bool informed;           /* a 103 was sent */
     bool holdout_counted;
+    struct field coding; /* the one field of promised requests; empty: they have none */
     uint32_t version_number;  /* for the log; 0: none */
     struct timer deadline;    /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */

@@ -5,6 +5,29 @@
 #include "worker/page.h"
 #include "worker/stream.h"
 
+/* The version that the stream's client would get of a path now, as far as that is known without
+ * asking; borrowed until the next call. */
+static struct resource *known_version(const struct stream *stream, struct span target,
+                                      struct span plain)
+{
+    struct worker *worker = stream->conn->worker;
+    const struct config_route *route = config_route(stream->site, plain);
+    struct field coding = {SPAN_LITERAL("accept-encoding"),
+                           field_find(stream->request.fields, stream->request.fields_count,
+                                      SPAN_LITERAL("accept-encoding"))};
+    struct cache_request request = {
+        .scheme = conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http"),
+        .authority = stream->authority,
+        .target = target,
+        .fields = &coding,
+        .fields_count = coding.value.data ? 1 : 0,
+        .heuristic_s = stream->site->heuristic_s,
+    };
+    if (route->root)
+        return content_peek(worker->content, route, plain);
+    return worker->cache && route->cached ? cache_peek(worker->cache, &request) : NULL;
+}
+
 enum client_has page_client_has(struct stream *stream, struct span path)
 {
     struct worker *worker = stream->conn->worker;
@@ -15,8 +38,7 @@ enum client_has page_client_has(struct stream *stream, struct span path)
         return CLIENT_LACKS;
     stream_identify(stream);
     struct push_key key = client_key(&stream->client, stream->conn, stream->site, path);
-    const struct config_route *route = config_route(stream->site, plain);
-    struct resource *resource = route->root ? content_peek(worker->content, route, plain) : NULL;
+    struct resource *resource = known_version(stream, path, plain);
     struct push_entry entry;
     push_table_inspect(&worker->pushes, key, &entry);
     bool other_version = resource && entry.validator != resource_validator(resource);

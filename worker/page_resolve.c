@@ -1,5 +1,7 @@
 #include "worker/page_parts.h"
 
+#include "worker/conn_internal.h"
+#include "worker/proxy.h"
 #include "worker/stream.h"
 
 #define RESOLVE_MS 50       /* candidates found later than this are not pushed with this page, */
@@ -110,6 +112,156 @@ static void on_deadline(struct timer *timer)
         page_round_over(page);
 }
 
+/* ---- what an origin has ---- */
+
+/* The request that would be promised. */
+static void promised_request(struct page *page, unsigned i, struct cache_request *request)
+{
+    const struct stream *stream = page->stream;
+    page->coding = (struct field){SPAN_LITERAL("accept-encoding"),
+                                  field_find(page->request.fields, page->request.fields_count,
+                                             SPAN_LITERAL("accept-encoding"))};
+    *request = (struct cache_request){
+        .scheme = conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http"),
+        .authority = stream->authority,
+        .target = page->decision.items[i].path,
+        .fields = &page->coding,
+        .fields_count = page->coding.value.data ? 1 : 0,
+        .heuristic_s = stream->site->heuristic_s,
+        .background = true,
+    };
+}
+
+/* A hint needs no answer: the client asks for it itself, if it doesn't hold it. */
+static void not_cached(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    struct stream *stream = page->stream;
+    struct push_entry entry = {.answer = PUSH_ABSENT};
+    if (!page->request.client.can_hints && candidate->kind == CANDIDATE_PUSH) {
+        candidate->verdict = REASON_NOT_CACHED;
+        return;
+    }
+    candidate->resolved = true;
+    page->lookups[i].resource = client_resource(stream->conn, stream->site, candidate->path);
+    page->lookups[i].key =
+        client_resource_key(&stream->client, stream->conn, page->lookups[i].resource);
+    if (stream->site->remember_s)
+        push_table_inspect(&page->worker->pushes, page->lookups[i].key, &entry);
+    if (entry.answer == PUSH_HELD) {
+        candidate->has = CLIENT_HOLDS;
+        candidate->verdict = REASON_HELD;
+    }
+}
+
+static void resolved_one(struct page *page)
+{
+    if (--page->resolving == 0)
+        page_round_over(page);
+}
+
+/* The content that was awaited is whole, or will not be. */
+static void on_grown(void *context)
+{
+    struct page_lookup *own = context;
+    struct page *page = own->page;
+    struct growth *growth = own->growing->growth;
+    struct cache_request request;
+    if (!growth->ended && !growth->spilled)
+        return;
+    growth_read_no_more(own->growing);
+    own->growing = NULL;
+    promised_request(page, own->candidate, &request);
+    struct resource *resource = cache_peek(page->worker->cache, &request);
+    if (resource)
+        found(page, own->candidate, resource);
+    else
+        not_cached(page, own->candidate);
+    resolved_one(page);
+}
+
+/* What has a length and a tag is known well enough while it still comes; the rest is awaited.
+ * Returns whether it is. Takes the reference. */
+static bool take_cached(struct page *page, unsigned i, struct resource *resource)
+{
+    struct page_lookup *own = &page->lookups[i];
+    bool known = !resource->origin->unbounded && resource->validator;
+    if (!known)
+        own->growing = growth_read(resource->origin->growth, on_grown, own);
+    if (known)
+        found(page, i, resource);
+    else if (!own->growing)
+        not_cached(page, i);
+    resource_release(resource);
+    return own->growing != NULL;
+}
+
+static void on_cached(struct cache_lookup *lookup, enum cache_answer answer)
+{
+    struct page_lookup *own =
+        (struct page_lookup *)((char *)lookup - offsetof(struct page_lookup, cached));
+    struct page *page = own->page;
+    if (answer == CACHE_LEADS) /* what others wait for is fetched once for a page */
+        cache_fill_abandon(lookup->fill, 0);
+    if (answer == CACHE_FOUND && take_cached(page, own->candidate, lookup->resource))
+        return;
+    if (answer != CACHE_FOUND)
+        not_cached(page, own->candidate);
+    resolved_one(page);
+}
+
+/* Begins a fetch that nobody else has begun. Returns false when none can be waited for. */
+static bool fetch(struct page *page, const struct config_route *route,
+                  const struct cache_request *request, struct page_lookup *own)
+{
+    struct conn *conn = page->stream->conn;
+    if (!conn->peer[0])
+        conn_name_peer(conn);
+    proxy_fetch(page->worker, route, request, own->cached.fill, conn->peer);
+    enum cache_answer answer = cache_find(page->worker->cache, request, &own->cached);
+    if (answer == CACHE_LEADS)
+        cache_fill_abandon(own->cached.fill, 0);
+    return answer == CACHE_WAITS;
+}
+
+/* True when an answer is waited for. */
+static bool find_cached(struct page *page, unsigned i, const struct config_route *route)
+{
+    struct page_lookup *own = &page->lookups[i];
+    struct cache_request request;
+    promised_request(page, i, &request);
+    if (page->is_shadow || !page->decision.items[i].fetch) {
+        struct resource *resource = cache_peek(page->worker->cache, &request);
+        if (resource)
+            found(page, i, resource);
+        else
+            not_cached(page, i);
+        return false;
+    }
+    enum cache_answer answer = cache_find(page->worker->cache, &request, &own->cached);
+    if (answer == CACHE_LEADS)
+        answer = fetch(page, route, &request, own) ? CACHE_WAITS : CACHE_PASS;
+    else if (answer == CACHE_FOUND && own->cached.fill)
+        proxy_fetch(page->worker, route, &request, own->cached.fill, page->stream->conn->peer);
+    if (answer == CACHE_FOUND)
+        return take_cached(page, i, own->cached.resource);
+    if (answer != CACHE_WAITS)
+        not_cached(page, i);
+    return answer == CACHE_WAITS;
+}
+
+static void resolve_proxied(struct page *page, unsigned i, const struct config_route *route)
+{
+    page->lookups[i] =
+        (struct page_lookup){.cached.found = on_cached, .page = page, .candidate = i};
+    page->resolving++;
+    if (!page->worker->cache || !route->cached)
+        not_cached(page, i);
+    else if (find_cached(page, i, route))
+        return;
+    page->resolving--;
+}
+
 static void resolve_one(struct page *page, unsigned i)
 {
     struct candidate *candidate = &page->decision.items[i];
@@ -123,6 +275,10 @@ static void resolve_one(struct page *page, unsigned i)
         return;
     }
     const struct config_route *route = config_route(stream->site, path);
+    if (route->origin.servers_count) {
+        resolve_proxied(page, i, route);
+        return;
+    }
     if (!route->root) {
         candidate->verdict = REASON_NOT_FOUND;
         return;
@@ -143,6 +299,8 @@ void page_resolve(struct page *page)
     page->resolving = 1; /* held until every look-up has begun */
     for (unsigned i = page->judged; i < page->decision.count; i++) {
         page->lookups[i].lookup = (struct content_lookup){0};
+        page->lookups[i].cached = (struct cache_lookup){0};
+        page->lookups[i].growing = NULL;
         resolve_one(page, i);
     }
     page->asked_at_wakeup = page->worker->wakeups;
@@ -158,8 +316,13 @@ void page_stop_resolving(struct page *page)
     timer_stop(&page->worker->timers, &page->deadline);
     if (!page->resolving)
         return;
-    for (unsigned i = page->judged; i < page->decision.count; i++)
-        if (page->decision.items[i].kind != CANDIDATE_PRECONNECT)
-            content_cancel(&page->lookups[i].lookup);
+    for (unsigned i = page->judged; i < page->decision.count; i++) {
+        if (page->decision.items[i].kind == CANDIDATE_PRECONNECT)
+            continue;
+        content_cancel(&page->lookups[i].lookup);
+        cache_cancel(&page->lookups[i].cached);
+        growth_read_no_more(page->lookups[i].growing);
+        page->lookups[i].growing = NULL;
+    }
     page->resolving = 0;
 }

@@ -141,6 +141,7 @@ function push:each() end
 ---@field as? string Its destination, as req.dest. Default: from the path's type.
 ---@field urgency? integer 0 to 7 (RFC 9218). Default: behind the page.
 ---@field incremental? boolean It is of use before it is complete (RFC 9218).
+---@field fetch? boolean On a proxied site: the origin is asked for it when the worker's cache has no fresh answer; it is pushed once its answer has begun, and may be kept for everyone. Default: what is not cached is not pushed (not_cached).
 ---@field fetchpriority? string What a hint says of the fetch's priority: "high", "low" or "auto", as in HTML. Of a push urgency says it.
 ---@field crossorigin? boolean It is fetched in CORS mode. Default: fonts are.
 ---@field why? string A word for the log and for explain.

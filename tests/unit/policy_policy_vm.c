@@ -193,6 +193,7 @@ static void a_misspelt_field_is_named_with_the_nearest_one(void **state)
         {"push:add('/a', { urgency = 1.5 })", "urgency is an integer from 0 to 7"},
         {"push:add('/a', { urgency = '1' })", "urgency is an integer from 0 to 7"},
         {"push:add('/a', { incremental = 1 })", "incremental is true or false, not a number"},
+        {"push:add('/a', { fetch = 'yes' })", "fetch is true or false, not a string"},
         {"push:add('/a', { why = {} })", "why is a string, not a table"},
         {"push:add('/a', '/b')", "table expected, got string"},
         {"push:add()", "string expected, got no value"},
@@ -241,7 +242,7 @@ static void proposals_carry_their_options(void **state)
 {
     struct fixture *f = *state;
     only_policy(f, "return function(req, push)\n"
-                   "  assert(push:add('/a', { as = 'fetch', urgency = 2, incremental = true,\n"
+                   "  assert(push:add('/a', { as = 'fetch', urgency = 2, incremental = true, fetch = true,\n"
                    "                          why = 'because', crossorigin = true }))\n"
                    "  assert(push:add('/f.woff2'))\n"
                    "  assert(push:add('/g.woff2', { crossorigin = false }))\n"
@@ -265,7 +266,8 @@ static void proposals_carry_their_options(void **state)
     const struct candidate *a = &f->decision.items[0];
     assert_int_equal(a->as, AS_FETCH);
     assert_int_equal(a->urgency, 2);
-    assert_true(a->incremental && a->crossorigin);
+    assert_true(a->incremental && a->crossorigin && a->fetch);
+    assert_false(f->decision.items[1].fetch);
     assert_true(span_equal(a->why, SPAN_LITERAL("because")));
     assert_true(f->decision.items[1].crossorigin);
     assert_int_equal(f->decision.items[1].urgency, CANDIDATE_URGENCY_UNSET);

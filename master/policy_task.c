@@ -81,8 +81,8 @@ void policy_tasks_watch(struct policy_tasks *tasks, const char *dir)
 
 static void look_at_files(struct policy_tasks *tasks, int64_t now_ms)
 {
-    static const struct policy_task look = {.kind = POLICY_LOOK, .author = "watch",
-                                            .message = "the files changed"};
+    static const struct policy_task look = {
+        .kind = POLICY_LOOK, .author = "watch", .message = "the files changed"};
     if (policy_watch_due(&tasks->files, now_ms) && tasks->supervisor->serving)
         policy_tasks_add(tasks, &look);
 }
@@ -142,18 +142,30 @@ static void task_failed(struct policy_tasks *tasks, const struct fault *fault)
     task_over(tasks, answer);
 }
 
+/* The version that was active before the one that is, whatever it is thought of now; 0: none. */
+static uint32_t left_version(const struct policy_store *store)
+{
+    const struct stored_version *last = NULL;
+    for (unsigned i = 0; i < store->count; i++) {
+        const struct stored_version *version = &store->versions[i];
+        if (version->number != store->active && version->used &&
+            (!last || version->used > last->used))
+            last = version;
+    }
+    return last ? last->number : 0;
+}
+
 static json_t *answer_of(struct policy_tasks *tasks, uint32_t number, unsigned have, unsigned of)
 {
     const struct policy_task *task = &tasks->queue[0];
     const struct policy_store *store = &tasks->supervisor->desk.store;
-    return json_pack("{s:b, s:i, s:b, s:b, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i}", "ok", 1,
-                     "version",
-                     (int)number, "new", tasks->is_new, "active", number == store->active,
-                     "workers", (int)have, "of", (int)of, "us",
+    return json_pack("{s:b, s:i, s:b, s:b, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "ok",
+                     1, "version", (int)number, "new", tasks->is_new, "active",
+                     number == store->active, "workers", (int)have, "of", (int)of, "us",
                      (json_int_t)(policy_tasks_now_us() - task->began_us), "previous",
-                     (int)policy_store_previous(store), "canary", (int)store->canary, "permille",
-                     (int)store->permille, "shadow", (int)store->shadow, "specs",
-                     (int)tasks->specs, "cases", (int)tasks->cases);
+                     (int)policy_store_previous(store), "left", (int)left_version(store), "canary",
+                     (int)store->canary, "permille", (int)store->permille, "shadow",
+                     (int)store->shadow, "specs", (int)tasks->specs, "cases", (int)tasks->cases);
 }
 
 /* ---- doing it ---- */
@@ -253,8 +265,10 @@ static int load_body(int socket, void *context)
         config.policy.dir_fd = tasks->folder_fd;
     if (tasks->folder_fd >= 0 && tasks->queue[0].path[0])
         config.policy.dir = tasks->queue[0].path;
-    struct policy_child child = {
-        .config = &config, .one = tasks->file_fd >= 0 ? &one : NULL, .specs = true, .stored_fd = -1};
+    struct policy_child child = {.config = &config,
+                                 .one = tasks->file_fd >= 0 ? &one : NULL,
+                                 .specs = true,
+                                 .stored_fd = -1};
     succession_shed(s);
     return policy_child_answer(socket, &child);
 }
@@ -437,9 +451,9 @@ int64_t policy_tasks_step(struct policy_tasks *tasks, int64_t now_ms)
         check_shipping(tasks);
     if (tasks->count && !tasks->running)
         return now_ms; /* the next one */
-    int64_t own_ms = tasks->shipping           ? tasks->shipped_ms + POLICY_TASK_MS
+    int64_t own_ms = tasks->shipping         ? tasks->shipped_ms + POLICY_TASK_MS
                      : tasks->helper.running ? tasks->helper.deadline_ms
-                                               : LOOP_NEVER;
+                                             : LOOP_NEVER;
     return own_ms < files_ms ? own_ms : files_ms;
 }
 

@@ -56,8 +56,11 @@ void policy_remote_print(const json_t *answer)
         printf("%" PRId64 " ms", us / 1000);
     else
         printf("%.1f ms", (double)us / 1000);
-    if (active && number_at(answer, "previous"))
+    int left = number_at(answer, "left"); /* a rollback goes past what was itself rolled back */
+    if (active && left && left == number_at(answer, "previous"))
         printf("; undo: herald policy rollback\n");
+    else if (active && left)
+        printf("; undo: herald policy use v%d\n", left);
     else if (active)
         printf("\n");
     else

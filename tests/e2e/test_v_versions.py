@@ -28,7 +28,7 @@ def test_a_version_is_loaded_used_and_rolled_back(herald, connect):
     assert re.match(r"v2 active on 2/2 workers in [\d.]+ ms; undo: herald policy rollback\n$", said)
     assert client.visit(PAGE).paths() == [JS]          # on the same connection
     said = own.run("rollback").stdout
-    assert said.startswith("v1 active on 2/2 workers")
+    assert re.match(r"v1 active on 2/2 workers in [\d.]+ ms; undo: herald policy use v2\n$", said)
     assert visit_once(own.site, PAGE).paths() == [CSS]
     assert [v["state"] for v in own.state()["versions"]] == ["rolled back", "active"]
     version = own.version(2)

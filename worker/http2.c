@@ -13,7 +13,7 @@
 #define FIELDS_OUT_MAX 128   /* fields of a response */
 #define PROMISE_FIELDS_MAX 8 /* fields of a promised request, pseudo-fields included */
 #define FAILURE_MAX 160
-#define EARLY_MAX 4 /* PRIORITY_UPDATEs kept for requests that are yet to come */
+#define EARLY_MAX 4    /* PRIORITY_UPDATEs kept for requests that are yet to come */
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
 #define LENT_LEAST \
     2048 /* octets of content: copying less costs less than another piece of a send */
@@ -632,39 +632,6 @@ bool http2_done(const struct http2 *http2)
            !nghttp2_session_want_write(http2->session);
 }
 
-#define NO_COPY (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
-
-static nghttp2_nv nv_make(struct span name, struct span value)
-{
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.data,
-                        value.length ? (uint8_t *)(uintptr_t)value.data : (uint8_t *)(uintptr_t) "",
-                        name.length, value.length, NO_COPY};
-}
-
-static size_t nv_fill(nghttp2_nv *nva, size_t at, size_t room, const struct field *fields,
-                      size_t count)
-{
-    for (size_t i = 0; i < count && at < room; i++)
-        nva[at++] = nv_make(fields[i].name, fields[i].value);
-    return at;
-}
-
-/* The common statuses are static text; others are copied by nghttp2. */
-static nghttp2_nv nv_status(int status, char *digits)
-{
-    switch (status) {
-    case 200:
-        return nv_make(SPAN_LITERAL(":status"), SPAN_LITERAL("200"));
-    case 304:
-        return nv_make(SPAN_LITERAL(":status"), SPAN_LITERAL("304"));
-    default:
-        snprintf(digits, 4, "%03d", status);
-        nghttp2_nv nv = nv_make(SPAN_LITERAL(":status"), span_make(digits, 3));
-        nv.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
-        return nv;
-    }
-}
-
 static int error_of(int rc)
 {
     return rc == 0 ? 0 : rc == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
@@ -675,8 +642,8 @@ int http2_inform(struct http2 *http2, int32_t id, int status, const struct field
 {
     char digits[8];
     nghttp2_nv nva[FIELDS_OUT_MAX];
-    nva[0] = nv_status(status, digits);
-    count = nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
+    nva[0] = http2_nv_status(status, digits);
+    count = http2_nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
     return error_of(
         nghttp2_submit_headers(http2->session, NGHTTP2_FLAG_NONE, id, NULL, nva, count, NULL) < 0
             ? NGHTTP2_ERR_INVALID_ARGUMENT
@@ -691,8 +658,8 @@ int http2_respond(struct http2 *http2, int32_t id, int status, const struct fiel
     nghttp2_data_provider provider = {.source.ptr =
                                           nghttp2_session_get_stream_user_data(http2->session, id),
                                       .read_callback = read_content};
-    nva[0] = nv_status(status, digits);
-    count = nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
+    nva[0] = http2_nv_status(status, digits);
+    count = http2_nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);
     return error_of(
         nghttp2_submit_response(http2->session, id, nva, count, content ? &provider : NULL));
 }
@@ -712,12 +679,12 @@ int32_t http2_promise(struct http2 *http2, int32_t parent, struct span scheme,
                       size_t count, void *stream)
 {
     nghttp2_nv nva[PROMISE_FIELDS_MAX] = {
-        nv_make(SPAN_LITERAL(":method"), SPAN_LITERAL("GET")),
-        nv_make(SPAN_LITERAL(":scheme"), scheme),
-        nv_make(SPAN_LITERAL(":authority"), authority),
-        nv_make(SPAN_LITERAL(":path"), target),
+        http2_nv_make(SPAN_LITERAL(":method"), SPAN_LITERAL("GET")),
+        http2_nv_make(SPAN_LITERAL(":scheme"), scheme),
+        http2_nv_make(SPAN_LITERAL(":authority"), authority),
+        http2_nv_make(SPAN_LITERAL(":path"), target),
     };
-    count = nv_fill(nva, 4, PROMISE_FIELDS_MAX, fields, count);
+    count = http2_nv_fill(nva, 4, PROMISE_FIELDS_MAX, fields, count);
     int32_t id =
         nghttp2_submit_push_promise(http2->session, NGHTTP2_FLAG_NONE, parent, nva, count, stream);
     if (id < 0)

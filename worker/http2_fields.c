@@ -1,6 +1,7 @@
 #include "worker/http2_internal.h"
 
 #include <nghttp2/nghttp2.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define OWNERS_APART 12 /* more than the pseudo-fields of any request that nghttp2 takes */
@@ -96,4 +97,39 @@ void http2_fields_add(struct header_list *list, const struct config_limits *limi
     if (!nghttp2_rcbuf_is_static(name_buffer))
         own(texts, name_buffer);
     own(texts, value_buffer);
+}
+
+/* ---- going out ---- */
+
+#define NO_COPY (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+
+nghttp2_nv http2_nv_make(struct span name, struct span value)
+{
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.data,
+                        value.length ? (uint8_t *)(uintptr_t)value.data : (uint8_t *)(uintptr_t) "",
+                        name.length, value.length, NO_COPY};
+}
+
+size_t http2_nv_fill(nghttp2_nv *nva, size_t at, size_t room, const struct field *fields,
+                     size_t count)
+{
+    for (size_t i = 0; i < count && at < room; i++)
+        nva[at++] = http2_nv_make(fields[i].name, fields[i].value);
+    return at;
+}
+
+/* The common statuses are static text; others are copied by nghttp2. */
+nghttp2_nv http2_nv_status(int status, char *digits)
+{
+    switch (status) {
+    case 200:
+        return http2_nv_make(SPAN_LITERAL(":status"), SPAN_LITERAL("200"));
+    case 304:
+        return http2_nv_make(SPAN_LITERAL(":status"), SPAN_LITERAL("304"));
+    default:
+        snprintf(digits, 4, "%03d", status);
+        nghttp2_nv nv = http2_nv_make(SPAN_LITERAL(":status"), span_make(digits, 3));
+        nv.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+        return nv;
+    }
 }

@@ -15,6 +15,14 @@ void http2_fields_init(struct header_pool *pool);
 void http2_fields_add(struct header_list *list, const struct config_limits *limits,
                       nghttp2_rcbuf *name, nghttp2_rcbuf *value);
 
+/* Fields as nghttp2 takes them, texts borrowed: one; those of a list from place `at` on, as far as there
+ * is `room` in all, with the number then filled as the result; :status, for which `digits` has 8
+ * bytes. */
+nghttp2_nv http2_nv_make(struct span name, struct span value);
+size_t http2_nv_fill(nghttp2_nv *nva, size_t at, size_t room, const struct field *fields,
+                     size_t count);
+nghttp2_nv http2_nv_status(int status, char *digits);
+
 #define HTTP2_CHUNK_MAX 1024u                      /* larger ones are the heap's alone */
 #define HTTP2_CHUNKS_KEPT_BYTES (4u * 1024 * 1024) /* of free chunks of all sizes */
 

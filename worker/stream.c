@@ -89,7 +89,7 @@ static void stream_destroy(struct stream *stream)
     give_back(conn->worker, stream);
 }
 
-static void stop_receiving(struct stream *stream)
+void stream_stop_receiving(struct stream *stream)
 {
     if (!stream->request_ended && stream->state > STREAM_RECEIVING && !stream->pushed)
         stream->conn->receiving--;
@@ -100,7 +100,7 @@ void stream_end(struct stream *stream)
 {
     struct conn *conn = stream->conn;
     struct ledger_sink sink = conn_sink(conn);
-    stop_receiving(stream);
+    stream_stop_receiving(stream);
     if (stream->pushed)
         ledger_count(&conn->ledger, stream->id, stream->content_sent);
     if (!stream->complete)
@@ -278,68 +278,11 @@ static void add_page_fields(struct stream *stream)
     add_field(response, SPAN_LITERAL("cache-control"), SPAN_LITERAL("private"));
 }
 
-/* Clients that take neither pushes nor hints are not identified: nothing is decided for them. Nor
- * is anything kept of a site's clients that keep nothing themselves. */
-static bool is_remembered(const struct stream *stream)
-{
-    return stream->site->remember_s &&
-           (session_push_enabled(&stream->conn->session) || stream->request.mode.length);
-}
-
 void stream_identify(struct stream *stream)
 {
     if (!stream->client.known)
         client_identify(&stream->client, stream->conn, stream->site, stream->request.fields,
                         stream->request.fields_count);
-}
-
-/* The client's own request tells what it will hold, or holds: settled like a push. */
-static void remember(struct stream *stream)
-{
-    struct conn *conn = stream->conn;
-    struct push_table *table = &conn->worker->pushes;
-    const struct response *response = &stream->response;
-    bool whole =
-        response->status == 200 && response->body && response->length == response->body->size;
-    if (stream->head || (!whole && response->status != 304) || !stream->resource ||
-        !stream->resource->validator || !is_remembered(stream))
-        return;
-    stream_identify(stream);
-    uint32_t life_s =
-        response->cacheable ? client_life(&stream->client, stream->site, response->ttl_s) : 0;
-    /* By the URL as it is written, query and encodings included, as candidates are. */
-    uint64_t id = client_resource_found(conn, stream->site, stream->target, stream->resource);
-    struct push_key key = client_resource_key(&stream->client, conn, id);
-    uint16_t validator = resource_validator(stream->resource);
-    enum push_answer known = push_table_peek(table, key, validator);
-    bool believed = known == PUSH_HELD;
-    struct outcome *outcome = outcome_of_request(conn, id);
-    if (known == PUSH_ELSEWHERE) /* one of two copies is in vain, and of a 304's the pushed one */
-        outcome_wasted(stream, id, TALLY_REDUNDANT,
-                       whole ? response->length : stream->resource->codings[CODING_IDENTITY].size);
-    if (response->status == 304) {
-        if (outcome)
-            outcome_asked(conn, outcome, NULL, 0);
-        stats_add(conn->worker->stats, COUNTER_held_confirmed, believed);
-        if (life_s)
-            push_table_note(table, key, validator, PUSH_HELD, life_s, stream->client.standing);
-        return;
-    }
-    if (believed) {
-        stats_add(conn->worker->stats, COUNTER_wrong_beliefs, 1);
-        outcome_wasted(stream, id, TALLY_REREQUESTED, response->length);
-        push_table_forget(table, key);
-    }
-    struct ledger_entry *entry = life_s || outcome ? ledger_open(&conn->ledger, stream->id) : NULL;
-    if (!entry)
-        return;
-    entry->key = key;
-    entry->validator = validator;
-    entry->life_s = life_s;
-    entry->standing = (uint8_t)stream->client.standing;
-    entry->passing = stream->client.passing;
-    if (outcome)
-        outcome_asked(conn, outcome, entry, response->length);
 }
 
 void stream_answer(struct stream *stream)
@@ -348,7 +291,7 @@ void stream_answer(struct stream *stream)
         add_page_fields(stream);
     if (stream->conn->visits)
         learn_answered(stream);
-    remember(stream);
+    stream_remember(stream);
     submit(stream);
 }
 
@@ -562,7 +505,7 @@ static void on_content(void *context, const void *data, size_t length)
 static void on_request_end(void *context)
 {
     struct stream *stream = context;
-    stop_receiving(stream);
+    stream_stop_receiving(stream);
     if (stream->fetch)
         proxy_request_end(stream);
 }
@@ -717,53 +660,3 @@ const struct session_events stream_events = {
     .goaway = conn_on_goaway,
     .ping_acknowledged = conn_on_ping_acknowledged,
 };
-
-/* ---- deadlines ---- */
-
-bool streams_check_receiving(struct conn *conn)
-{
-    bool slow = false;
-    const struct config_limits *limits = &conn->worker->config->limits;
-    uint64_t now = conn->worker->timers.now_ms;
-    for (struct stream *stream = conn->streams; stream; stream = stream->next) {
-        if (stream->fetch && proxy_holds_back(stream)) { /* it is this side that takes nothing */
-            stream->content_began_ms = now;
-            stream->content_received = 0;
-        }
-        uint64_t elapsed_ms = now - stream->content_began_ms;
-        if (stream->request_ended || stream->state == STREAM_RECEIVING ||
-            elapsed_ms < limits->body_grace)
-            continue;
-        if (stream->content_received * 1000 >= limits->body_rate * elapsed_ms)
-            continue;
-        stats_add(conn->worker->stats, COUNTER_limit_body, 1);
-        stop_receiving(stream);
-        slow = true;
-        session_reset(&conn->session, stream->id, HTTP2_CANCEL);
-    }
-    return slow;
-}
-
-uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page)
-{
-    uint64_t bytes = 0;
-    for (const struct stream *stream = conn->streams; stream; stream = stream->next) {
-        if (stream == page || stream->complete)
-            continue;
-        if (stream->answered)
-            bytes += stream->body.left;
-        else if (stream->pushed)
-            bytes += stream->response.length;
-    }
-    return bytes;
-}
-
-bool streams_need_no_window(const struct conn *conn)
-{
-    for (const struct stream *stream = conn->streams; stream; stream = stream->next)
-        if (stream->answered && !stream->complete &&
-            !(stream->fetch && proxy_awaits_origin(stream)) &&
-            !(stream->growth && growth_reader_waits(stream->growth)))
-            return false;
-    return true;
-}

@@ -103,6 +103,12 @@ void stream_answer_status(struct stream *stream, int status);
 /* Content of stream->response's source that was not available has become so, or has failed. */
 void stream_content_ready(struct stream *stream);
 
+/* No more of the request's content is wanted, or comes. */
+void stream_stop_receiving(struct stream *stream);
+
+/* Notes that the client will hold what it is being answered, or holds it: settled like a push. */
+void stream_remember(struct stream *stream);
+
 /* Sends the response, once the page's decision was carried out. */
 void stream_answer(struct stream *stream);
 

@@ -9,6 +9,7 @@ return {
   args = {
     max = "integer?", -- at most so many; default: all that are known, 32 at most
     min_seen = "integer?", -- distinct clients that asked for it lately: 5 to 20; default: 5
+    fetch = "boolean?", -- of a proxied site: ask the origin for what is not cached
     min_share = "number?", -- of those who came to the page; 0 to 1, default: 0.5
   },
   init = function(args)
@@ -18,6 +19,7 @@ return {
     local assets, why = learn.next(req.path, wish)
     for _, asset in ipairs(assets) do
       options.as, options.crossorigin = asset.as, asset.crossorigin
+      options.fetch = policy.args.fetch
       push:add(asset.path, options)
     end
     if why then

@@ -6,6 +6,7 @@ local options = {} -- one table for all calls: push copies what it takes
 
 return {
   api = 1,
+  args = { fetch = "boolean?" }, -- of a proxied site: ask the origin for what is not cached
   on_response = function(_, res, push)
     for _, link in ipairs(res.links) do -- of the page, or before that of its origin's 103
       local is_module = link.rel == "modulepreload"
@@ -14,6 +15,7 @@ return {
         options.urgency = urgency[link.fetchpriority]
         options.fetchpriority = options.urgency and link.fetchpriority
         options.crossorigin = link.crossorigin
+        options.fetch = policy.args.fetch
         if link.nopush then
           push:hint(link.path, options)
         else

@@ -6,7 +6,10 @@ local options = {} -- one table for all calls: push copies what it takes
 
 return {
   api = 1,
-  args = { max = "integer?" }, -- at most so many
+  args = {
+    max = "integer?", -- at most so many
+    fetch = "boolean?", -- of a proxied site: ask the origin for what is not cached
+  },
   on_request = function(req, push)
     local max = policy.args.max or math.huge
     for i, asset in ipairs(assets.of(req.path)) do
@@ -17,6 +20,7 @@ return {
       options.urgency = asset.priority == "low" and 6 or nil -- nil: by what it is
       options.fetchpriority = asset.priority
       options.crossorigin = asset.crossorigin
+      options.fetch = policy.args.fetch
       push:add(asset.path, options)
     end
   end,

@@ -1,6 +1,7 @@
 /* The worker's side of the policy VM: what policies ask of it, and are told. */
 #include "worker/learn.h"
 #include "worker/manifest.h"
+#include "worker/markup.h"
 #include "worker/outcome.h"
 #include "worker/page.h"
 #include "worker/stream.h"
@@ -68,10 +69,18 @@ static const struct assets *host_assets_of(void *context, const struct request *
     struct resource *resource = NULL;
     if (!stream || path.length > DECISION_PATH_MAX)
         return NULL;
-    if (span_equal(path, request->path))
-        resource = stream->resource;
-    else if (respond_path(path, decoded, &plain, &query) == 0)
-        resource = content_peek(worker->content, config_route(stream->site, plain), plain);
+    bool own = span_equal(path, request->path);
+    if (!own && respond_path(path, decoded, &plain, &query) < 0)
+        return NULL;
+    if (own)
+        plain = path;
+    const struct config_route *route = config_route(stream->site, plain);
+    struct span scheme =
+        conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+    if (route->origin.servers_count)
+        return worker->markup ? markup_assets(worker->markup, scheme, stream->authority, plain)
+                              : NULL;
+    resource = own ? stream->resource : content_peek(worker->content, route, plain);
     return resource ? content_assets(resource, stream->lookup.scheme, stream->authority) : NULL;
 }
 

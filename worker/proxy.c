@@ -1,6 +1,7 @@
 #include "worker/proxy_parts.h"
 
 #include "worker/conn_internal.h"
+#include "worker/markup.h"
 #include "worker/page.h"
 
 #include <assert.h>
@@ -74,6 +75,7 @@ void proxy_fetch_destroy(struct fetch *fetch)
 {
     assert(!fetch->exchange && !fetch->stream && !fetch->fill);
     cache_cancel(&fetch->lookup);
+    markup_drop(fetch->note);
     free(fetch->request.bytes);
     free(fetch->content.bytes);
     forward_list_finish(&fetch->fields);
@@ -229,7 +231,7 @@ static void on_head(void *context, int status, const struct field *fields, size_
     }
     if (fetch->fill && proxy_cache_head(fetch, status, length))
         return;
-    proxy_cache_note(fetch, status);
+    proxy_cache_note(fetch, status, length);
     answer(fetch, status, length);
 }
 
@@ -244,6 +246,7 @@ static bool on_content(void *context, const void *data, size_t length)
         return false;
     }
     fetch->received += length;
+    markup_add(fetch->note, data, length);
     stats_add(fetch->worker->stats, COUNTER_origin_received_bytes, length);
     worker_worked(fetch->worker, (unsigned)(length / 4096));
     stream_content_ready(fetch->stream);
@@ -286,6 +289,8 @@ static void on_end(void *context, enum exchange_end how, const char *text)
         return;
     }
     if (how == EXCHANGE_DONE) {
+        markup_done(fetch->note);
+        fetch->note = NULL;
         fetch->ended = true;
         drop_request(fetch);
         stream_content_ready(stream);

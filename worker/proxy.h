@@ -24,6 +24,7 @@ struct fetch {
     struct exchange *exchange; /* NULL before it began, and once it has ended */
     struct cache_lookup lookup; /* what the stream waits for before anything is asked */
     struct cache_fill *fill;    /* what the response is stored by; NULL: it is the stream's alone */
+    struct markup_note *note;   /* of the page that it brings; or NULL */
     bool filling;               /* its head is known, content goes there */
     bool passed;                /* the cache was asked, and left it alone */
     struct fetch *next, *previous; /* in worker->fetches: those that have no stream */

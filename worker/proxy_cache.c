@@ -2,6 +2,7 @@
 #include "worker/proxy_parts.h"
 
 #include "worker/conn_internal.h"
+#include "worker/markup.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -258,6 +259,9 @@ bool proxy_cache_head(struct fetch *fetch, int status, int64_t length)
     switch (kept) {
     case CACHE_KEPT:
         fetch->filling = true;
+        if (fetch->stream)
+            proxy_cache_note_page(fetch, fetch->stream->route, cache_fill_request(fill), status,
+                                  length);
         cache_fill_growth(fill)->drained = fill_drained;
         cache_fill_growth(fill)->context = fetch;
         hand_to_leader(fetch, resource, CACHE_WAY_MISS);
@@ -286,8 +290,12 @@ bool proxy_cache_content(struct fetch *fetch, const void *data, size_t length)
     worker_worked(fetch->worker, (unsigned)(length / 4096));
     if (!fetch->fill)
         return true;
-    if (cache_fill_wanted(fetch->fill))
-        return cache_fill_append(fetch->fill, data, length);
+    if (cache_fill_wanted(fetch->fill)) {
+        bool taken = cache_fill_append(fetch->fill, data, length);
+        if (taken)
+            markup_add(fetch->note, data, length);
+        return taken;
+    }
     cache_fill_abandon(fetch->fill, 0);
     fetch->fill = NULL;
     exchange_cancel(fetch->exchange);
@@ -306,9 +314,11 @@ void proxy_cache_end(struct fetch *fetch, bool whole, int status)
         exchange_cancel(fetch->exchange);
     fetch->exchange = NULL;
     fetch->fill = NULL;
-    if (fill && whole && fetch->filling)
+    if (fill && whole && fetch->filling) {
         cache_fill_finish(fill);
-    else if (fill)
+        markup_done(fetch->note);
+        fetch->note = NULL;
+    } else if (fill)
         resource = cache_fill_abandon(fill, fetch->filling ? 0 : status);
     if (fetch->stream && !resource) { /* it keeps the fetch, which tells what failed */
         proxy_fail(fetch, status);
@@ -380,13 +390,24 @@ static bool is_safe(struct span method)
     return false;
 }
 
-void proxy_cache_note(struct fetch *fetch, int status)
+void proxy_cache_note_page(struct fetch *fetch, const struct config_route *route,
+                           const struct cache_request *request, int status, int64_t length)
+{
+    if (route->policies_count)
+        fetch->note = markup_begin(
+            fetch->worker->markup, request, status, fetch->fields.fields, fetch->fields.count,
+            length >= 0 ? (uint64_t)length : GROWTH_UNKNOWN, fetch->worker->timers.now_ms);
+}
+
+void proxy_cache_note(struct fetch *fetch, int status, int64_t length)
 {
     struct cache_request request;
+    request_of(fetch->stream, &request);
+    if (span_equal(fetch->stream->request.method, SPAN_LITERAL("GET")))
+        proxy_cache_note_page(fetch, fetch->stream->route, &request, status, length);
     if (!fetch->worker->cache)
         return;
     if (fetch->passed) {
-        request_of(fetch->stream, &request);
         cache_passed(fetch->worker->cache, &request, status, fetch->fields.fields,
                      fetch->fields.count);
     } else if (status >= 200 && status < 400 && !is_safe(fetch->stream->request.method)) {

@@ -47,7 +47,12 @@ void proxy_cache_end(struct fetch *fetch, bool whole, int status);
 /* Who led leaves before there is a head. True when the fetch goes on for others. */
 bool proxy_cache_leave(struct fetch *fetch);
 
+/* The head of a response is known, in fetch->fields: what it references is noted, if it is a page
+ * of a route with policies. `request` is what it answers. */
+void proxy_cache_note_page(struct fetch *fetch, const struct config_route *route,
+                           const struct cache_request *request, int status, int64_t length);
+
 /* The head of a response that is the stream's alone: what it means for what is stored. */
-void proxy_cache_note(struct fetch *fetch, int status);
+void proxy_cache_note(struct fetch *fetch, int status, int64_t length);
 
 #endif

@@ -7,6 +7,7 @@
 #include "worker/manifest.h"
 #include "worker/origin.h"
 #include "worker/outcome.h"
+#include "worker/markup.h"
 #include "worker/page.h"
 #include "worker/proxy.h"
 #include "worker/page_queue.h"
@@ -297,6 +298,7 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     ring_run(worker->ring);
     timers_run(&worker->timers);
     worker->more = content_work(worker->content);
+    worker->more = markup_work(worker->markup) || worker->more;
     if (worker->origins)
         worker->more = origins_work(worker->origins) || worker->more;
     worker->more = page_queue_run(worker) || worker->more;
@@ -400,7 +402,8 @@ static int start_parts(struct worker *worker, struct fault *fault)
         if (config->cache.memory_bytes)
             worker->cache =
                 cache_create(config->cache.memory_bytes, config->cache.entry_bytes, worker->stats);
-        if (config->cache.memory_bytes && !worker->cache)
+        worker->markup = markup_create(worker->cache, worker->stats);
+        if (!worker->markup || (config->cache.memory_bytes && !worker->cache))
             return fault_set(fault, -ENOMEM, "cache", 0, "out of memory");
     }
     if (!worker->http2 || !worker->http1 || !worker->content || !worker->plaintext ||
@@ -453,6 +456,7 @@ static void finish(struct worker *worker)
     content_destroy(worker->content);
     proxy_finish(worker);
     origins_destroy(worker->origins);
+    markup_destroy(worker->markup);
     cache_destroy(worker->cache);
     http2_context_destroy(worker->http2);
     http1_context_destroy(worker->http1);

@@ -72,6 +72,7 @@ struct worker {
     struct content *content;
     struct origins *origins; /* NULL when no route has one */
     struct cache *cache;     /* of their answers; NULL: nothing is kept */
+    struct markup *markup;   /* what proxied pages referenced; NULL: no route has an origin */
     struct fetch *fetches;   /* those that no stream waits for */
     struct {
         uint64_t logged_ms; /* failures are said once a second, */

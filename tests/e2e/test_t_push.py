@@ -1,5 +1,8 @@
 """Pushing from the cache: what an origin answered for everyone is pushed with the pages of its site,
 as files are; nothing else of an origin ever is."""
+import gzip
+import json
+
 import pytest
 
 import server
@@ -195,3 +198,94 @@ def test_policies_see_where_an_answer_came_from(proxied, connect):
         since = len(site.err)
         client.get(target)
         site.wait_error(r'"from": ?"%s"' % origin, since=since)
+
+
+# ---- what pages reference ----
+
+HTML = """<!doctype html><html><head><title>t</title><link rel="stylesheet" href="/a.css">
+<script src="/b.js"></script></head><body><p>text</p></body></html>"""
+ASSETS = {"/a.css": Answer("body {}", cache_control=FRESH, content_type="text/css"),
+          "/b.js": Answer("1", cache_control=FRESH, content_type="text/javascript")}
+
+
+def html(body=HTML, **fields):
+    return Answer(body, content_type="text/html; charset=utf-8", **fields)
+
+
+def coded(**fields):
+    return html(gzip.compress(HTML.encode()), content_encoding="gzip", **fields)
+
+
+def pages_read(site):
+    return json.loads(site.command("status", "--json").stdout)["counters"]["pages_read"]
+
+
+@pytest.mark.parametrize("answer", [html(), html(chunked=True), coded(), html(cache_control=FRESH)],
+                         ids=["plain", "chunked", "gzip", "cached"])
+def test_scan_pushes_what_a_proxied_page_referenced_when_it_was_last_answered(proxied, connect,
+                                                                             answer):
+    site = proxied({"/": answer, **ASSETS}, policies=[{None: ["scan"], "fetch": True}])
+    assert connect(site).visit("/").paths() == []
+    server.wait_until(lambda: pages_read(site) == 1, 5, "the page to be read")
+    visit = connect(site).visit("/")
+    assert visit.paths() == ["/a.css", "/b.js"]
+    assert bytes(visit.pushed["/a.css"].body) == b"body {}"
+
+
+def test_without_fetch_scan_pushes_what_clients_have_asked_for(proxied, connect):
+    site = proxied({"/": html(), **ASSETS}, policies=["scan"])
+    client = connect(site)
+    client.get("/"), client.get("/a.css")
+    server.wait_until(lambda: pages_read(site) == 1, 5, "the page to be read")
+    assert connect(site).visit("/").paths() == ["/a.css"]
+
+
+def test_fonts_of_a_cached_stylesheet_are_among_what_a_page_references(proxied, connect):
+    css = "@font-face { font-family: f; src: url(/f.woff2) } body { font-family: f }"
+    site = proxied({"/": html(), **ASSETS,
+                    "/a.css": Answer(css, cache_control=FRESH, content_type="text/css"),
+                    "/f.woff2": Answer("font", cache_control=FRESH)},
+                   policies=[{None: ["scan"], "fetch": True}])
+    client = connect(site)
+    client.get("/a.css"), client.get("/")
+    server.wait_until(lambda: pages_read(site) == 1, 5, "the page to be read")
+    assert connect(site).visit("/").paths() == ["/a.css", "/b.js", "/f.woff2"]
+
+
+@pytest.mark.parametrize("answer, fields", [
+    (html(cache_control="private"), ()), (html(cache_control="no-store"), ()),
+    (html(set_cookie="a=b"), ()), (html(), [("cookie", "a=b")]),
+    (html(), [("authorization", "Basic eA==")]),
+    (html(HTML + " " * (256 * 1024)), ()), (Answer(HTML, content_type="text/plain"), ()),
+    (html(status=404), ()), (html(cut=5), ()),
+    (html(b"no gzip", content_encoding="gzip"), ())],
+    ids=["private", "no-store", "set-cookie", "cookie", "authorization", "large", "text", "404",
+         "cut", "broken"])
+def test_pages_that_are_one_clients_own_or_not_whole_or_too_long_are_not_read(proxied, connect,
+                                                                             answer, fields):
+    site = proxied({"/": answer, "/other": html(), **ASSETS},
+                   policies=[{None: ["scan"], "fetch": True}])
+    client = connect(site)
+    client.wait_done(client.request("/", fields=list(fields)))
+    client.wait_done(client.request("/other"))
+    server.wait_until(lambda: pages_read(site) == 1, 5, "the other page to be read")
+    assert client.request("/", fields=list(fields)).promises == []
+    assert pages_read(site) == 1
+
+
+def test_a_page_is_read_again_once_it_has_changed(proxied, connect):
+    site = proxied({"/": html(), **ASSETS}, policies=[{None: ["scan"], "fetch": True}])
+    connect(site).get("/")
+    server.wait_until(lambda: pages_read(site) == 1, 5, "the page to be read")
+    site.origin.answers["/"] = html('<link rel="stylesheet" href="/a.css">')
+    server.wait_until(lambda: connect(site).get("/") and pages_read(site) == 2, 10,
+                      "the page to be read again", every=0.2)
+    assert connect(site).visit("/").paths() == ["/a.css"]
+
+
+def test_preload_pushes_what_the_origins_link_fields_name(proxied, connect):
+    site = proxied({"/": html(link="</a.css>; rel=preload; as=style"), **ASSETS},
+                   policies=[{None: ["preload"], "fetch": True}])
+    visit = connect(site).visit("/")
+    assert visit.paths() == ["/a.css"]
+    assert bytes(visit.pushed["/a.css"].body) == b"body {}"

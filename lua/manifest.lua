@@ -28,17 +28,11 @@ end
 
 return {
   api = 1,
-  args = {
-    file = "string",
-    fetch = "boolean?", -- of a proxied site: ask the origin for what is not cached
-  },
+  args = { file = "string", fetch = "boolean?" }, -- fetch: ask an origin for what is not cached
   on_request = function(req, push)
     for _, asset in ipairs(find(policy.manifest(policy.args.file) or {}, req.path) or {}) do
-      if type(asset) == "table" then
-        push:add(asset.path, { as = asset.as, urgency = asset.urgency, fetch = policy.args.fetch })
-      else
-        push:add(asset, { fetch = policy.args.fetch })
-      end
+      asset = type(asset) == "table" and asset or { path = asset }
+      push:add(asset.path, { as = asset.as, urgency = asset.urgency, fetch = policy.args.fetch })
     end
   end,
 }

@@ -139,7 +139,11 @@ struct growth *cache_fill_growth(const struct cache_fill *fill);
 /* What was asked for by who led; it lives as long as the fill. */
 const struct cache_request *cache_fill_request(const struct cache_fill *fill);
 
-/* Whether anybody waits for this fill or reads what it brings. */
+/* The fill goes on though nobody reads what it brings. */
+void cache_fill_keep(struct cache_fill *fill);
+
+/* Whether anybody waits for this fill or reads what it brings, or it is so little that it is as well
+ * read to its end. */
 bool cache_fill_wanted(const struct cache_fill *fill);
 
 /* The response is whole: stores it. The fill is gone. Returns the stored resource, borrowed until

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define LITTLE_BYTES (16 * 1024)
+
 /* ---- life ---- */
 
 static struct span keep(char **at, struct span text)
@@ -360,10 +362,15 @@ const struct cache_request *cache_fill_request(const struct cache_fill *fill)
     return &fill->request;
 }
 
+void cache_fill_keep(struct cache_fill *fill)
+{
+    fill->request.background = true;
+}
+
 bool cache_fill_wanted(const struct cache_fill *fill)
 {
-    return fill->request.background || !link_empty(&fill->waiters) ||
-           (fill->resource && fill->resource->references > 1) ||
+    return (fill->growth && fill->growth->length <= LITTLE_BYTES) || fill->request.background ||
+           !link_empty(&fill->waiters) || (fill->resource && fill->resource->references > 1) ||
            (fill->growth && fill->growth->readers);
 }
 

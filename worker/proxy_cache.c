@@ -94,7 +94,11 @@ static void fill_drained(void *context)
 static void lead(struct fetch *fetch)
 {
     struct field fields[FIELDS_MAX];
+    const struct request *asked = &fetch->stream->request;
     fetch->fill = fetch->lookup.fill;
+    for (size_t i = 0; i < asked->fields_count; i++)
+        if (is_condition(asked->fields[i].name)) /* who gets a 304 reads nothing */
+            cache_fill_keep(fetch->fill);
     size_t count = fill_fields(fetch->fill, fields);
     if (proxy_ask_for(fetch, fields, count) == 0)
         return;

@@ -93,13 +93,30 @@ static void a_fill_goes_on_while_somebody_wants_it(void **state)
     assert_true(cache_fill_wanted(fill));
     cache_cancel(&other.lookup);
     assert_false(cache_fill_wanted(fill));
-    head(&leader, 200, FRESH, 4);
+    head(&leader, 200, FRESH, 40000);
     assert_true(cache_fill_wanted(fill));
     let_go(&leader);
     assert_false(cache_fill_wanted(fill));
+    cache_fill_keep(fill);
+    assert_true(cache_fill_wanted(fill));
     assert_null(cache_fill_abandon(fill, 0));
     assert_int_equal(other.answers, 0);
     assert_int_equal(probe("/a"), CACHE_LEADS);
+}
+
+static void a_little_content_is_read_to_its_end_in_any_case(void **state)
+{
+    (void)state;
+    struct asker leader;
+    asker_of(&leader, "/a");
+    ask(&leader);
+    struct cache_fill *fill = leader.lookup.fill;
+    head(&leader, 200, FRESH, 4);
+    let_go(&leader);
+    assert_true(cache_fill_wanted(fill));
+    cache_fill_append(fill, "body", 4);
+    assert_non_null(cache_fill_finish(fill));
+    assert_true(is_hit("/a"));
 }
 
 static void when_the_leader_leaves_the_next_one_leads(void **state)
@@ -698,6 +715,7 @@ int main(void)
         TEST_OF(one_leads_and_the_others_wait_for_its_answer),
         TEST_OF(readers_begin_while_the_content_grows),
         TEST_OF(a_fill_goes_on_while_somebody_wants_it),
+        TEST_OF(a_little_content_is_read_to_its_end_in_any_case),
         TEST_OF(when_the_leader_leaves_the_next_one_leads),
         TEST_OF(a_fetch_that_fails_fails_for_all_who_wait),
         TEST_OF(what_is_not_kept_is_fetched_by_each_for_itself_from_then_on),

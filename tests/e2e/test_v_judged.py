@@ -37,6 +37,7 @@ def test_a_canary_has_its_share_of_the_clients_and_the_same_ones(herald):
     share = first.count([JS]) / CLIENTS
     assert 0.03 < share < 0.2, share                     # four standard deviations about 10 %
     assert first.count([JS]) + first.count([CSS]) == CLIENTS
+    print("canary 10 %%: %d of %d clients, %.1f %%" % (first.count([JS]), CLIENTS, 100 * share))
     before = versions_of(own.site, 0, CLIENTS)
     for jar in jars:
         visit_once(own.site, PAGE, cookies=jar)
@@ -102,6 +103,7 @@ def test_the_shadow_tells_what_its_activation_then_does(herald):
         found += [("+", p) for p in then[page] if p not in now[page]]
         if found:
             differences[page] = found
+    print("shadow: told", told, "then seen", differences)
     assert told == differences, said
     assert (differing, compared) == (len(differences), len(SHADOW_PAGES))
 
@@ -170,6 +172,7 @@ def test_a_version_that_fails_on_one_path_in_twenty_is_rolled_back(herald):
         ask_many(own, 50)
         number += 50
     state = own.state()
+    print("after %d pages: %s" % (number, state["events"][0]["what"]))
     assert state["active"] == 1
     assert re.match(r"v2 quarantined: it failed on \d+ of \d+ pages within 30 s; v1 active again",
                     state["events"][0]["what"])

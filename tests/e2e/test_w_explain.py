@@ -160,6 +160,7 @@ def test_explain_agrees_with_what_the_server_then_does(herald, connect):
         wait_until(lambda: is_settled(site), 10, "every push settled")
     expected = {"pushed", "hinted", "held", "vetoed", "policy_failed", "not_found", "skipped",
                 "not_cacheable", "push_disabled", "max_bytes", "max_streams"}
+    print("%d cases equal; verdicts: %s" % (asked, verdicts))
     assert expected <= set(verdicts), verdicts
 
 

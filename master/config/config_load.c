@@ -33,9 +33,9 @@ static unsigned count_cpus(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
-/* An ordinary user's state: below the build directory, for who works in a checkout, else where the
- * XDG Base Directory Specification puts it; "" when the environment doesn't tell. */
-static char *default_state(void)
+/* Root's state, or an ordinary user's: below the build directory, for who works in a checkout, else
+ * where the XDG Base Directory Specification puts it; "" when the environment doesn't tell. */
+static char *usual_state(void)
 {
     const char *state_home = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
@@ -54,14 +54,26 @@ static char *default_state(void)
     return rc < 0 ? NULL : path;
 }
 
-static int note_facts(struct config_load *load, struct fault *fault)
+/* The demo's lies beside it. */
+static char *default_state(bool demo)
 {
-    load->state = default_state();
+    char *usual = usual_state(), *path = NULL;
+    if (!demo || !usual || !usual[0])
+        return usual;
+    int rc = asprintf(&path, "%s-demo", usual);
+    free(usual);
+    return rc < 0 ? NULL : path;
+}
+
+static int note_facts(struct config_load *load, bool demo, struct fault *fault)
+{
+    load->state = default_state(demo);
     if (!load->state || !load->directory)
         return no_memory(fault);
     load->facts = (struct config_facts){
         .directory = load->directory,
         .privileged = geteuid() == 0,
+        .apart = demo,
         .cpus = count_cpus(),
         .state = load->state,
     };
@@ -127,7 +139,7 @@ int config_load_open(struct config_load *load, const char *path, struct fault *f
     if (rc == 0)
         rc = open_both(load, path, fault);
     if (rc == 0)
-        rc = note_facts(load, fault);
+        rc = note_facts(load, false, fault);
     if (rc < 0)
         config_load_close(load);
     return rc;
@@ -144,7 +156,7 @@ int config_load_open_root(struct config_load *load, const char *root, struct fau
                   strerror(errno));
     else if (!S_ISDIR(status.st_mode))
         fault_set(fault, -ENOTDIR, path, 0, "the directory to serve is not a directory");
-    else if ((load->directory = strdup(load->root)) && note_facts(load, fault) == 0)
+    else if ((load->directory = strdup(load->root)) && note_facts(load, !root, fault) == 0)
         return 0;
     else
         no_memory(fault);

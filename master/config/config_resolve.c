@@ -208,17 +208,19 @@ static struct value_place place_of(const struct value *top, const char *table, c
     return NOWHERE;
 }
 
-/* Without privileges state and socket lie where an ordinary user may write. */
+/* Without privileges state and socket lie where an ordinary user may write, and the demo's lie
+ * apart from those of a herald that serves somebody. */
 static int resolve_state(struct resolver *resolver, const struct value *top)
 {
     struct config *config = resolver->config;
+    bool own = !resolver->facts->privileged || resolver->facts->apart;
     int rc = 0;
-    if (!resolver->facts->privileged && !is_set(config, "state") && !*resolver->facts->state)
+    if (own && !is_set(config, "state") && !*resolver->facts->state)
         return resolve_refuse(resolver, NOWHERE,
                               "state: without $HOME there is no default for it, set it");
-    if (!resolver->facts->privileged && !is_set(config, "state"))
+    if (own && !is_set(config, "state"))
         rc = resolve_set_text(resolver, &config->state_dir, resolver->facts->state);
-    if (rc == 0 && !resolver->facts->privileged && !is_set(config, "admin.socket")) {
+    if (rc == 0 && own && !is_set(config, "admin.socket")) {
         size_t length = strlen(config->state_dir);
         char *path;
         while (length > 1 && config->state_dir[length - 1] == '/')

@@ -11,7 +11,9 @@ struct config_facts {
     const char *directory; /* absolute: relative paths of the config begin here */
     bool privileged;       /* root: workers get a user, and the defaults are the system's */
     unsigned cpus;         /* that herald may use, from 1 */
-    const char *state;     /* the default state directory without privileges, absolute; "": none */
+    bool apart;            /* the demo: what it keeps is nobody else's */
+    const char *state;     /* the default state directory without privileges, and of the demo:
+                            * absolute; "": none */
 };
 
 /* Resolves the keys `top` and the list of tables `sites`; places in them index `files`. Opens no

@@ -476,6 +476,22 @@ static void the_demo_serves_the_demos_site(void **state)
     config_destroy(config);
 }
 
+static void what_the_demo_keeps_is_not_what_a_herald_that_serves_keeps(void **state)
+{
+    struct config *demo = NULL, *other = NULL;
+    struct fault fault = {0};
+    (void)state;
+    if (access(HERALD_SITE_DIR, F_OK) != 0)
+        skip();
+    assert_int_equal(config_for_demo(&demo, &fault), 0);
+    assert_int_equal(config_for_root(HERALD_SITE_DIR, &other, &fault), 0);
+    assert_string_not_equal(demo->state_dir, other->state_dir);
+    assert_string_not_equal(demo->admin.socket, other->admin.socket);
+    assert_non_null(strstr(demo->state_dir, "-demo"));
+    config_destroy(demo);
+    config_destroy(other);
+}
+
 /* Reads as an ordinary user, in a child, and reports the state directory and socket. */
 static void load_unprivileged(char *text, size_t size)
 {
@@ -541,6 +557,7 @@ int main(void)
         cmocka_unit_test(no_descriptor_stays_open),
         cmocka_unit_test(a_directory_is_served_without_a_config),
         cmocka_unit_test(the_demo_serves_the_demos_site),
+        cmocka_unit_test(what_the_demo_keeps_is_not_what_a_herald_that_serves_keeps),
         cmocka_unit_test(an_ordinary_user_gets_state_and_socket_that_are_writable),
     };
     return cmocka_run_group_tests(tests, case_enter, case_leave);

@@ -262,6 +262,7 @@ static void a_number_is_stored_in_its_member_alone(void **state)
     "{\"path\":null,\"files\":[\"a.lua\"],\"warnings\":[],\"user\":\"u\",\"workers\":1,"          \
     "\"state\":\"/s\",\"clients\":{\"table\":1048576,\"identify\":[\"tls\"],\"remember\":0,"      \
     "\"per_address\":0},"                                                                        \
+    "\"cache\":{\"memory\":67108864,\"entry\":2097152},"                                          \
     "\"policy\":{\"dir\":null,\"soft\":0,\"hard\":0,\"memory\":8388608,\"keep\":20,"              \
     "\"watch\":false,\"window\":60,\"failures\":2,\"soft_strikes\":20,\"hard_strikes\":3},"     \
     "\"log\":{\"access\":null,\"error\":\"stderr\"},\"admin\":{\"socket\":\"/a\",\"http\":null}," \

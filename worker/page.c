@@ -144,6 +144,7 @@ static void begin_shadow(struct page *page)
     }
     page->shadow = shadow;
     shadow->is_shadow = true;
+    shadow->first = page->first;
     shadow->responded = page->responded;
     shadow->told = page->told;
     shadow->no_push = page->no_push;
@@ -151,14 +152,13 @@ static void begin_shadow(struct page *page)
     shadow->budget = page->budget;
     shadow->decision.budget_bytes = page->decision.budget_bytes;
     page_set_version(shadow, version);
-    page_ask(shadow, page->responded ? PAGE_REQUEST | PAGE_RESPONSE : PAGE_REQUEST);
+    page_ask(shadow, shadow->first);
     page_resolve(shadow);
 }
 
 void page_decide_now(struct page *page)
 {
-    page->told = page->responded;
-    page_ask(page, page->responded ? PAGE_REQUEST | PAGE_RESPONSE : PAGE_REQUEST);
+    page_ask(page, page->first);
     begin_shadow(page);
     page_resolve(page);
 }
@@ -226,7 +226,8 @@ void page_round_over(struct page *page)
     }
 }
 
-static struct page *begin(struct stream *stream, bool responded)
+/* first: what the first round is about; last: there will be no other. */
+static bool begin(struct stream *stream, unsigned first, bool last)
 {
     struct worker *worker = stream->conn->worker;
     struct request *request = &stream->request;
@@ -238,26 +239,32 @@ static struct page *begin(struct stream *stream, bool responded)
     conn_path_facts(stream->conn, &path, &request->client);
     struct page *page = page_create(stream);
     if (!page)
-        return NULL;
+        return false;
     stream->page = page;
-    page->responded = responded;
+    page->first = first;
+    page->responded = page->told = last;
     page_set_version(page, policy_versions_take(&worker->policies, stream->client.stored));
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
     page_set_budget(page, &path);
     if (page_queue_enter(page))
         page_decide_now(page);
-    return page;
+    return true;
 }
 
 bool page_decide(struct stream *stream)
 {
-    return begin(stream, true) != NULL;
+    return begin(stream, PAGE_REQUEST | PAGE_RESPONSE, true);
 }
 
 bool page_begin(struct stream *stream)
 {
-    return begin(stream, false) != NULL;
+    return begin(stream, PAGE_REQUEST, false);
+}
+
+bool page_foresee(struct stream *stream)
+{
+    return begin(stream, PAGE_REQUEST, true);
 }
 
 /* What was not carried out yet, for a response that is no page. */

@@ -57,6 +57,7 @@ struct page {
     unsigned references;     /* the stream's, and one for each push whose result is wanted */
     unsigned resolving;      /* look-ups under way, of this round */
     unsigned judged;         /* candidates that have had their round: the first ones */
+    unsigned first;          /* what the first round is about (worker/page_parts.h) */
     bool responded;          /* the response is built, */
     bool told;               /* and the policies were asked about it */
     bool carried_out;        /* the last round is over */
@@ -93,6 +94,10 @@ bool page_decide(struct stream *stream);
 /* The same for a page whose response is not known yet: what on_request proposes goes out now. True
  * when it is under way; page_respond is then called once, unless the stream ends first. */
 bool page_begin(struct stream *stream);
+
+/* The same for a page whose response will not come, for an explanation: stream_answer is called
+ * once what on_request proposes was judged (perhaps before this returns). */
+bool page_foresee(struct stream *stream);
 
 /* The origin of a request sent a 103 (RFC 8297), of which these are the fields. Its links go to the
  * policies, of a page that was begun, and on to the client; see hints_pass. Not after page_respond.

@@ -185,9 +185,12 @@ static void source_take(struct body_source *source, uint8_t *out, size_t length)
 
 /* ---- what the origin says ---- */
 
+/* Of interim responses 103 alone goes on: clients know what to do with that (RFC 8297). */
 static void on_interim(void *context, int status, const struct field *fields, size_t count)
 {
-    (void)context, (void)status, (void)fields, (void)count;
+    struct fetch *fetch = context;
+    if (status == 103 && fetch->stream)
+        page_interim(fetch->stream, fields, count);
 }
 
 static bool has_content(const struct fetch *fetch, int status)

@@ -190,6 +190,10 @@ static void add_facts(struct log *log, const struct stream *stream)
     log_number(log, "cwnd_bytes", stream->conn->assumed->cwnd_bytes);
     if (!asked)
         log_string(log, "not_asked", span_of(unasked(stream)));
+    if (stream->route && stream->route->origin.servers_count)
+        log_string(
+            log, "origin",
+            SPAN_LITERAL("the origin is not asked: what on_response would add is not shown"));
     /* Who has the canary follows from the id that the client keeps, of which the log has a hash. */
     uint64_t word = atomic_load(&stream->conn->worker->handoff->segment->header->versions);
     if (stream->conn->assumed->has_client && word >> (2 * SEGMENT_VERSION_BITS))
@@ -203,8 +207,8 @@ static void add_errors(struct rehearsal *rehearsal)
 {
     char text[8192];
     struct worker *worker = rehearsal->worker;
-    struct span waiting = span_make(worker->errors.log.halves[worker->errors.log.filling],
-                                    worker->errors.log.used);
+    struct span waiting =
+        span_make(worker->errors.log.halves[worker->errors.log.filling], worker->errors.log.used);
     ssize_t n = pread(rehearsal->errors_fd, text, sizeof(text), rehearsal->errors_at);
     log_open_array(&rehearsal->log, "log");
     struct span written = span_make(text, n > 0 ? (size_t)n : 0);
@@ -240,8 +244,7 @@ static void on_answered(struct conn_assumed *assumed, struct stream *stream)
     add_errors(rehearsal);
     log_end(log);
     rehearsal->answer = log_take(log);
-    while (rehearsal->answer.length &&
-           rehearsal->answer.data[rehearsal->answer.length - 1] == '\n')
+    while (rehearsal->answer.length && rehearsal->answer.data[rehearsal->answer.length - 1] == '\n')
         rehearsal->answer.length--;
 }
 
@@ -293,7 +296,8 @@ static void run_once(struct rehearsal *rehearsal, struct conn_assumed *assumed,
 {
     struct worker *worker = rehearsal->worker;
     uint64_t until_ms = now_ms() + ANSWER_MS;
-    unsigned idle = 0; /* wake-ups without the request: before it was read, or since it was refused */
+    unsigned idle =
+        0; /* wake-ups without the request: before it was read, or since it was refused */
     rehearsal->done = false;
     int fd = open_connection(worker, assumed);
     if (fd < 0 || write(fd, request->data, request->length) != (ssize_t)request->length) {
@@ -322,8 +326,7 @@ static int forget(const struct rehearsal *rehearsal, struct segment *segment)
     for (unsigned i = 0; i < SEGMENT_SHARED_MAX; i++)
         rehearsal->worker->shared[i].alone = true;
     if (rehearsal->version != REHEARSE_ACTIVE)
-        atomic_store(&segment->header->versions,
-                     segment_versions_word(rehearsal->version, 0, 0));
+        atomic_store(&segment->header->versions, segment_versions_word(rehearsal->version, 0, 0));
     atomic_store(&segment->header->shadow, 0);
     return 0;
 }

@@ -253,7 +253,10 @@ static void add_page_fields(struct stream *stream)
 {
     struct page *page = stream->page;
     struct response *response = &stream->response;
-    struct span link = hints_link(page, response->fields, response->fields_count);
+    bool is_page = response->status == 200 || response->status == 304;
+    struct span link = {0};
+    if (is_page)
+        link = hints_link(page, response->fields, response->fields_count);
     if (link.length)
         add_field(response, SPAN_LITERAL("link"), link);
     if (stream->site->debug_header)
@@ -430,6 +433,18 @@ static void redirect_to_name(struct stream *stream)
     answer_status(stream, 308, span_make(text, (size_t)length));
 }
 
+/* No origin is asked for an explanation: what its response would add is not known. */
+static void foresee(struct stream *stream)
+{
+    stream->response = (struct response){.status = 0};
+    if (stream->wants_policy) {
+        stream_identify(stream);
+        if (page_foresee(stream))
+            return;
+    }
+    stream_answer(stream);
+}
+
 static void begin_answer(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
@@ -443,7 +458,10 @@ static void begin_answer(struct stream *stream)
         redirect_to_name(stream);
     } else if (stream->route->origin.servers_count) {
         stream->wants_policy = get && policy_is_wanted(stream);
-        proxy_begin(stream);
+        if (stream->conn->assumed)
+            foresee(stream);
+        else
+            proxy_begin(stream);
     } else if (!get) {
         answer_status(stream, 405, (struct span){0});
     } else if (!stream->route->root) {

@@ -91,9 +91,6 @@ void stream_discard(struct stream *stream); /* one that was not promised after a
 /* Fills stream->client, unless it is known already. */
 void stream_identify(struct stream *stream);
 
-/* The response is built: what the policies say of the page comes first. */
-void stream_decide(struct stream *stream);
-
 /* Answers with what was found; the reference is taken. */
 void stream_answer_resource(struct stream *stream, struct resource *resource);
 
@@ -111,6 +108,10 @@ void stream_remember(struct stream *stream);
 
 /* Sends the response, once the page's decision was carried out. */
 void stream_answer(struct stream *stream);
+
+/* The response is built: a page's decision goes on, or begins where policies want one; then, or at
+ * once, the response is sent. */
+void stream_decide(struct stream *stream);
 
 /* What the connection's responses have left to send, `page` and what is not known yet apart. */
 uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page);

@@ -193,6 +193,8 @@ void explain_print(const json_t *answer)
     print_head(answer);
     if (*word(answer, "not_asked"))
         printf("  no policy was asked: %s\n", word(answer, "not_asked"));
+    if (*word(answer, "origin"))
+        printf("  %s\n", word(answer, "origin"));
     if (*word(answer, "note"))
         printf("  %s\n", word(answer, "note"));
     if (*word(answer, "push_off"))

@@ -5,6 +5,7 @@
 #include "worker/push.h"
 #include "worker/shadow.h"
 #include "worker/stream.h"
+#include "worker/think.h"
 
 void page_set_version(struct page *page, struct policy_version *version)
 {
@@ -17,9 +18,20 @@ void page_set_version(struct page *page, struct policy_version *version)
         policy_version_count(&version->health->pages);
 }
 
+/* How long the origin will go on thinking, by what its last pages took. */
+static uint32_t wait_of(const struct page *page)
+{
+    const struct stream *stream = page->stream;
+    if (page->responded)
+        return 0;
+    uint32_t expected_us = think_expect(&page->worker->thinking, stream->route);
+    uint64_t elapsed_us = page->worker->timers.now_us - stream->began_us;
+    return elapsed_us < expected_us ? expected_us - (uint32_t)elapsed_us : 0;
+}
+
 /* What may be pushed. Hints take no room, so clients that get those are not held to the path. A
- * response that is known is there at once: nothing passes before it (wait_us). What was pushed
- * before it is on the path already. */
+ * response that is known is there at once: nothing passes before it. What was pushed before it is
+ * on the path already. */
 void page_set_budget(struct page *page, const struct path *path)
 {
     struct stream *stream = page->stream;
@@ -31,6 +43,7 @@ void page_set_budget(struct page *page, const struct path *path)
         .unacked_bytes = conn_unacked_bytes(conn),
         .content_bytes = streams_left_bytes(conn, stream),
         .credit_bytes = session_window(&conn->session),
+        .wait_us = wait_of(page),
         .tls = conn_is_secure(conn),
     };
     if (page->request.client.can_hints)

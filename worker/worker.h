@@ -15,6 +15,7 @@
 #include "worker/http2.h"
 #include "worker/outbox.h"
 #include "worker/ring.h"
+#include "worker/think.h"
 #include "worker/timer.h"
 #include "worker/tls.h"
 
@@ -78,6 +79,7 @@ struct worker {
         uint64_t logged_ms; /* failures are said once a second, */
         unsigned silent;    /* with the number of those that were not */
     } origin_failures;
+    struct thinking thinking; /* of origins, by route */
     struct policy_versions policies;
     struct policy_host policy_host;
     struct push_table pushes;

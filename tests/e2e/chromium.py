@@ -1,4 +1,6 @@
 """Headless Chromium on a pipe: loads a page and tells what it requested and what blocked rendering."""
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -17,15 +19,32 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 
+TIMINGS = """JSON.stringify([performance.getEntriesByType('navigation')[0],
+    ...performance.getEntriesByType('resource')])"""
+
 ENTRIES = """JSON.stringify(performance.getEntriesByType('resource').map(
     e => [e.name, e.renderBlockingStatus, e.initiatorType]))"""
 
 
-class Chromium:
-    """One browser with a profile of its own. Use it in a `with`; at its end both are gone."""
+def spki(certificate):
+    """The hash of a certificate's public key, as Chromium wants it named."""
+    key = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-pubkey"], check=True,
+                         stdout=subprocess.PIPE, timeout=20).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key, check=True,
+                         stdout=subprocess.PIPE, timeout=20).stdout
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
-    def __init__(self, limit_s=60):
+
+class Chromium:
+    """One browser with a profile of its own. Use it in a `with`; at its end both are gone.
+
+    certificate: a PEM file of a server whose certificate is to be taken for a good one.
+    """
+
+    def __init__(self, limit_s=60, certificate=None):
         self.limit_s = limit_s
+        self.flags = FLAGS + (["--ignore-certificate-errors-spki-list=" + spki(certificate)]
+                              if certificate else [])
         self.next_id = 0
         self.events = []
         self.unread = b""
@@ -41,7 +60,7 @@ class Chromium:
             os.dup2(high[1], 4)
 
         self.process = subprocess.Popen(
-            [PROGRAM, *FLAGS, "--user-data-dir=" + self.profile, "about:blank"],
+            [PROGRAM, *self.flags, "--user-data-dir=" + self.profile, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=connect, pass_fds=(3, 4), start_new_session=True)
         os.close(commands_out)
@@ -111,17 +130,26 @@ class Chromium:
 
         Returns a list of (URL, render-blocking status, initiator), from the page's resource timing.
         """
+        return [tuple(entry) for entry in self.ask(url, ENTRIES)]
+
+    def timings(self, url):
+        """The same with the cache in use. Returns the performance entries: (navigation, resources)."""
+        entries = self.ask(url, TIMINGS, cache=True)
+        return entries[0], entries[1:]
+
+    def ask(self, url, expression, cache=False):
+        """Loads a page, and returns what `expression`, which makes JSON, says there in the end."""
         target = self.command("Target.createTarget", url="about:blank")["targetId"]
         session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.command("Page.enable", session)
         self.command("Network.enable", session)
-        self.command("Network.setCacheDisabled", session, cacheDisabled=True)
+        self.command("Network.setCacheDisabled", session, cacheDisabled=not cache)
         self.command("Page.setLifecycleEventsEnabled", session, enabled=True)
         self.events.clear()
         loader = self.command("Page.navigate", session, url=url)["loaderId"]
         self._wait(session, lambda e: e["method"] == "Page.lifecycleEvent"
                    and e["params"]["name"] == "networkIdle"
                    and e["params"]["loaderId"] == loader)
-        result = self.command("Runtime.evaluate", session, expression=ENTRIES)
+        result = self.command("Runtime.evaluate", session, expression=expression)
         self.command("Target.closeTarget", targetId=target)
-        return [tuple(entry) for entry in json.loads(result["result"]["value"])]
+        return json.loads(result["result"]["value"])

@@ -204,8 +204,6 @@ static void answer(struct fetch *fetch, int status, int64_t length)
     struct stream *stream = fetch->stream;
     struct response *response = &stream->response;
     fetch->length = length;
-    if (stream->wants_policy)
-        think_note(&fetch->worker->thinking, stream->route, fetch->head_us - stream->began_us);
     *response = (struct response){.status = status,
                                   .fields = fetch->fields.fields,
                                   .fields_count = fetch->fields.count,
@@ -225,6 +223,9 @@ static void on_head(void *context, int status, const struct field *fields, size_
     struct fetch *fetch = context;
     fetch->server = exchange_server(fetch->exchange);
     fetch->head_us = fetch->worker->timers.now_us;
+    if (fetch->stream && fetch->stream->wants_policy)
+        think_note(&fetch->worker->thinking, fetch->stream->route,
+                   fetch->head_us - fetch->stream->began_us);
     if (forward_response(fields, count, status == 204 ? -1 : length, SPARE_FIELDS, &fetch->fields) <
         0) {
         snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");

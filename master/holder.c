@@ -66,29 +66,43 @@ static void process_name(const char *pid, char *name, size_t size)
     fclose(file);
 }
 
-bool holder_of_port(unsigned port, char *text)
+/* As holder_of_port, with whether a process was found. */
+static bool look(unsigned port, char *text, bool *found)
 {
     char target[64];
     char name[32];
     unsigned uid = 0;
     struct dirent *entry;
-    bool found = false;
     unsigned long inode = listening_inode("/proc/net/tcp", port, &uid);
+    *found = false;
     if (!inode)
         inode = listening_inode("/proc/net/tcp6", port, &uid);
     DIR *directory = inode ? opendir("/proc") : NULL;
     if (!directory)
         return false;
     snprintf(target, sizeof(target), "socket:[%lu]", inode);
-    for (int i = 0; !found && i < PROCESSES_MAX && (entry = readdir(directory)); i++) {
+    for (int i = 0; !*found && i < PROCESSES_MAX && (entry = readdir(directory)); i++) {
         if (!isdigit((unsigned char)entry->d_name[0]) || !process_has(entry->d_name, target))
             continue;
         process_name(entry->d_name, name, sizeof(name));
         snprintf(text, HOLDER_TEXT_MAX, "%s (pid %.10s)", name, entry->d_name);
-        found = true;
+        *found = true;
     }
     closedir(directory);
-    if (!found)
+    if (!*found)
         snprintf(text, HOLDER_TEXT_MAX, "a process of user %u", uid);
     return true;
+}
+
+bool holder_of_port(unsigned port, char *text)
+{
+    bool found;
+    return look(port, text, &found);
+}
+
+bool holder_is_seen(unsigned port)
+{
+    char text[HOLDER_TEXT_MAX];
+    bool found;
+    return look(port, text, &found) && found;
 }

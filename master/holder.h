@@ -11,4 +11,7 @@
  * loop. */
 bool holder_of_port(unsigned port, char *text);
 
+/* Whether a process that can be seen has the port open. */
+bool holder_is_seen(unsigned port);
+
 #endif

@@ -12,8 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LET_GO_MS 2000
+#define LET_GO_STEP_MS 20
 #define BACKLOG 4096 /* net.core.somaxconn bounds it */
-#define UNSENT_BYTES (128 * 1024) /* that may wait in the kernel beside one send: twice a full one */
+#define UNSENT_BYTES \
+    (128 * 1024) /* that may wait in the kernel beside one send: twice a full one */
 
 static in_port_t *port_of(struct sockaddr_storage *address)
 {
@@ -78,7 +81,8 @@ static int socket_bind(const struct config *config, const struct sockaddr_storag
     /* Accepted sockets inherit it: a wake-up's frames leave in one send, so Nagle only delays. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
         goto fail;
-    /* So is this: what a client that reads slowly was not sent yet can still be decided otherwise. */
+    /* So is this: what a client that reads slowly was not sent yet can still be decided otherwise.
+     */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) < 0)
         goto fail;
     if (address->ss_family == AF_INET6) {
@@ -147,15 +151,27 @@ static int probe_alone(const struct listen_table *table, const struct config *co
     return rc;
 }
 
-int listen_check(const struct config *config, struct fault *fault)
+/* The listeners of a herald that was killed are let go of with its workers' rings, some time after
+ * the last of its processes ended: until then nobody has them, and yet they are in use. */
+static int probe_patiently(const struct config *config, const struct config_listen *wanted,
+                           struct fault *fault)
 {
     static const struct listen_table none;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < config->listens_count; i++) {
-        struct listen_point point = {.wanted = config->listens[i].address,
-                                     .length = config->listens[i].address_length};
-        rc = probe_alone(&none, config, &config->listens[i], &point, fault);
+    for (unsigned waited_ms = 0;; waited_ms += LET_GO_STEP_MS) {
+        struct listen_point point = {.wanted = wanted->address, .length = wanted->address_length};
+        int rc = probe_alone(&none, config, wanted, &point, fault);
+        if (rc != -EADDRINUSE || waited_ms >= LET_GO_MS ||
+            holder_is_seen(port_number(&wanted->address)))
+            return rc;
+        usleep(LET_GO_STEP_MS * 1000);
     }
+}
+
+int listen_check(const struct config *config, struct fault *fault)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < config->listens_count; i++)
+        rc = probe_patiently(config, &config->listens[i], fault);
     return rc;
 }
 

@@ -40,8 +40,9 @@ struct listen_table {
     unsigned count;
 };
 
-/* Whether every address of `config` can be bound by this process alone: nobody listens there.
- * Changes nothing. Returns 0 or -errno with `fault`. */
+/* Whether every address of `config` can be bound by this process alone: nobody listens there. Waits
+ * for up to two seconds for a port that no process has open any more. Changes nothing. Returns 0 or
+ * -errno with `fault`. */
 int listen_check(const struct config *config, struct fault *fault);
 
 /* Opens what `config` needs for `shares` shares and is not there yet: new addresses, further shares

@@ -336,6 +336,40 @@ static void a_port_that_another_server_shares_is_still_in_use(void **state)
     assert_int_equal(listen_check(&config, &fault), 0);
 }
 
+/* A listener on its way in a message: no process has it, as when a killed worker's ring is the last
+ * to let go. A child keeps the message for a while. */
+static void a_port_that_no_process_has_any_more_is_waited_for(void **state)
+{
+    struct fault fault = {0};
+    int ends[2], one = 1;
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char room[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec byte = {(char *)"x", 1};
+    struct msghdr message = {
+        .msg_iov = &byte, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+    (void)state;
+    setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    assert_int_equal(
+        bind(other, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)), 0);
+    assert_int_equal(listen(other, 1), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &other, sizeof(int));
+    assert_int_equal(sendmsg(ends[0], &message, 0), 1);
+    close(other);
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(200000);
+        _exit(0);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(listen_check(&config, &fault), 0);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+}
+
 static void an_address_of_another_machine_is_refused(void **state)
 {
     struct fault fault = {0};
@@ -410,6 +444,7 @@ int main(void)
         WITH_TABLE(a_closed_share_stops_listening_in_every_process_that_has_it),
         WITH_TABLE(a_removed_address_is_closed_when_its_queue_is_empty),
         WITH_TABLE(a_port_that_another_server_shares_is_still_in_use),
+        WITH_TABLE(a_port_that_no_process_has_any_more_is_waited_for),
         WITH_TABLE(an_address_of_another_machine_is_refused),
         WITH_TABLE(the_ipv6_wildcard_and_an_ipv4_address_share_a_port),
         WITH_TABLE(port_0_becomes_one_port_for_all_shares),

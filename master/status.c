@@ -189,6 +189,7 @@ static json_t *table_json(struct supervisor *s, int64_t now_ms)
     const struct push_census *census = &s->slots.census;
     put_number(table, "bytes", s->segment.header->pushes_bytes);
     put_number(table, "entries_max", (s->slots.table.mask + 1) * 8);
+    put_number(table, "evictions", total(&s->segment, COUNTER_table_evictions));
     if (!s->slots.census_ms)
         return table;
     put_number(table, "held", census->held);

@@ -284,6 +284,15 @@ void worker_beat(struct worker *worker)
                           memory_order_relaxed);
 }
 
+/* What the push table counts by itself becomes the worker's. */
+static void tell_evictions(struct worker *worker)
+{
+    uint64_t evicted = worker->pushes.counts.evicted;
+    if (evicted != worker->evictions_told)
+        stats_add(worker->stats, COUNTER_table_evictions, evicted - worker->evictions_told);
+    worker->evictions_told = evicted;
+}
+
 void worker_turn(struct worker *worker, int64_t most_ns)
 {
     int64_t timeout_ns = timers_wait_ns(&worker->timers);
@@ -306,6 +315,7 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     flush_dirty(worker);
     bury_dead(worker);
     flush_logs(worker);
+    tell_evictions(worker);
 }
 
 static void run(struct worker *worker)

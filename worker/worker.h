@@ -123,6 +123,7 @@ struct worker {
         unsigned count;  /* and how many examples of its differences were told */
     } shadow_told;
     struct shadow_purse shadow_purse;
+    uint64_t evictions_told; /* of the push table, to the counter */
     uint64_t request_ids;   /* the next one's number */
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */

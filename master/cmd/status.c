@@ -115,6 +115,8 @@ static void print_table(const json_t *table)
            number(table, "held"), number(table, "declined"), number(table, "claimed"),
            room ? 100.0 * (double)used / (double)room : 0.0);
     print_bytes(number(table, "bytes"));
+    if (number(table, "evictions"))
+        printf(", %" JSON_INTEGER_FORMAT " evicted", number(table, "evictions"));
     if (!json_object_get(table, "counted_s_ago"))
         printf(" (not counted yet)");
     else if (age_s > 0)

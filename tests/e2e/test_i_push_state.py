@@ -5,6 +5,7 @@ bench/pushload visits a page as many clients and knows what each of them holds. 
 """
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -209,7 +210,10 @@ def test_crowds_without_cookies_evict_no_known_client(herald):
     assert report["pages"] == visits * 1000 and report["bad_status"] == 0
     table = json.loads(site.command("status", "--json").stdout)["table"]
     print("strangers:", {name: report[name] for name in ("pages", "promises", "delivered", "lost")},
-          "table:", {name: table[name] for name in ("held", "entries_max", "full_buckets")})
+          "table:", {name: table[name] for name in ("held", "entries_max", "full_buckets",
+                                                    "evictions")})
+    assert table["evictions"] > 0
+    assert re.search(r"^table +.* \d+ evicted", site.command("status").stdout, re.MULTILINE)
     assert table["held"] > 0.5 * table["entries_max"], "the table was never in need"
     report = known.run()
     check(report)

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_FIELDS 8  /* that are added to a request at most */
-#define TOKENS_MAX 32 /* names in Connection that are looked at; a list with more names them all \
-                       */
+#define OWN_FIELDS 8 /* that are added to a request at most */
+#define TOKENS_MAX                                                                \
+    32 /* names in Connection that are looked at; a list with more names them all \
+        */
 
 /* Those that concern one hop whether Connection names them or not, and those that are made anew. */
 static const struct span HOP[] = {
@@ -161,8 +162,8 @@ static void add_way(const struct forward_request *request, struct forward_list *
 
 static void add_via(const struct forward_request *request, struct forward_list *list, char **at)
 {
-    char own[32];
-    snprintf(own, sizeof(own), "%.*s " FORWARD_NAME, SPAN_PRINT(request->protocol));
+    char own[FORWARD_NAME_MAX + 16];
+    snprintf(own, sizeof(own), "%.*s %s", SPAN_PRINT(request->protocol), request->name);
     add(list, SPAN_LITERAL("via"),
         join(request, SPAN_LITERAL("via"), true, ", ", span_of(own), at));
 }
@@ -235,15 +236,19 @@ int64_t forward_length(const struct field *fields, size_t count)
     return length;
 }
 
-unsigned forward_passages(const struct field *fields, size_t count)
+unsigned forward_passages(const struct field *fields, size_t count, const char *name)
 {
     unsigned passages = 0;
     for (size_t i = 0; i < count; i++) {
         struct span rest = fields[i].value;
         if (!span_equal(fields[i].name, SPAN_LITERAL("via")))
             continue;
-        while (rest.length)
-            passages += span_ends(span_trim(span_next(&rest, ',')), SPAN_LITERAL(" " FORWARD_NAME));
+        while (rest.length) {
+            struct span passage = span_next(&rest, ',');
+            size_t space = span_find(passage, ' ');
+            passages +=
+                space < passage.length && span_equal(span_after(passage, space + 1), span_of(name));
+        }
     }
     return passages;
 }

@@ -23,12 +23,14 @@ struct forward_request {
     struct span authority; /* as the client wrote it */
     struct span scheme;
     struct span protocol; /* that it was received by: "2", "1.1" (RFC 9110 7.6.3) */
+    const char *name;     /* this server's in Via, see FORWARD_NAME_MAX */
     const char *peer;     /* the client's address: "192.0.2.1", "2001:db8::1" */
     bool trusted;         /* what it says of its own way here is kept, and added to */
     bool empty_content;   /* say that there is none: "content-length: 0" */
 };
 
-#define FORWARD_NAME "herald" /* in Via */
+/* What Via calls a server: "herald-" and what tells it from others of its kind. */
+#define FORWARD_NAME_MAX 24
 
 /* The request's fields for an origin: without Host and Content-Length, crumbs of cookies joined,
  * our own cookie taken out. Spans borrow from `request`. Returns 0 or -ENOMEM. */
@@ -42,8 +44,8 @@ int forward_response(const struct field *fields, size_t count, int64_t length, u
 /* The request's Content-Length; -1 when there is none. */
 int64_t forward_length(const struct field *fields, size_t count);
 
-/* How often this server is named in the request's Via: it goes in circles. */
-unsigned forward_passages(const struct field *fields, size_t count);
+/* How often the request's Via says that it came through the server `name`. */
+unsigned forward_passages(const struct field *fields, size_t count, const char *name);
 
 /* A zeroed one is accepted. */
 void forward_list_finish(struct forward_list *list);

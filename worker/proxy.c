@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define SPARE_FIELDS 8 /* of a response, for what pages add */
-#define PASSAGES_MAX 8 /* through servers of this name */
+#define PASSAGES_MAX 8 /* of one request, through this server */
 #define BUFFER_LEAST 4096
 #define LOG_MS 1000 /* failures are said once in this time */
 
@@ -345,6 +345,7 @@ int proxy_ask(struct fetch *fetch, const struct proxy_question *question)
         .authority = question->authority,
         .scheme = question->scheme,
         .protocol = question->protocol,
+        .name = fetch->worker->via_name,
         .peer = question->peer,
         .trusted = origin->trusted,
         .empty_content = question->length == 0 && anticipates_content(question->method),
@@ -364,11 +365,18 @@ int proxy_ask(struct fetch *fetch, const struct proxy_question *question)
     return fetch->exchange ? 0 : -ENOMEM;
 }
 
+/* The client's address; one of IPv4 as such, whatever the listener is. */
+static const char *peer_of(struct conn *conn)
+{
+    if (!conn->peer[0])
+        conn_name_peer(conn);
+    bool mapped = strncmp(conn->peer, "::ffff:", 7) == 0 && strchr(conn->peer, '.');
+    return conn->peer + (mapped ? 7 : 0);
+}
+
 int proxy_ask_for(struct fetch *fetch, const struct field *fields, size_t count)
 {
     struct stream *stream = fetch->stream;
-    if (!stream->conn->peer[0])
-        conn_name_peer(stream->conn);
     struct proxy_question question = {
         .route = stream->route,
         .method = stream->request.method,
@@ -376,12 +384,19 @@ int proxy_ask_for(struct fetch *fetch, const struct field *fields, size_t count)
         .authority = stream->authority,
         .target = stream->target,
         .protocol = session_version(&stream->conn->session),
-        .peer = stream->conn->peer,
+        .peer = peer_of(stream->conn),
         .fields = fields,
         .fields_count = count,
         .length = request_length(stream),
     };
     return proxy_ask(fetch, &question);
+}
+
+/* One site may be another one's origin; a request that comes again and again goes in circles. */
+static unsigned passages(const struct stream *stream)
+{
+    return forward_passages(stream->request.fields, stream->request.fields_count,
+                            stream->conn->worker->via_name);
 }
 
 /* A request that cannot go through as what it is. Returns the status that says so, or 0. */
@@ -392,7 +407,7 @@ static int refusal(const struct stream *stream)
         field_find(request->fields, request->fields_count, SPAN_LITERAL("upgrade"));
     if (span_equal_nocase(upgrade, SPAN_LITERAL("websocket")))
         return 501;
-    if (forward_passages(request->fields, request->fields_count) >= PASSAGES_MAX)
+    if (passages(stream) >= PASSAGES_MAX)
         return 508;
     return 0;
 }
@@ -418,15 +433,15 @@ void proxy_begin(struct stream *stream)
     fetch->stream = stream;
     fetch->request_ended = stream->request_ended;
     stream->fetch = fetch;
-    if (proxy_cache_begin(fetch)) {
+    if (!passages(stream) && proxy_cache_begin(fetch)) { /* in a circle it would wait for itself */
         if (stream->fetch)
             begin_page(stream);
         return;
     }
     struct span expect =
         field_find(stream->request.fields, stream->request.fields_count, SPAN_LITERAL("expect"));
-    fetch->expects = request_length(stream) != 0 &&
-                     span_equal_nocase(expect, SPAN_LITERAL("100-continue"));
+    fetch->expects =
+        request_length(stream) != 0 && span_equal_nocase(expect, SPAN_LITERAL("100-continue"));
     if (proxy_ask_for(fetch, stream->request.fields, stream->request.fields_count) < 0) {
         snprintf(fetch->failure, sizeof(fetch->failure), "out of memory");
         proxy_fail(fetch, 503);

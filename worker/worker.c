@@ -405,6 +405,9 @@ static int start_parts(struct worker *worker, struct fault *fault)
     worker->content = content_create(worker->ring, &worker->timers, worker->stats,
                                      CONTENT_BYTES_DEFAULT);
     worker->plaintext = malloc(OUTBOX_BYTES);
+    const uint8_t *id = worker->handoff->segment->secrets->key_id;
+    snprintf(worker->via_name, sizeof(worker->via_name), "herald-%02x%02x%02x%02x", id[0], id[1], id[2],
+             id[3]);
     if (worker->handoff->shares && has_origins(config)) {
         worker->origins = origins_create(worker->ring, &worker->timers, worker->stats, config);
         if (!worker->origins)

@@ -72,6 +72,7 @@ struct worker {
     struct tls_context *tls; /* NULL when no listener wants TLS */
     struct content *content;
     struct origins *origins; /* NULL when no route has one */
+    char via_name[24];       /* in Via: this herald's, the same in all its workers */
     struct cache *cache;     /* of their answers; NULL: nothing is kept */
     struct markup *markup;   /* what proxied pages referenced; NULL: no route has an origin */
     struct fetch *fetches;   /* those that no stream waits for */

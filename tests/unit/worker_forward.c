@@ -39,6 +39,7 @@ static struct forward_request request_of(const struct field *fields, size_t coun
                                     .authority = SPAN_LITERAL("www.test:8443"),
                                     .scheme = SPAN_LITERAL("https"),
                                     .protocol = SPAN_LITERAL("2"),
+                                    .name = "herald-1",
                                     .peer = "192.0.2.1"};
 }
 
@@ -126,7 +127,7 @@ static void the_way_is_named_anew_unless_it_is_trusted(void **state)
     assert_string_equal(values("x-forwarded-proto"), "https");
     assert_string_equal(values("x-forwarded-host"), "www.test:8443");
     assert_string_equal(values("forwarded"), "for=192.0.2.1;proto=https;host=\"www.test:8443\"");
-    assert_string_equal(values("via"), "1.0 a, 1.1 b, 2 herald");
+    assert_string_equal(values("via"), "1.0 a, 1.1 b, 2 herald-1");
     struct forward_request request = request_of(FIELDS, COUNT(FIELDS));
     request.trusted = true;
     request.peer = "2001:db8::1";
@@ -174,11 +175,12 @@ static void a_length_is_digits_alone(void **state)
 
 static void passages_through_here_are_counted(void **state)
 {
-    static const struct field FIELDS[] = {
-        FIELD("via", "2 herald, 1.1 x"), FIELD("via", "1.1 herald"), FIELD("via", "1.1 notherald")};
+    static const struct field FIELDS[] = {FIELD("via", "2 herald-1, 1.1 x"),
+                                          FIELD("via", "1.1 herald-1"),
+                                          FIELD("via", "1.1 herald-12, herald-1")};
     (void)state;
-    assert_int_equal(forward_passages(FIELDS, 3), 2);
-    assert_int_equal(forward_passages(FIELDS, 0), 0);
+    assert_int_equal(forward_passages(FIELDS, 3, "herald-1"), 2);
+    assert_int_equal(forward_passages(FIELDS, 0, "herald-1"), 0);
 }
 
 int main(void)

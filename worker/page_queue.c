@@ -92,6 +92,7 @@ bool page_queue_run(struct worker *worker)
     while (queue->first && time_is_left(worker)) {
         struct page_line *line = queue->first;
         struct page *page = line->first;
+        assert(page);
         page_queue_leave(page);
         if (line->first) { /* its next page comes after one of every other connection's */
             line_leave(queue, line);

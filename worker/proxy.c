@@ -204,6 +204,8 @@ static void answer(struct fetch *fetch, int status, int64_t length)
     struct stream *stream = fetch->stream;
     struct response *response = &stream->response;
     fetch->length = length;
+    if (stream->wants_policy)
+        think_note(&fetch->worker->thinking, stream->route, fetch->head_us - stream->began_us);
     *response = (struct response){.status = status,
                                   .fields = fetch->fields.fields,
                                   .fields_count = fetch->fields.count,

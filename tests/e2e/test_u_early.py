@@ -1,9 +1,13 @@
 """Pages of an origin: what goes out while it thinks, what its own hints add, and what is left when it
 fails. The origin here thinks until the test lets it answer, so that `early` is no matter of time."""
+import contextlib
+import os
+import subprocess
 import threading
 
 import pytest
 
+import chromium
 import server
 from curl import curl
 from h2client import ENABLE_PUSH, Cookies
@@ -466,3 +470,41 @@ def test_curl_sees_the_103_and_then_the_page(make, origin):
     thread.join()
     assert answer.status == 200 and answer.body == b"<p>late</p>"
     assert [status for _, status, _ in answer.informational] == [103, 103]
+
+
+# ---- Chromium, and an application in Node ----
+
+@contextlib.contextmanager
+def application(wait_ms, *links):
+    """tests/e2e/origin.mjs: its URL."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "origin.mjs")
+    process = subprocess.Popen(["node", script, str(wait_ms), *links], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        yield "http://%s:%d" % (server.ADDRESS, int(process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        process.wait(timeout=server.patience(5))
+        process.stdout.close()
+
+
+@pytest.mark.skipif(not chromium.PROGRAM, reason="chromium is not installed")
+@pytest.mark.parametrize("links", [(), (link(JS, "script"),)], ids=["ours", "merged"])
+def test_chromium_fetches_what_is_hinted_before_the_pages_response_is_there(herald, links):
+    with application(600, *links) as url:
+        site = herald(policies=["own.lua"],
+                      policy_files={"own.lua": EARLY if not links else
+                                    policy(response='push:add("%s")' % CSS)},
+                      site={"cache_control": "public, max-age=3600",
+                            "routes": {"/app/*": {"origin": url}}})
+        with chromium.Chromium(certificate=site.ca) as browser:
+            navigation, resources = browser.timings(site.url(PAGE))
+    assert 0 < navigation["firstInterimResponseStart"] < navigation["finalResponseHeadersStart"]
+    entries = {entry["name"]: entry for entry in resources}
+    for path in (CSS, JS):
+        entry = entries[site.url(path)]
+        assert (entry["initiatorType"], entry["transferSize"]) == ("early-hints", 0)
+    # The log has a line when a response is complete: the assets' come before the page's.
+    site.page_entry(PAGE)
+    order = [line.path for line in site.log()]
+    assert set(order[:2]) == {CSS, JS} and order[2] == PAGE

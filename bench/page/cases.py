@@ -1,12 +1,17 @@
 """The cases: what is built, what is visited, and what must come out of it."""
 import functools
+import os
 import re
 import statistics
+import sys
 
 import pages
 import plot
 import stats
-from lab import Server
+from lab import TLS_PORT, TOP, Server
+
+sys.path.insert(0, os.path.join(TOP, "tests", "e2e"))
+import chromium  # noqa: E402
 
 ROUTES = ('routes = { ["/assets/*"] = { cache_control = "public, max-age=31536000, immutable" },\n'
           '           ["/warm/*"] = { policies = {} } }')
@@ -410,4 +415,80 @@ class Experiment(Case):
         return pushed - nothing
 
 
-CASES = [FirstWindow(), SlowStart(), ThinLink(), Rules(), Everything(), Cancelling(), Experiment()]
+class Thinking(Case):
+    """The page comes from an application that thinks; its assets are files."""
+
+    name = "origin"
+    title = "An origin that thinks 200 ms, 50 ms round trip"
+    RTT, THINK_MS, TOLERANCE, CHROMIUM_VISITS = 50, 200, 5, 15
+    ORIGIN = '["/"] = { origin = "@ORIGIN@", cache = false }, '
+
+    def cells(self):
+        return [ThinkingCell(self, name, {"rtt": self.RTT, "down": 100000, "up": 100000,
+                                          "down_queue": 1 << 20}, make,
+                             modes=[NOTHING, PUSH, HINTS])
+                for name, make in (("10 KB", pages.small), ("296 KiB", pages.large))]
+
+    def at_end(self, cell, server, status):
+        """Chromium, each visit with a profile that knows nothing, in turns."""
+        cell.chromium = {NOTHING.name: [], HINTS.name: []}
+        if not chromium.PROGRAM:
+            return
+        space = ["nsenter", "--net=" + server.link.place["client_ns"]]
+        rules = "MAP *.test " + server.link.place["server"]
+        with chromium.Chromium(certificate=server.certificate, launcher=space,
+                               resolver=rules) as browser:
+            for turn in range(self.CHROMIUM_VISITS + 1):
+                for mode, site_name in ((NOTHING, PLAIN), (HINTS, WHOLE)):
+                    navigation, _ = browser.timings("https://%s:%d/" % (site_name, TLS_PORT),
+                                                    fresh=True)
+                    if turn:             # the first is Chromium's own start
+                        cell.chromium[mode.name].append(navigation["loadEventStart"])
+
+    def judge(self, cells):
+        claims = []
+        for cell in cells:
+            for mode in (PUSH, HINTS):
+                gain = cell.gain("complete", after=mode)
+                claims.append(Claim(
+                    "%s: complete sooner with %s than with nothing, by a round trip at least"
+                    % (cell.title, mode.name), gain["low"] >= self.RTT - self.TOLERANCE,
+                    "%.1f ms against %.1f ms" % (cell.median(mode, "complete"),
+                                                 cell.median(NOTHING, "complete"))))
+            times = cell.chromium
+            if times[HINTS.name]:
+                gain = stats.difference(times[NOTHING.name], times[HINTS.name])
+                claims.append(Claim(
+                    "%s: Chromium has loaded all sooner with 103 than with nothing" % cell.title,
+                    gain["low"] > 0, "%.1f ms against %.1f ms" % (
+                        stats.median(times[HINTS.name]), stats.median(times[NOTHING.name]))))
+        return claims
+
+    def tables(self, cells):
+        lines = ["| page | way | all assets there, ms (quartiles) |", "|---|---|---|"]
+        for cell in cells:
+            for mode in (NOTHING, HINTS, PUSH):
+                lines.append(self.row(cell, mode.name, cell.times(mode, "complete")))
+            for name, times in cell.chromium.items():
+                lines.append(self.row(cell, "Chromium, " + name, times))
+        return lines
+
+    @staticmethod
+    def row(cell, name, times):
+        value = stats.summary(times)
+        figures = "%.1f (%.1f – %.1f)" % (value["median"], value["q1"],
+                                          value["q3"]) if value else "–"
+        return "| %s | %s | %s |" % (cell.name, name, figures)
+
+
+class ThinkingCell(Cell):
+    def start_server(self, link, root):
+        self.make_site(pages.Site(root))
+        sites = [site(name, root, policies).replace("routes = { ", "routes = { " + Thinking.ORIGIN)
+                 for name, policies in ((WHOLE, self.policies), (PLAIN, ""))]
+        return Server(link, sites, self.policy_files, origin=[Thinking.THINK_MS, root],
+                      names=[WHOLE, PLAIN])
+
+
+CASES = [FirstWindow(), SlowStart(), ThinLink(), Rules(), Everything(), Cancelling(), Experiment(),
+         Thinking()]

@@ -4,6 +4,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -98,20 +99,48 @@ def waited_us(pid):
 class Server:
     """A herald with one worker inside the link's server namespace."""
 
-    def __init__(self, link, sites, policy_files=None):
-        """sites: Lua texts of `site { … }` tables' contents."""
+    def __init__(self, link, sites, policy_files=None, origin=None, names=()):
+        """sites: Lua texts of `site { … }` tables' contents. origin: what origin.py is to do, its
+        arguments after the socket, which is @ORIGIN@ in the texts. names: of sites that browsers
+        visit, for which there is to be a certificate that they can be told to trust."""
         self.link = link
         self.directory = tempfile.mkdtemp(prefix="herald-page-")
         os.chmod(self.directory, 0o755)
         self.config = os.path.join(self.directory, "herald.lua")
         self.access_log = os.path.join(self.directory, "access.json")
-        self.process = None
+        self.process = self.origin = self.certificate = None
         try:
-            self.write(sites, policy_files or {})
+            if names:
+                self.make_certificate(names)
+            if origin:
+                self.start_origin(origin)
+            self.write([text.replace("@ORIGIN@", "unix:" + self.socket) for text in sites],
+                       policy_files or {})
             self.start()
         except BaseException:
             self.close()
             raise
+
+    def make_certificate(self, names):
+        self.certificate = os.path.join(self.directory, "cert.pem")
+        key = os.path.join(self.directory, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                        "/CN=bench-page", "-addext", "subjectAltName="
+                        + ",".join("DNS:" + name for name in names), "-keyout", key, "-out", self.certificate], check=True, capture_output=True, timeout=30)
+
+    @property
+    def socket(self):
+        return os.path.join(self.directory, "origin.sock")
+
+    def start_origin(self, arguments):
+        argv = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                             "origin.py"), self.socket, *map(str, arguments)]
+        if self.link.place["first_in_line"]:
+            argv = ["chrt", "-f", "5", *argv]
+        self.origin = subprocess.Popen(own(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+        read_line(self.origin, START_LIMIT_S, "the origin")
 
     def write(self, sites, policy_files):
         os.mkdir(os.path.join(self.directory, "policies"))
@@ -129,6 +158,8 @@ class Server:
                        'log = { access = "access.json", error = "stderr" }\n'
                        'admin = { socket = "herald.sock" }\n'
                        % (address, TLS_PORT, address, H2C_PORT))
+            if self.certificate:
+                file.write('tls = { { sni = "*", cert = "cert.pem", key = "key.pem" } }\n')
             for site in sites:
                 file.write("site {\n%s\n}\n" % site)
 
@@ -179,6 +210,8 @@ class Server:
         if self.process:
             self.process.terminate()
             stop(self.process)
+        if self.origin:
+            stop(self.origin)
         if getattr(self, "errors", None):
             self.errors.close()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -16,8 +16,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-default-apps", "--disable-extensions", "--no-default-browser-check",
     "--disable-dev-shm-usage", "--mute-audio", "--remote-debugging-pipe",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ]
+RESOLVER = "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"
 
 TIMINGS = """JSON.stringify([performance.getEntriesByType('navigation')[0],
     ...performance.getEntriesByType('resource')])"""
@@ -39,11 +39,13 @@ class Chromium:
     """One browser with a profile of its own. Use it in a `with`; at its end both are gone.
 
     certificate: a PEM file of a server whose certificate is to be taken for a good one.
+    launcher: a program that runs it, with its arguments. resolver: how names are resolved.
     """
 
-    def __init__(self, limit_s=60, certificate=None):
+    def __init__(self, limit_s=60, certificate=None, launcher=(), resolver=RESOLVER):
         self.limit_s = limit_s
-        self.flags = FLAGS + (["--ignore-certificate-errors-spki-list=" + spki(certificate)]
+        self.launcher = list(launcher)
+        self.flags = FLAGS + ["--host-resolver-rules=" + resolver] + (["--ignore-certificate-errors-spki-list=" + spki(certificate)]
                               if certificate else [])
         self.next_id = 0
         self.events = []
@@ -60,7 +62,7 @@ class Chromium:
             os.dup2(high[1], 4)
 
         self.process = subprocess.Popen(
-            [PROGRAM, *self.flags, "--user-data-dir=" + self.profile, "about:blank"],
+            [*self.launcher, PROGRAM, *self.flags, "--user-data-dir=" + self.profile, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=connect, pass_fds=(3, 4), start_new_session=True)
         os.close(commands_out)
@@ -132,14 +134,20 @@ class Chromium:
         """
         return [tuple(entry) for entry in self.ask(url, ENTRIES)]
 
-    def timings(self, url):
-        """The same with the cache in use. Returns the performance entries: (navigation, resources)."""
-        entries = self.ask(url, TIMINGS, cache=True)
+    def timings(self, url, fresh=False):
+        """The same with the cache in use, or with a profile that knows nothing yet.
+
+        Returns the performance entries: (navigation, resources).
+        """
+        entries = self.ask(url, TIMINGS, cache=True, fresh=fresh)
         return entries[0], entries[1:]
 
-    def ask(self, url, expression, cache=False):
+    def ask(self, url, expression, cache=False, fresh=False):
         """Loads a page, and returns what `expression`, which makes JSON, says there in the end."""
-        target = self.command("Target.createTarget", url="about:blank")["targetId"]
+        own = {}
+        if fresh:
+            own["browserContextId"] = self.command("Target.createBrowserContext")["browserContextId"]
+        target = self.command("Target.createTarget", url="about:blank", **own)["targetId"]
         session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.command("Page.enable", session)
         self.command("Network.enable", session)
@@ -152,4 +160,6 @@ class Chromium:
                    and e["params"]["loaderId"] == loader)
         result = self.command("Runtime.evaluate", session, expression=expression)
         self.command("Target.closeTarget", targetId=target)
+        if fresh:
+            self.command("Target.disposeBrowserContext", **own)
         return json.loads(result["result"]["value"])

@@ -1,7 +1,10 @@
 #include "master/holder.h"
 
+#include "master/spawn.h"
+
 #include <ctype.h>
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +12,7 @@
 
 #define PROCESSES_MAX 8192
 #define TCP_LISTENING 0x0a
+#define PID_TEXT_MAX 12
 
 /* The inode of a socket that listens on `port`, from /proc/net/tcp or tcp6; 0: none. */
 static unsigned long listening_inode(const char *path, unsigned port, unsigned *uid)
@@ -66,43 +70,50 @@ static void process_name(const char *pid, char *name, size_t size)
     fclose(file);
 }
 
-/* As holder_of_port, with whether a process was found. */
-static bool look(unsigned port, char *text, bool *found)
+static bool is_worker(const char *name)
+{
+    return strcmp(name, SPAWN_WORKER_NAME) == 0;
+}
+
+/* Finds a process that has `target`, and none of our workers if there is another: their master has
+ * their sockets as well. */
+static bool find_process(const char *target, char *name, size_t size, char *pid)
+{
+    struct dirent *entry;
+    bool found = false;
+    DIR *directory = opendir("/proc");
+    if (!directory)
+        return false;
+    for (int i = 0; i < PROCESSES_MAX && (entry = readdir(directory)); i++) {
+        if (!isdigit((unsigned char)entry->d_name[0]) || !process_has(entry->d_name, target))
+            continue;
+        process_name(entry->d_name, name, size);
+        snprintf(pid, PID_TEXT_MAX, "%.10s", entry->d_name);
+        found = true;
+        if (!is_worker(name))
+            break;
+    }
+    closedir(directory);
+    return found;
+}
+
+enum holder holder_of_port(unsigned port, char *text)
 {
     char target[64];
     char name[32];
+    char pid[PID_TEXT_MAX];
     unsigned uid = 0;
-    struct dirent *entry;
     unsigned long inode = listening_inode("/proc/net/tcp", port, &uid);
-    *found = false;
     if (!inode)
         inode = listening_inode("/proc/net/tcp6", port, &uid);
-    DIR *directory = inode ? opendir("/proc") : NULL;
-    if (!directory)
-        return false;
+    if (!inode)
+        return HOLDER_NONE;
     snprintf(target, sizeof(target), "socket:[%lu]", inode);
-    for (int i = 0; !*found && i < PROCESSES_MAX && (entry = readdir(directory)); i++) {
-        if (!isdigit((unsigned char)entry->d_name[0]) || !process_has(entry->d_name, target))
-            continue;
-        process_name(entry->d_name, name, sizeof(name));
-        snprintf(text, HOLDER_TEXT_MAX, "%s (pid %.10s)", name, entry->d_name);
-        *found = true;
+    if (find_process(target, name, sizeof(name), pid)) {
+        snprintf(text, HOLDER_TEXT_MAX, "%s (pid %s)", name, pid);
+        return is_worker(name) ? HOLDER_GOES : HOLDER_LIVES;
     }
-    closedir(directory);
-    if (!*found)
-        snprintf(text, HOLDER_TEXT_MAX, "a process of user %u", uid);
-    return true;
-}
-
-bool holder_of_port(unsigned port, char *text)
-{
-    bool found;
-    return look(port, text, &found);
-}
-
-bool holder_is_seen(unsigned port)
-{
-    char text[HOLDER_TEXT_MAX];
-    bool found;
-    return look(port, text, &found) && found;
+    snprintf(text, HOLDER_TEXT_MAX, "a process of user %u", uid);
+    /* The descriptors of another user's processes are root's to see alone. */
+    return geteuid() == 0 || geteuid() == uid ? HOLDER_GOES : HOLDER_LIVES;
 }

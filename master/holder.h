@@ -2,16 +2,18 @@
 #ifndef HERALD_HOLDER_H
 #define HERALD_HOLDER_H
 
-#include <stdbool.h>
-
 #define HOLDER_TEXT_MAX 64
 
-/* Writes "nginx (pid 12)" into `text` (HOLDER_TEXT_MAX bytes), or the user when the process can't
- * be seen. Returns false when nothing is known. Takes some milliseconds; for a fault, not for a
- * loop. */
-bool holder_of_port(unsigned port, char *text);
+enum holder {
+    HOLDER_NONE,  /* nobody that /proc tells of listens there */
+    HOLDER_LIVES, /* a server does, or it cannot be told */
+    HOLDER_GOES,  /* what is left of one: no process has the socket any more, only a ring that the
+                   * kernel has not taken apart yet, or workers of ours whose master is gone */
+};
 
-/* Whether a process that can be seen has the port open. */
-bool holder_is_seen(unsigned port);
+/* Who listens on `port`. Unless nobody does, writes "nginx (pid 12)" into `text` (HOLDER_TEXT_MAX
+ * bytes), or the user when the process can't be seen. Takes some milliseconds; for a fault, not for
+ * a loop. */
+enum holder holder_of_port(unsigned port, char *text);
 
 #endif

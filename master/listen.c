@@ -10,13 +10,12 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define LET_GO_MS 2000
-#define LET_GO_STEP_MS 20
+#define GOING_AGAIN_MS 20 /* how often a port that is being let go of is tried */
 #define BACKLOG 4096 /* net.core.somaxconn bounds it */
-#define UNSENT_BYTES \
-    (128 * 1024) /* that may wait in the kernel beside one send: twice a full one */
+#define UNSENT_BYTES (128 * 1024) /* that may wait in the kernel beside one send: twice a full one */
 
 static in_port_t *port_of(struct sockaddr_storage *address)
 {
@@ -81,8 +80,7 @@ static int socket_bind(const struct config *config, const struct sockaddr_storag
     /* Accepted sockets inherit it: a wake-up's frames leave in one send, so Nagle only delays. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
         goto fail;
-    /* So is this: what a client that reads slowly was not sent yet can still be decided otherwise.
-     */
+    /* So is this: what a client that reads slowly was not sent yet can still be decided otherwise. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) < 0)
         goto fail;
     if (address->ss_family == AF_INET6) {
@@ -106,7 +104,7 @@ static int bind_fault(const struct config_listen *wanted, int rc, struct fault *
     unsigned port = port_number(&wanted->address);
     switch (rc) {
     case -EADDRINUSE:
-        if (holder_of_port(port, holder))
+        if (holder_of_port(port, holder) != HOLDER_NONE)
             return fault_set(fault, rc, wanted->file, wanted->line,
                              "listen \"%s\": port %u is in use by %s", text, port, holder);
         return fault_set(fault, rc, wanted->file, wanted->line, "listen \"%s\": port %u is in use",
@@ -151,27 +149,38 @@ static int probe_alone(const struct listen_table *table, const struct config *co
     return rc;
 }
 
-/* The listeners of a herald that was killed are let go of with its workers' rings, some time after
- * the last of its processes ended: until then nobody has them, and yet they are in use. */
-static int probe_patiently(const struct config *config, const struct config_listen *wanted,
-                           struct fault *fault)
+/* What is left of a server that was killed goes by itself: the kernel takes its rings apart, and
+ * with them lets go of the listeners, some milliseconds after the last of its processes ended. */
+static bool is_going(const struct config_listen *wanted)
 {
-    static const struct listen_table none;
-    for (unsigned waited_ms = 0;; waited_ms += LET_GO_STEP_MS) {
-        struct listen_point point = {.wanted = wanted->address, .length = wanted->address_length};
-        int rc = probe_alone(&none, config, wanted, &point, fault);
-        if (rc != -EADDRINUSE || waited_ms >= LET_GO_MS ||
-            holder_is_seen(port_number(&wanted->address)))
-            return rc;
-        usleep(LET_GO_STEP_MS * 1000);
-    }
+    char holder[HOLDER_TEXT_MAX];
+    return holder_of_port(port_number(&wanted->address), holder) != HOLDER_LIVES;
 }
 
-int listen_check(const struct config *config, struct fault *fault)
+static int64_t now_ms(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int listen_check(const struct config *config, unsigned patience_ms, bool *waited,
+                 struct fault *fault)
+{
+    static const struct listen_table none;
+    static const struct timespec PAUSE = {.tv_nsec = GOING_AGAIN_MS * 1000000};
+    int64_t end_ms = now_ms() + patience_ms;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < config->listens_count; i++)
-        rc = probe_patiently(config, &config->listens[i], fault);
+    *waited = false;
+    for (size_t i = 0; rc == 0 && i < config->listens_count; i++) {
+        const struct config_listen *wanted = &config->listens[i];
+        struct listen_point point = {.wanted = wanted->address, .length = wanted->address_length};
+        while ((rc = probe_alone(&none, config, wanted, &point, fault)) == -EADDRINUSE &&
+               now_ms() < end_ms && is_going(wanted)) {
+            nanosleep(&PAUSE, NULL);
+            *waited = true;
+        }
+    }
     return rc;
 }
 

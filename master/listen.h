@@ -40,10 +40,11 @@ struct listen_table {
     unsigned count;
 };
 
-/* Whether every address of `config` can be bound by this process alone: nobody listens there. Waits
- * for up to two seconds for a port that no process has open any more. Changes nothing. Returns 0 or
- * -errno with `fault`. */
-int listen_check(const struct config *config, struct fault *fault);
+/* Whether every address of `config` can be bound by this process alone: nobody listens there.
+ * Changes nothing. For a port that only the rest of a killed server has (HOLDER_GOES), waits until
+ * it is free, `patience_ms` at most, and says so in `waited`. Returns 0 or -errno with `fault`. */
+int listen_check(const struct config *config, unsigned patience_ms, bool *waited,
+                 struct fault *fault);
 
 /* Opens what `config` needs for `shares` shares and is not there yet: new addresses, further shares
  * of old ones, which get no connection before listen_promote. An address that is new is bound

@@ -144,7 +144,7 @@ int seat_start(struct seat *seat, int64_t now_ms, struct fault *fault)
 {
     struct generation *generation = seat->generation;
     struct handoff handoff;
-    struct spawn_plan plan = {.name = "herald-worker",
+    struct spawn_plan plan = {.name = SPAWN_WORKER_NAME,
                               .user = &generation->user,
                               .socket_type = SOCK_SEQPACKET,
                               .keep = generation->keep,

@@ -20,6 +20,8 @@ struct spawn_user {
     char name[64];
 };
 
+#define SPAWN_WORKER_NAME "herald-worker" /* by which /proc knows a worker */
+
 struct spawn_plan {
     const char *name; /* of the process, at most 15 bytes */
     const struct spawn_user *user;

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How long a cold start waits for a port which is being let go of. Nothing is served meanwhile. */
+#define PORT_PATIENCE_MS 2000
+
 #define LAST_CALL_STEP_MS 5 /* how often queues of given-up addresses are looked at */
 
 bool succession_under_way(const struct supervisor *s)
@@ -104,10 +107,13 @@ static int admit_reload(const struct supervisor *s, const struct config *config,
 /* What is made once, from the first config. */
 static int admit_first(struct supervisor *s, const struct config *config, struct fault *fault)
 {
-    int64_t now_ms = loop_now_ms();
-    int rc = listen_check(config, fault);
+    bool waited;
+    int rc = listen_check(config, PORT_PATIENCE_MS, &waited, fault);
+    if (waited)
+        report_info("waited for the listeners of a server that was killed to go");
     if (rc < 0)
         return rc;
+    int64_t now_ms = loop_now_ms();
     s->lock_fd = resources_lock_state(config, fault);
     if (s->lock_fd < 0)
         return s->lock_fd;

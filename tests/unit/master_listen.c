@@ -325,7 +325,9 @@ static void a_port_that_another_server_shares_is_still_in_use(void **state)
     assert_int_equal(
         bind(other, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)), 0);
     assert_int_equal(listen(other, 1), 0);
-    assert_int_equal(listen_check(&config, &fault), -EADDRINUSE);
+    bool waited;
+    assert_int_equal(listen_check(&config, 60000, &waited, &fault), -EADDRINUSE);
+    assert_false(waited);
     assert_string_equal(fault.where, "herald.lua");
     assert_int_equal(fault.line, 7);
     assert_non_null(strstr(fault.what, "is in use by"));
@@ -333,49 +335,73 @@ static void a_port_that_another_server_shares_is_still_in_use(void **state)
     snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
     assert_non_null(strstr(fault.what, pid));
     close(other);
-    assert_int_equal(listen_check(&config, &fault), 0);
+    assert_int_equal(listen_check(&config, 60000, &waited, &fault), 0);
 }
 
-/* A listener on its way in a message: no process has it, as when a killed worker's ring is the last
- * to let go. A child keeps the message for a while. */
-static void a_port_that_no_process_has_any_more_is_waited_for(void **state)
+/* Listens where herald is to, and leaves the socket to nobody but a message that nobody has
+ * received: then no process has it, as when it is a dead process's ring that the kernel still has
+ * to take apart. */
+static void leave_listener_in_flight(const int pair[2])
 {
-    struct fault fault = {0};
-    int ends[2], one = 1;
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS,
+                            .cmsg_len = CMSG_LEN(sizeof(int))}};
+    struct iovec byte = {.iov_base = (char[]){0}, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &byte,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control.room)};
+    int one = 1;
     int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    char room[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec byte = {(char *)"x", 1};
-    struct msghdr message = {
-        .msg_iov = &byte, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-    (void)state;
     setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     assert_int_equal(
         bind(other, (struct sockaddr *)&listens[0].address, sizeof(struct sockaddr_in)), 0);
     assert_int_equal(listen(other, 1), 0);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &other, sizeof(int));
-    assert_int_equal(sendmsg(ends[0], &message, 0), 1);
+    memcpy(CMSG_DATA(&control.header), &other, sizeof(other));
+    assert_int_equal(sendmsg(pair[0], &message, 0), 1);
     close(other);
-    pid_t child = fork();
-    if (child == 0) {
-        usleep(200000);
+}
+
+/* Closes both ends in a while, and with them what is under way between them. */
+static pid_t close_later(const int pair[2])
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        poll(NULL, 0, 100);
         _exit(0);
     }
-    close(ends[0]);
-    close(ends[1]);
-    assert_int_equal(listen_check(&config, &fault), 0);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
+    close(pair[0]);
+    close(pair[1]);
+    return pid;
+}
+
+static void a_port_that_no_process_has_any_more_is_waited_for(void **state)
+{
+    struct fault fault = {0};
+    bool waited;
+    int pair[2];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    leave_listener_in_flight(pair);
+    assert_int_equal(listen_check(&config, 50, &waited, &fault), -EADDRINUSE);
+    assert_true(waited);
+    assert_non_null(strstr(fault.what, "is in use by a process of user"));
+    pid_t pid = close_later(pair);
+    assert_int_equal(listen_check(&config, 60000, &waited, &fault), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void an_address_of_another_machine_is_refused(void **state)
 {
     struct fault fault = {0};
+    bool waited;
     (void)state;
     listen_at_v4(&listens[0], 0xc0000201u /* 192.0.2.1 */, free_port());
-    assert_int_equal(listen_check(&config, &fault), -EADDRNOTAVAIL);
+    assert_int_equal(listen_check(&config, 60000, &waited, &fault), -EADDRNOTAVAIL);
     assert_non_null(strstr(fault.what, "no such address"));
 }
 

@@ -139,6 +139,23 @@ static void print_learned(const json_t *status)
            100.0 * (double)number(names, "public") / (double)number(names, "room"));
 }
 
+/* What became of requests for proxied resources that went by way of the caches; nothing where no route
+ * has an origin. */
+static void print_cache(const json_t *status)
+{
+    static const char *const keys[] = {"hits", "misses", "joined", "revalidated", "stale",
+                                       "evictions"};
+    const json_t *counters = json_object_get(status, "counters");
+    char name[32];
+    if (number(counters, "proxy_cache_misses") == 0)
+        return;
+    printf("\ncache    ");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        snprintf(name, sizeof(name), "proxy_cache_%s", keys[i]);
+        printf("%s%" JSON_INTEGER_FORMAT " %s", i ? ", " : "", number(counters, name), keys[i]);
+    }
+}
+
 static void print_pushes(const json_t *status)
 {
     static const char *const keys[] = {"promised", "delivered", "cancelled", "refused", "lost"};
@@ -152,6 +169,7 @@ static void print_pushes(const json_t *status)
     printf("\ntable    ");
     print_table(json_object_get(status, "table"));
     print_learned(status);
+    print_cache(status);
     putchar('\n');
 }
 

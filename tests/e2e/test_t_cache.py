@@ -57,6 +57,7 @@ def test_a_fresh_answer_is_given_again_without_asking_the_origin(proxied, connec
     counted = counters(site)
     assert (counted["proxy_cache_misses"], counted["proxy_cache_hits"]) == (1, 1)
     assert counted["proxy_cache_stored"] == 1
+    assert "cache    1 hits, 1 misses, 0 joined" in site.command("status").stdout
 
 
 @pytest.mark.parametrize("fields", [

@@ -75,7 +75,8 @@ void timer_set(struct timers *timers, struct timer *timer, uint64_t deadline_ms)
         return;
     timer->queued_ms = deadline_ms;
     if (!timer->place) {
-        assert(timers->count < timers->room);
+        if (timers->count == timers->room && timers_reserve(timers, timers->count + 1) < 0)
+            abort();
         put(timers, ++timers->count, timer);
     }
     rise(timers, timer);

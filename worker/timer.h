@@ -31,10 +31,11 @@ void timers_finish(struct timers *timers);
 /* Reads the clock. */
 void timers_update(struct timers *timers);
 
-/* Makes room for `timers` entries, so that timer_set can't fail. Returns 0 or -ENOMEM. */
+/* Makes room for `count` entries, so that timer_set need not. Returns 0 or -ENOMEM. */
 int timers_reserve(struct timers *timers, size_t count);
 
-/* Sets or moves the deadline. Room must have been reserved. */
+/* Sets or moves the deadline. Where no room was reserved (timers that are stopped and set again, many
+ * owners' at once) it makes some, and a worker without memory for that ends. */
 void timer_set(struct timers *timers, struct timer *timer, uint64_t deadline_ms);
 void timer_stop(struct timers *timers, struct timer *timer);
 

@@ -738,13 +738,14 @@ def upload(client, choice, whole):
     while at < n:
         piece = min(choice.choice([1000, 16384, 16384]), n - at)
         client.wait(lambda: client.h2.local_flow_control_window(stream.id) >= piece, "a window")
-        client.h2.send_data(stream.id, content[at:at + piece])
-        client.flush()
         at += piece
+        client.h2.send_data(stream.id, content[at - piece:at], end_stream=at == n)
+        client.flush()
         if choice.random() < 0.05:
             client.pump(0.002)
-    client.h2.end_stream(stream.id)
-    client.flush()
+    if n == 0:
+        client.h2.end_stream(stream.id)
+        client.flush()
     return stream, content
 
 

@@ -107,7 +107,7 @@ static void a_callback_may_set_its_timer_again(void **state)
     assert_int_equal(alarm.fired, 5);
 }
 
-/* A thousand timers, set, moved and stopped at random, fire in order and each exactly as often as
+/* A thousand timers, more than room was reserved for, set, moved and stopped at random, fire in order and each exactly as often as
  * a plain list of deadlines says. */
 static void many_timers_fire_in_order_whatever_was_moved(void **state)
 {
@@ -116,7 +116,6 @@ static void many_timers_fire_in_order_whatever_was_moved(void **state)
     struct alarm *alarms = calloc(COUNT, sizeof(*alarms));
     unsigned due = 0;
     srandom(7);
-    assert_int_equal(timers_reserve(timers, COUNT), 0);
     for (int i = 0; i < COUNT * 8; i++) {
         struct alarm *alarm = &alarms[random() % COUNT];
         alarm->timer.fired = on_alarm;

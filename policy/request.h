@@ -53,7 +53,7 @@ struct client_facts {
     char id[20]; /* the hash that people see, hex; "" without identity */
     enum config_identify identified_by;
     bool can_push;          /* takes PUSH_PROMISE now */
-    bool can_hints;         /* a navigation over HTTP/2 by a client that takes no push */
+    bool can_hints;         /* a navigation by a client that takes no push */
     uint32_t rtt_us;        /* 0: not known */
     uint32_t cwnd_bytes;    /* 0: not known */
     uint64_t bandwidth_bps; /* delivery rate; 0: not known */

@@ -24,7 +24,8 @@ struct interim {
     char text[];
 };
 
-/* Whether a request is a navigation that hints are for (Sec-Fetch-Mode: navigate, over HTTP/2). */
+/* Whether a request is a navigation that hints are for (Sec-Fetch-Mode: navigate). Over HTTP/1.1
+ * they are in the Link field alone: not every client of it takes interim responses (RFC 8297 3). */
 bool hints_wanted(const struct stream *stream);
 
 /* Keeps the Link fields of an origin's 103. NULL when there are none, or they are too many or too

@@ -58,7 +58,7 @@ function client:has(path) end
 ---What a client takes.
 ---@class herald.can
 ---@field push boolean PUSH_PROMISE, now.
----@field hints boolean 103 Early Hints.
+---@field hints boolean 103 Early Hints; over HTTP/1.1 the Link field alone. Navigations of clients without push.
 
 ---The page's response, before its content is sent.
 ---@class herald.res

@@ -146,7 +146,9 @@ static void print_head(const json_t *answer)
     printf("%s %s://", word(answer, "method"), word(answer, "scheme"));
     print_text(word(answer, "host"));
     print_text(word(answer, "path"));
-    printf("  %" JSON_INTEGER_FORMAT "\n", number(answer, "status"));
+    if (number(answer, "status")) /* an origin that is not asked gives none */
+        printf("  %" JSON_INTEGER_FORMAT, number(answer, "status"));
+    putchar('\n');
     if (*word(answer, "time") && !json_object_get(answer, "can_push"))
         printf("  at %s\n", word(answer, "time"));
     printf("  ");
@@ -176,8 +178,7 @@ static void print_candidates(const json_t *answer)
     if (*word(answer, "version"))
         printf(" by policies %s", word(answer, "version"));
     putchar('\n');
-    json_array_foreach(list, i, one)
-        print_candidate(answer, one, (int)width);
+    json_array_foreach(list, i, one) print_candidate(answer, one, (int)width);
 }
 
 void explain_print(const json_t *answer)

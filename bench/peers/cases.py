@@ -15,6 +15,7 @@ class Case:
     base: str = None      # of herald alone: the variant that `variant` is compared with
     variant: str = None
     step: int = 1         # the count is a multiple of this
+    names: tuple = ()     # the servers that it is for; (): all
 
 
 def files(path, connections, streams):
@@ -32,6 +33,7 @@ def alone(key, title, load, start, goal, base, variant, transport="h2c", step=1)
     return Case(key, title, transport, load, start, goal, base, variant, step)
 
 
+PROXIES = ("herald", "h2o", "nginx", "nghttpx")
 ONE_KIB = files("/1k.bin", 32, 32)
 
 PEER_CASES = (
@@ -42,6 +44,10 @@ PEER_CASES = (
     both("one", "1 KiB, 128 × 1", files("/1k.bin", 128, 1), 2048, 0.85, 0.90, 128) +
     both("fresh", "a fresh client's page, 12 pushes", loads.fresh_pages, 64, 0.80, 0.85) +
     both("known", "a returning client's page", loads.returning_pages, 800, 1.00, 1.00, 16) +
+    [Case("proxy-%s-%s" % (size, transport), "%s from an origin, 32 × 8, %s" % (title, shown), transport,
+          files("/proxied/%s.bin" % size, 32, 8), 1024, step=256, names=PROXIES)
+     for size, title in (("1k", "1 KiB"), ("64k", "64 KiB"))
+     for transport, shown in (("h2c", "h2c"), ("tls", "TLS"))] +
     [Case("full", "full handshake and a request", "tls", loads.handshakes, 200, 1.00),
      Case("resumed", "resumed handshake and a request", "tls", loads.resumptions, 640, 1.00,
           step=40)])

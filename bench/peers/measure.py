@@ -40,14 +40,18 @@ def machine_ticks():
     return user + nice + system + irq + soft, steal
 
 
-def measure(server, load):
-    """Runs load(), which returns (units, the client's CPU seconds, note), against `server`."""
+def measure(server, load, origin=None):
+    """Runs load(), which returns (units, the client's CPU seconds, note), against `server`. What
+    `origin` spends meanwhile, if there is one, is no disturbance."""
     busy, steal = machine_ticks()
     began, server_began = time.monotonic(), server.cpu_s()
+    origin_began = origin.cpu_s() if origin else 0
     units, client_s, note = load()
     server_s, wall_s = server.cpu_s() - server_began, time.monotonic() - began
+    origin_s = origin.cpu_s() - origin_began if origin else 0
     busy_after, steal_after = machine_ticks()
     whole = wall_s * os.cpu_count()
     return Sample(units=units, server_s=server_s, client_s=client_s, wall_s=wall_s,
-                  other=max(0.0, (busy_after - busy) * TICK_S - server_s - client_s) / whole,
+                  other=max(0.0, (busy_after - busy) * TICK_S - server_s - client_s - origin_s) /
+                  whole,
                   steal=(steal_after - steal) * TICK_S / whole, note=note)

@@ -18,7 +18,7 @@ START_LIMIT_S, STOP_LIMIT_S = 20, 5
 PUSH_FORM = {
     "h2o": ('"%s"', ", "), "nginx": ("            http2_push %s;", "\n"),
     "apache": ("    H2PushResource %s", "\n"), "nghttpd": ("%s", ","),
-    "nghttpx": ("<%s>; rel=preload", ", "), "caddy": ("\t\tGET %s", "\n"), "herald": ("%s", ""),
+    "nghttpx": ("<%s>; rel=preload", ", "), "caddy": ("\t\tGET %s", "\n"), "herald": ("%s", ""), "origin": ("%s", ""),
 }
 NAMES = ["herald", "h2o", "nginx", "apache", "nghttpd", "nghttpx", "caddy"]
 
@@ -68,16 +68,18 @@ class Server:
     """One server, its processes pinned to `cores`. Ends them when closed."""
 
     def __init__(self, name, cert, key, cores=(0,), label=None, workers=1, access="off",
-                 policies='{ "manifest", file = "push.json" }'):
+                 policies='{ "manifest", file = "push.json" }', origin=9):
         self.name, self.label, self.cores = name, label or name, cores
         self.run = os.path.join(BUILD, "run", self.label)
         self.ports = {"h2c": free_port(), "tls": free_port()}
+        if name == "origin":
+            del self.ports["tls"]
         self.processes = []
         form, between = PUSH_FORM[name]
         self.words = {
-            "H2C": self.ports["h2c"], "TLS": self.ports["tls"], "CERT": cert, "KEY": key,
+            "H2C": self.ports["h2c"], "TLS": self.ports.get("tls"), "CERT": cert, "KEY": key,
             "SITE": BUILD + "/site", "RUN": self.run, "ROOT": ROOT, "WORKERS": workers,
-            "ACCESS": access, "POLICIES": policies,
+            "ACCESS": access, "POLICIES": policies, "ORIGIN": origin,
             "PUSHES": between.join(form % path for path in site_files.ASSET_PATHS)}
 
     def configure(self, file):
@@ -101,8 +103,8 @@ class Server:
             return [[os.path.join(TOP, "herald"), "run", "-c", path]]
         if self.name == "h2o":
             return [[binary, "-m", "worker", "-c", self.configure("h2o.conf")[0]]]
-        if self.name == "nginx":
-            return [self.nginx("nginx.conf")]
+        if self.name in ("nginx", "origin"):
+            return [self.nginx(self.name + ".conf")]
         if self.name == "apache":
             return [[binary, "-DFOREGROUND", "-f", self.configure("apache.conf")[0]]]
         if self.name == "nghttpd":

@@ -695,6 +695,13 @@ BODIES = 10000 if server.SOAK else 240
 SIZES = [0, 1, 5, 1000, 16383, 16384, 16385, 65535, 65536, 65537, 100000]
 
 
+def size(choice):
+    """Mostly small, or at the edge of something; one in fifty up to 8 MiB."""
+    if choice.random() < 0.02:
+        return choice.randrange(8 << 20)
+    return choice.choice(SIZES) if choice.random() < 0.7 else choice.randrange(1 << 17)
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["http/1.1", "h2"])
 def test_random_bodies_arrive_intact(herald, connect, origin, certificate, secure):
     """Downloads and echoed uploads of every size, chunked or not, slow and fast on either side. The
@@ -711,11 +718,11 @@ def test_random_bodies_arrive_intact(herald, connect, origin, certificate, secur
         for _ in range(min(left, choice.randrange(1, 9))):
             left -= 1
             if choice.random() < 0.5:
-                n = choice.choice(SIZES) if choice.random() < 0.7 else choice.randrange(1 << 17)
+                n = size(choice)
                 path = "/bytes?n=%d&s=7" % n
                 path += "&chunked=1" if choice.random() < 0.5 else ""
                 path += "&slow=3" if choice.random() < 0.2 else ""
-                batch.append((client.request(path), whole[:n]))
+                batch.append((client.request(path), (whole * (n // len(whole) + 1))[:n]))
             else:
                 batch.append(upload(client, choice, whole))
         client.wait_done(*[stream for stream, _ in batch])
@@ -728,9 +735,7 @@ def test_random_bodies_arrive_intact(herald, connect, origin, certificate, secur
 
 
 def upload(client, choice, whole):
-    n = choice.choice(SIZES) if choice.random() < 0.7 else choice.randrange(1 << 17)
-    if choice.random() < 0.02:
-        n = choice.randrange(8 << 20)
+    n = size(choice)
     content = (whole * (n // len(whole) + 1))[:n]
     known = [("content-length", str(n))] if choice.random() < 0.5 else []
     stream = client.request("/echo", method="POST", fields=known, end=False)

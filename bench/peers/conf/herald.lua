@@ -12,4 +12,5 @@ site {
   names    = { "*" },
   root     = "@SITE@",
   policies = { @POLICIES@ },
+  routes   = { ["/proxied/*"] = { origin = "http://127.0.0.1:@ORIGIN@", cache = false } },
 }

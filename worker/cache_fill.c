@@ -400,8 +400,10 @@ struct resource *cache_fill_finish(struct cache_fill *fill)
     if (growth_is_whole(fill->growth) && !fill->condemned)
         cached = store(fill);
     growth_tell(fill->growth);
-    if (cached)
+    if (cached) {
         stats_add(fill->cache->stats, COUNTER_proxy_cache_stored, 1);
+        stats_add(fill->cache->stats, COUNTER_proxy_cache_stored_bytes, fill->growth->filled);
+    }
     struct resource *resource = cached ? cached->resource : NULL;
     fill_free(fill);
     return resource;

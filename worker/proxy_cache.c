@@ -174,6 +174,7 @@ static void pass(struct fetch *fetch)
 {
     struct stream *stream = fetch->stream;
     fetch->passed = true;
+    stats_add(fetch->worker->stats, COUNTER_proxy_cache_passed, 1);
     stream->cache_way = CACHE_WAY_PASS;
     if (proxy_ask_for(fetch, stream->request.fields, stream->request.fields_count) == 0)
         return;
@@ -219,6 +220,7 @@ bool proxy_cache_begin(struct fetch *fetch)
     enum cache_answer answer = cache_find(fetch->worker->cache, &request, &fetch->lookup);
     if (answer == CACHE_PASS) {
         fetch->passed = true;
+        stats_add(fetch->worker->stats, COUNTER_proxy_cache_passed, 1);
         stream->cache_way = CACHE_WAY_PASS;
         return false;
     }
@@ -328,6 +330,8 @@ void proxy_cache_end(struct fetch *fetch, bool whole, int status)
         proxy_fail(fetch, status);
         return;
     }
+    if (fetch->stream)
+        proxy_log(fetch, status);
     struct stream *stream = part_from_stream(fetch);
     if (!stream) {
         resource_release(resource);

@@ -1,6 +1,7 @@
 """An origin for tests of the cache: a real HTTP/1.1 server that says what the test tells it to, and
 counts what it is asked."""
 import http.server
+import socket
 import threading
 
 from server import ADDRESS, wait_until
@@ -33,8 +34,15 @@ class CacheOrigin:
         self._lock = threading.Lock()
         origin = self
 
+        self._kept = []
+
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                with origin._lock:
+                    origin._kept.append(self.connection)
 
             def do_any(self):
                 origin._answer(self)
@@ -115,9 +123,19 @@ class CacheOrigin:
             fields = [f for _, t, f in self.requests if t == target][-1]
         return {name.lower(): value for name, value in fields.items()}
 
+    def hang_up(self):
+        """From now on nobody answers, on kept connections neither."""
+        self._server.shutdown()
+        self._server.server_close()
+        with self._lock:
+            for kept in self._kept:
+                try:
+                    kept.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
     def close(self):
         for answer in self.answers.values():
             if isinstance(answer, Answer):
                 answer.release.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self.hang_up()

@@ -1,7 +1,6 @@
 """What an origin answered is kept for others where it says so (RFC 9111); how often the origin is
 asked tells."""
 import json
-import time
 
 import pytest
 
@@ -56,7 +55,7 @@ def test_a_fresh_answer_is_given_again_without_asking_the_origin(proxied, connec
     assert (way(site, "/a.css"), way(site, "/a.css", 2)) == ("miss", "hit")
     counted = counters(site)
     assert (counted["proxy_cache_misses"], counted["proxy_cache_hits"]) == (1, 1)
-    assert counted["proxy_cache_stored"] == 1
+    assert (counted["proxy_cache_stored"], counted["proxy_cache_stored_bytes"]) == (1, 7)
     assert "cache    1 hits, 1 misses, 0 joined" in site.command("status").stdout
 
 
@@ -204,6 +203,7 @@ def test_those_who_waited_for_what_is_one_clients_own_ask_for_themselves(proxied
     assert [stream.status for stream in streams] == [200] * 5
     assert site.origin.count("/a") == 5
     assert way(site, "/a", 5) == "pass"
+    assert counters(site)["proxy_cache_passed"] == 4
 
 
 # ---- nothing partial ----
@@ -223,8 +223,7 @@ def test_what_ends_early_is_neither_stored_nor_ended_as_if_it_were_whole(proxied
 def test_an_origin_that_is_gone_fails_all_who_wait_and_stores_nothing(proxied, connect):
     answer = Answer("x", cache_control=FRESH)
     site = proxied({"/a": answer})
-    site.origin._server.shutdown()
-    site.origin._server.server_close()
+    site.origin.hang_up()
     client = connect(site)
     streams = [client.request("/a") for _ in range(5)]
     client.wait_done(*streams)
@@ -305,6 +304,19 @@ def test_a_stale_answer_stands_for_an_error_where_it_says_so(proxied, connect):
     server.wait_until(lambda: client.get("/b").status == 500, 10, "b to be stale", every=0.1)
     answer = client.get("/a")
     assert (answer.status, bytes(answer.body)) == (200, b"old")
+
+
+def test_a_stale_answer_stands_for_an_origin_that_is_gone_and_the_log_says_so(proxied, connect):
+    site = proxied({"/a": Answer("old", cache_control="max-age=1, stale-if-error=600"),
+                    "/b": Answer("old", cache_control="max-age=1", etag='"1"')})
+    client = connect(site)
+    client.get("/a"), client.get("/b")
+    site.origin.hang_up()
+    server.wait_until(lambda: client.get("/b").status == 502, 10, "b to be stale", every=0.1)
+    server.wait_until(lambda: bytes(client.get("/a").body) == b"old" and
+                      any("/a: 502: origin" in line for line in site.err), 5,
+                      "the old content, and the line that says why", every=0.1)
+    assert client.get("/a").status == 200
 
 
 # ---- for whom ----

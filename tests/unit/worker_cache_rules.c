@@ -335,6 +335,44 @@ static void this_servers_own_cookie_is_no_reason_to_vary(void **state)
     cache_fill_abandon(asker.lookup.fill, 0);
 }
 
+static void a_response_may_vary_on_eight_fields_and_no_more(void **state)
+{
+    (void)state;
+    assert_true(
+        store("/8", 200, "cache-control: max-age=60\nvary: a, b, c, d\nvary: e, f, g, h", "x"));
+    assert_true(is_hit("/8"));
+    assert_false(
+        store("/9", 200, "cache-control: max-age=60\nvary: a, b, c, d\nvary: e, f, g, h, i", "x"));
+}
+
+static void what_a_response_varies_on_may_be_so_long_and_no_longer(void **state)
+{
+    (void)state;
+    static char value[CACHE_VARY_BYTES + 1];
+    /* "=", the value, and the end of its line are kept. */
+    for (int over = 0; over < 2; over++) {
+        struct asker asker;
+        size_t length = CACHE_VARY_BYTES - 2 + (size_t)over;
+        memset(value, 'v', length);
+        value[length] = '\0';
+        asker_of(&asker, over ? "/over" : "/at");
+        asker_with(&asker, "x", value);
+        assert_int_equal(fetch(&asker, 200, "cache-control: max-age=60\nvary: x", "x"), !over);
+    }
+}
+
+static void a_url_may_be_so_long_and_no_longer(void **state)
+{
+    (void)state;
+    static char target[CACHE_KEY_MAX + 1];
+    const size_t rest = strlen("https://www.example.com");
+    memset(target, 'a', CACHE_KEY_MAX - rest + 1);
+    target[0] = '/';
+    assert_int_equal(probe(target), CACHE_PASS);
+    target[CACHE_KEY_MAX - rest] = '\0';
+    assert_int_equal(probe(target), CACHE_LEADS);
+}
+
 static void urls_are_compared_as_urls_are(void **state)
 {
     (void)state;
@@ -380,6 +418,9 @@ int main(void)
         TEST_OF(responses_that_vary_answer_the_requests_they_are_for),
         TEST_OF(codings_are_compared_by_what_is_taken_not_by_how_it_is_written),
         TEST_OF(this_servers_own_cookie_is_no_reason_to_vary),
+        TEST_OF(a_response_may_vary_on_eight_fields_and_no_more),
+        TEST_OF(what_a_response_varies_on_may_be_so_long_and_no_longer),
+        TEST_OF(a_url_may_be_so_long_and_no_longer),
         TEST_OF(urls_are_compared_as_urls_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

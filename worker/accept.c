@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ struct gate {
     struct timer retry;
     int fd; /* -1: a retired share has no socket of a newer address */
     bool tls;
+    unsigned https_port; /* that what is asked for is redirected to; 0: it is answered here */
     bool open; /* this worker is to accept from it */
 };
 
@@ -87,14 +89,14 @@ static void sweep(struct gate *gate)
 {
     int fd;
     while ((fd = accept_waiting(gate->fd)) >= 0)
-        conn_open(gate->acceptor->worker, fd, gate->tls);
+        conn_open(gate->acceptor->worker, fd, gate->tls, gate->https_port);
 }
 
 static void on_accept(struct ring_op *op, const struct ring_event *event)
 {
     struct gate *gate = (struct gate *)((char *)op - offsetof(struct gate, op));
     if (event->result >= 0)
-        conn_open(gate->acceptor->worker, event->result, gate->tls);
+        conn_open(gate->acceptor->worker, event->result, gate->tls, gate->https_port);
     if (event->more)
         return;
     if (!gate->open)
@@ -103,6 +105,20 @@ static void on_accept(struct ring_op *op, const struct ring_event *event)
         failed(gate, event->result);
     else
         arm(gate);
+}
+
+/* Where the listener redirects to: the first one with TLS, of which there is one then. */
+static unsigned https_port(const struct config *config, unsigned listen)
+{
+    size_t i = 0;
+    if (!config->listens[listen].redirect)
+        return 0;
+    while (i + 1 < config->listens_count && !config->listens[i].tls)
+        i++;
+    const struct sockaddr_storage *address = &config->listens[i].address;
+    if (address->ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+    return ntohs(((const struct sockaddr_in *)address)->sin_port);
 }
 
 struct acceptor *acceptor_create(struct worker *worker)
@@ -124,7 +140,8 @@ struct acceptor *acceptor_create(struct worker *worker)
                                            .op.done = on_accept,
                                            .retry.fired = on_retry,
                                            .fd = handoff->listeners[i],
-                                           .tls = worker->config->listens[i % listens].tls};
+                                           .tls = worker->config->listens[i % listens].tls,
+                                           .https_port = https_port(worker->config, i % listens)};
     acceptor_adopt(acceptor, handoff->share);
     return acceptor;
 }

@@ -121,7 +121,7 @@ static void leave_address(struct worker *worker, int place)
         addresses_leave(worker->addresses, place);
 }
 
-void conn_open(struct worker *worker, int fd, bool tls)
+void conn_open(struct worker *worker, int fd, bool tls, unsigned https_port)
 {
     if (worker->stopping) { /* accepted before the cancel took effect: nobody would end it */
         close(fd);
@@ -146,6 +146,7 @@ void conn_open(struct worker *worker, int fd, bool tls)
         return;
     }
     conn->place = place;
+    conn->https_port = https_port;
     stats_add(worker->stats, COUNTER_accepted, 1);
     link_conn(conn);
     ring_recv(worker->ring, &conn->recv, fd);

@@ -52,6 +52,7 @@ struct conn {
 
     int fd;
     int place; /* of its address in worker->addresses */
+    unsigned https_port; /* that requests are redirected to; 0: none */
     enum conn_state state;
     struct ring_op recv;
     struct ring_op send;
@@ -122,8 +123,9 @@ static inline bool conn_is_secure(const struct conn *conn)
     return conn->tls || (conn->assumed && conn->assumed->secure);
 }
 
-/* Takes an accepted socket. Closes it when the worker is full or memory runs out. */
-void conn_open(struct worker *worker, int fd, bool tls);
+/* Takes an accepted socket. Closes it when the worker is full or memory runs out. `https_port`: what
+ * is asked for on it is redirected to that port; 0: answered. */
+void conn_open(struct worker *worker, int fd, bool tls, unsigned https_port);
 
 /* There is something to send or to decide at the end of this wake-up. */
 void conn_dirty(struct conn *conn);

@@ -83,6 +83,7 @@ int facts_read(struct stream *stream)
         return 400;
     bool options = span_equal(list->method, SPAN_LITERAL("OPTIONS"));
     if (span_equal(list->method, SPAN_LITERAL("CONNECT")) ||
+        span_equal(list->method, SPAN_LITERAL("TRACE")) ||
         (options && span_equal(stream->target, SPAN_LITERAL("*"))))
         return 405;
     status = read_target(stream, text + stream->authority.length);

@@ -281,7 +281,7 @@ static int open_connection(struct worker *worker, struct conn_assumed *assumed)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
-    conn_open(worker, pair[0], false);
+    conn_open(worker, pair[0], false, 0);
     if (!worker->conns) {
         close(pair[1]);
         return -ENOMEM;

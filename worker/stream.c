@@ -445,6 +445,27 @@ static void foresee(struct stream *stream)
     stream_answer(stream);
 }
 
+/* What the listener redirects: the same, encrypted, under the site's own name if it was an alias. */
+static void redirect_to_https(struct stream *stream)
+{
+    struct span host = stream->request.host, target = stream->target;
+    if (config_is_alias(stream->site, host))
+        host = span_of(stream->site->names[0]);
+    size_t size = host.length + target.length + 24;
+    char *text = malloc(size);
+    if (!text) {
+        answer_status(stream, 500, (struct span){0});
+        return;
+    }
+    char port[8] = "";
+    if (stream->conn->https_port != 443)
+        snprintf(port, sizeof(port), ":%u", stream->conn->https_port & 0xffff);
+    int length = snprintf(text, size, "https://%.*s%s%.*s", SPAN_PRINT(host), port,
+                          SPAN_PRINT(target));
+    stream->long_location = text;
+    answer_status(stream, 308, span_make(text, (size_t)length));
+}
+
 static void begin_answer(struct stream *stream)
 {
     struct worker *worker = stream->conn->worker;
@@ -454,7 +475,9 @@ static void begin_answer(struct stream *stream)
         return;
     }
     bool get = stream->head || span_equal(stream->request.method, SPAN_LITERAL("GET"));
-    if (config_is_alias(stream->site, stream->request.host)) {
+    if (stream->conn->https_port) {
+        redirect_to_https(stream);
+    } else if (config_is_alias(stream->site, stream->request.host)) {
         redirect_to_name(stream);
     } else if (stream->route->origin.servers_count) {
         stream->wants_policy = get && policy_is_wanted(stream);

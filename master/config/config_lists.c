@@ -98,6 +98,24 @@ static int warn_self_signed(struct resolver *resolver)
     return 0;
 }
 
+/* What redirects needs somewhere to redirect to, and is not that itself. */
+static int check_redirects(struct resolver *resolver, bool tls)
+{
+    const struct config *config = resolver->config;
+    for (size_t i = 0; i < config->listens_count; i++) {
+        const struct config_listen *listen = &config->listens[i];
+        if (listen->redirect && listen->tls)
+            return fault_set(resolver->fault, -EINVAL, listen->file, listen->line,
+                             "listen: \"%s\" has tls and redirect; only one without tls redirects",
+                             listen->text);
+        if (listen->redirect && !tls)
+            return fault_set(resolver->fault, -EINVAL, listen->file, listen->line,
+                             "listen: \"%s\" redirects to https, but no listen has tls = true",
+                             listen->text);
+    }
+    return 0;
+}
+
 int resolve_check_listens(struct resolver *resolver)
 {
     struct config *config = resolver->config;
@@ -117,6 +135,9 @@ int resolve_check_listens(struct resolver *resolver)
                                  other->file, other->line);
         }
     }
+    int redirects = check_redirects(resolver, tls);
+    if (redirects < 0)
+        return redirects;
     if (!tls && config->certificates_count > 0)
         return resolve_warn(resolver, (struct value_place){0, 0},
                             "there are certificates, but no listen has tls = true");

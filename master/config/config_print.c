@@ -271,9 +271,14 @@ static void print_listens(const struct config *config, FILE *out)
 {
     fputs("listen = {\n", out);
     for (size_t i = 0; i < config->listens_count; i++) {
-        fputs(config->listens[i].tls ? "  { " : "  ", out);
-        print_text(out, config->listens[i].text);
-        fputs(config->listens[i].tls ? ", tls = true },\n" : ",\n", out);
+        const struct config_listen *listen = &config->listens[i];
+        bool plain = !listen->tls && !listen->redirect;
+        fputs(plain ? "  " : "  { ", out);
+        print_text(out, listen->text);
+        fputs(listen->tls ? ", tls = true" : "", out);
+        if (listen->redirect)
+            fprintf(out, ", redirect = \"%s\"", listen->redirect);
+        fputs(plain ? ",\n" : " },\n", out);
     }
     fputs("}\n", out);
 }

@@ -62,6 +62,8 @@ static const char *expected_text(const struct config_key *key)
         return "a host name, \"*.host.name\" or \"*\"";
     case CONFIG_AUTHORITY:
         return "a host name and perhaps a port, such as \"app.internal:8080\"";
+    case CONFIG_REDIRECT:
+        return "\"https\"";
     case CONFIG_FIELD_VALUE:
         return "the value of a header field";
     default:
@@ -155,6 +157,8 @@ static int resolve_text(struct resolver *resolver, const struct config_key *key,
         good = is_sni(text);
     else if (key->type == CONFIG_AUTHORITY)
         good = is_authority(text);
+    else if (key->type == CONFIG_REDIRECT)
+        good = strcmp(text, "https") == 0;
     else if (key->type == CONFIG_FIELD_VALUE)
         good = is_field_value(text);
     else if (key->type == CONFIG_LOG_FILE)

@@ -238,8 +238,10 @@ void config_destroy(struct config *config)
 {
     if (!config)
         return;
-    for (size_t i = 0; i < config->listens_count; i++)
+    for (size_t i = 0; i < config->listens_count; i++) {
         free(config->listens[i].text);
+        free(config->listens[i].redirect);
+    }
     free(config->listens);
     for (size_t i = 0; i < config->certificates_count; i++)
         certificate_finish(&config->certificates[i]);

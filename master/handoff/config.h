@@ -22,6 +22,7 @@ struct config_listen {
     struct sockaddr_storage address;
     socklen_t address_length;
     bool tls;
+    char *redirect;   /* "https": to the first listener with TLS; else NULL */
     const char *file; /* where the config says so; file is borrowed from config->files or NULL */
     int line;
 };

@@ -33,6 +33,7 @@ enum config_type {
     CONFIG_ADDRESS,
     CONFIG_SNI,
     CONFIG_AUTHORITY,
+    CONFIG_REDIRECT, /* "https" */
     CONFIG_FIELD_VALUE,
     /* bool */
     CONFIG_BOOL,

@@ -20,7 +20,7 @@ struct gate {
     int fd; /* -1: a retired share has no socket of a newer address */
     bool tls;
     unsigned https_port; /* that what is asked for is redirected to; 0: it is answered here */
-    bool open; /* this worker is to accept from it */
+    bool open;           /* this worker is to accept from it */
 };
 
 struct acceptor {

@@ -19,8 +19,7 @@ static int choose_authority(struct stream *stream)
 {
     const struct header_list *list = stream->headers;
     stream->authority = list->authority.data ? list->authority : list->host;
-    if (list->authority.data && list->host.data &&
-        !span_equal_nocase(list->authority, list->host))
+    if (list->authority.data && list->host.data && !span_equal_nocase(list->authority, list->host))
         return 400;
     return 0;
 }
@@ -52,7 +51,8 @@ static int find_site(struct stream *stream, char *text)
 static int read_target(struct stream *stream, char *out)
 {
     struct request *request = &stream->request;
-    if (!stream->target.length || respond_path(stream->target, out, &request->path, &request->query) < 0)
+    if (!stream->target.length ||
+        respond_path(stream->target, out, &request->path, &request->query) < 0)
         return 400;
     return 0;
 }
@@ -118,8 +118,7 @@ int facts_promise(struct stream *stream, const struct stream *parent,
     stream->site = parent->site;
     request->context = stream;
     request->method = SPAN_LITERAL("GET");
-    request->scheme =
-        conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+    request->scheme = conn_is_secure(stream->conn) ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
     stream->authority = append(&text, parent->authority);
     request->host = append(&text, page->host);
     stream->target = append(&text, candidate->path);

@@ -463,7 +463,9 @@ static size_t take_head(struct http1 *http1, const uint8_t *data, size_t length)
     }
     struct texts *texts = header_list_texts(list);
     size_t taken = 0;
+    bool first_line = true;
     while (taken < length && http1->lines.state != LINES_DONE && texts->used + taken <= bytes_max) {
+        first_line = http1->lines.lines == 0;
         size_t n = lines_next(&http1->lines, data + taken, length - taken);
         if (!n) {
             refuse(http1, 400, http1->lines.fault);
@@ -472,7 +474,7 @@ static size_t take_head(struct http1 *http1, const uint8_t *data, size_t length)
         taken += n;
     }
     if (texts->used + taken > bytes_max) {
-        refuse(http1, http1->lines.lines ? 431 : 414, "its header block is too large");
+        refuse(http1, first_line ? 414 : 431, "its header block is too large");
         return length;
     }
     if (!keep(texts, data, taken, bytes_max)) {

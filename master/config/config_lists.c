@@ -10,7 +10,7 @@
 #define LISTENS_MAX 64
 #define CERTIFICATES_MAX 10000
 #define NAMES_MAX 10000
-#define POLICIES_MAX 32 /* of one list */
+#define POLICIES_MAX 32           /* of one list */
 #define ARGUMENTS_MAX (64 * 1024) /* bytes of one policy's arguments as JSON */
 
 /* Refuses what is no list, has keys, or has more than `most` items. */

@@ -50,9 +50,8 @@ static void print_texts(FILE *out, char *const *texts, size_t count)
 static void print_number(FILE *out, const struct config_key *key, uint64_t number)
 {
     char text[CONFIG_FORMAT_MAX];
-    bool bare =
-        key->type == CONFIG_BOOL || key->type == CONFIG_COUNT || key->type == CONFIG_SHARE ||
-        key->type == CONFIG_WORKERS;
+    bool bare = key->type == CONFIG_BOOL || key->type == CONFIG_COUNT ||
+                key->type == CONFIG_SHARE || key->type == CONFIG_WORKERS;
     config_key_format(key, number, text);
     fprintf(out, bare ? "%s" : "\"%s\"", text);
 }
@@ -166,7 +165,8 @@ static void print_shared(FILE *out, const struct config *config)
 {
     char size[CONFIG_FORMAT_MAX];
     for (size_t i = 0; i < config->shared_count; i++)
-        fprintf(out, is_name(span_of(config->shared[i].name)) ? "%s%s = \"%s\"" : "%s[\"%s\"] = \"%s\"",
+        fprintf(out,
+                is_name(span_of(config->shared[i].name)) ? "%s%s = \"%s\"" : "%s[\"%s\"] = \"%s\"",
                 i ? ", " : "{ ", config->shared[i].name,
                 config_format_size(config->shared[i].bytes, size));
     fputs(" }", out);

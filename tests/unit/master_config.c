@@ -266,7 +266,7 @@ static void a_number_is_stored_in_its_member_alone(void **state)
     "\"policy\":{\"dir\":null,\"soft\":0,\"hard\":0,\"memory\":8388608,\"keep\":20,"              \
     "\"watch\":false,\"window\":60,\"failures\":2,\"soft_strikes\":20,\"hard_strikes\":3},"     \
     "\"log\":{\"access\":null,\"error\":\"stderr\"},\"admin\":{\"socket\":\"/a\",\"http\":null}," \
-    "\"limits\":%s,\"listen\":[{\"tls\":true,\"address\":\"%s\",\"place\":[0,4]}],\"tls\":[],"    \
+    "\"limits\":%s,\"listen\":[{\"tls\":true,\"redirect\":null,\"address\":\"%s\",\"place\":[0,4]}],\"tls\":[],"    \
     "\"sites\":[],\"places\":[],\"shared\":[]}"
 
 /* The limits as config_encode writes them. */

@@ -1,11 +1,12 @@
 /* The lines of a message are told apart the same, however they are cut into pieces. */
 #include "worker/http1_lines.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 /* Feeds `text` in pieces of `piece` bytes. Returns how many bytes were taken until the end; -1 for
  * a fault, -2 when it does not end. */

@@ -10,7 +10,7 @@ import pytest
 import rawhpack
 import server
 from rawh2 import Connection
-from rawh2_wire import Code, Flag, Setting, Type, frame, u32
+from rawh2_wire import PREFACE, Code, Flag, Setting, Type, frame, u32
 from webroot import binary_bytes
 
 pytestmark = pytest.mark.asan
@@ -201,7 +201,7 @@ def test_what_speaks_no_http2_does_not_hurt_a_draining_worker(herald):
     peers = [socket.create_connection((server.ADDRESS, site.h2c_port), timeout=10)
              for _ in range(300)]
     for peer in peers:
-        peer.sendall(b"PRI ")
+        peer.sendall(PREFACE)
         assert peer.recv(65536)                          # SETTINGS: it was accepted
     site.send_signal(signal.SIGHUP)
     said = b""
@@ -211,7 +211,7 @@ def test_what_speaks_no_http2_does_not_hurt_a_draining_worker(herald):
     for number, peer in enumerate(peers):
         due = began + number // 8 * 0.0008
         server.wait_until(lambda: time.monotonic() >= due, 5, "its time", every=0)
-        peer.sendall(b"not the rest of the preface")
+        peer.sendall(b"not a frame of SETTINGS")
     server.wait_until(lambda: worker not in site.workers(), 20, "the drained worker to end")
     for peer in peers:
         peer.close()

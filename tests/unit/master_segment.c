@@ -384,6 +384,8 @@ static void a_table_in_use_is_saved_without_torn_words(void **state)
             for (unsigned i = 0; i < 4096; i++)
                 atomic_store_explicit(&table[i], n << 32 | n, memory_order_relaxed);
     }
+    while (words(&segment)[4095] == 0) /* its alarm ends it, and this, at the latest */
+        assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
     for (int round = 0; round < 20; round++) {
         struct segment copy;
         create(&copy);
@@ -396,7 +398,6 @@ static void a_table_in_use_is_saved_without_torn_words(void **state)
     }
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
-    assert_true(words(&segment)[0] > 0);
     segment_finish(&segment);
 }
 

@@ -7,6 +7,7 @@ import pytest
 import server
 from cache_origin import Answer, CacheOrigin
 from h2client import CANCEL
+from rawh1 import Peer
 
 pytestmark = [pytest.mark.quick, pytest.mark.asan]
 FRESH = "public, max-age=600"
@@ -142,6 +143,26 @@ def test_who_comes_while_the_content_grows_reads_it_from_its_start(proxied, conn
     first.wait_done(early), second.wait_done(late)
     assert bytes(early.body) == bytes(late.body) == b"a" * 5000 + b"b" * 5000
     assert bytes(first.get("/a").body) == bytes(early.body)
+    assert site.origin.count("/a") == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_http1_clients_share_a_fetch_with_http2_ones(proxied, connect, chunked):
+    answer = Answer(b"a" * 5000, cache_control=FRESH, after=b"b" * 5000, chunked=chunked, etag='"1"')
+    site = proxied({"/a": answer})
+    client = connect(site)
+    early = client.request("/a")
+    client.wait(lambda: len(early.body) >= 4000, "the first half")
+    host = "Host: " + client.authority
+    with Peer(site, tls=True) as peer:
+        peer.request("/a", fields=[host])
+        answer.release.set()
+        late = peer.answer()
+        again = peer.get("/a", fields=[host, 'If-None-Match: "1"'])
+    client.wait_done(early)
+    assert (late.status, bytes(late.body)) == (200, b"a" * 5000 + b"b" * 5000)
+    assert again.status == 304
+    assert bytes(early.body) == bytes(late.body)
     assert site.origin.count("/a") == 1
 
 

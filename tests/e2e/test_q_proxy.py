@@ -58,6 +58,7 @@ def test_a_request_is_asked_of_the_origin_and_answered_by_it(herald, connect, or
     site = proxied(herald, app)
     stream = connect(site).get("/some/path?with=query&and=%41%2f../")
     assert (stream.status, stream.body) == (203, b"from the origin")
+    assert counters(site)["origin_received_bytes"] == len(stream.body)
     assert stream.field("content-type") == "text/x-mine" and stream.all("set-cookie") == ["a=1", "b=2"]
     assert stream.field("date"), "a response without Date is given one (RFC 9110 6.6.1)"
     request = app.requests[0]

@@ -2,7 +2,7 @@
 -- again when it changes: each key a path or a pattern of paths, each value the page's assets.
 --   { "/": ["/app.css", { "path": "/app.js", "as": "script" }], "/shop/*": ["/shop.css"] }
 -- An exact path wins; otherwise the longest pattern that matches.
-local read, patterns
+local options, none, read, patterns = {}, {} -- one table for all calls: push copies what it takes
 
 local function lists(pages)
   if pages ~= read then
@@ -30,9 +30,11 @@ return {
   api = 1,
   args = { file = "string", fetch = "boolean?" }, -- fetch: ask an origin for what is not cached
   on_request = function(req, push)
+    options.fetch = policy.args.fetch
     for _, asset in ipairs(find(policy.manifest(policy.args.file) or {}, req.path) or {}) do
-      asset = type(asset) == "table" and asset or { path = asset }
-      push:add(asset.path, { as = asset.as, urgency = asset.urgency, fetch = policy.args.fetch })
+      local own = type(asset) == "table" and asset or none
+      options.as, options.urgency = own.as, own.urgency
+      push:add(own.path or asset, options)
     end
   end,
 }

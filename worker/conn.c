@@ -178,6 +178,16 @@ static void bury_when_idle(struct conn *conn)
     conn->worker->dead = conn;
 }
 
+/* A client that would take the rest of a response for the whole is to see no orderly end: closing
+ * the socket resets the connection, if nothing has shut it down before. */
+static void end_socket(struct conn *conn)
+{
+    static const struct linger NONE = {.l_onoff = 1};
+    bool cut = session_is_cut(&conn->session, !conn->send.armed);
+    if (!cut || setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &NONE, sizeof(NONE)) < 0)
+        shutdown(conn->fd, SHUT_RDWR);
+}
+
 void conn_abort(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -196,7 +206,7 @@ void conn_abort(struct conn *conn)
     outcomes_abandon(conn);
     ring_cancel(worker->ring, &conn->recv);
     ring_cancel(worker->ring, &conn->send);
-    shutdown(conn->fd, SHUT_RDWR);
+    end_socket(conn);
     stats_add(worker->stats, COUNTER_closed, 1);
     conn_dirty(conn); /* it is buried at the end of the wake-up at the earliest */
 }
@@ -358,8 +368,9 @@ static void receive_tls(struct conn *conn, const void *data, size_t length)
     conn_finish(conn);
 }
 
-/* What a peer sends after its connection's end was decided: a little is read over, so that its close is
- * seen and it can read why. A flood stays in the kernel, where it holds up nobody but its sender. */
+/* What a peer sends after its connection's end was decided: a little is read over, so that its
+ * close is seen and it can read why. A flood stays in the kernel, where it holds up nobody but its
+ * sender. */
 static void read_over(struct conn *conn, size_t length)
 {
     conn->read_over += length;
@@ -404,8 +415,8 @@ static void await_close(struct conn *conn)
     ring_poll(conn->worker->ring, &conn->recv, conn->fd, POLLRDHUP);
 }
 
-/* The peer has closed its side. In HTTP/1.1 it may wait for an answer all the same, as small clients
- * do that send their request whole (RFC 9112 9.6); else nobody waits any more. */
+/* The peer has closed its side. In HTTP/1.1 it may wait for an answer all the same, as small
+ * clients do that send their request whole (RFC 9112 9.6); else nobody waits any more. */
 static void peer_ended(struct conn *conn)
 {
     bool waits = conn->state == CONN_OPEN && session_receive_end(&conn->session);
@@ -653,6 +664,10 @@ static void rest(struct conn *conn)
             else
                 conn_finish(conn);
         }
+        return;
+    }
+    if (session_is_cut(&conn->session, true)) {
+        conn_abort(conn);
         return;
     }
     if (conn->ledger.open) { /* a client that is told of the end may rely on what it acknowledged */

@@ -54,6 +54,10 @@ bool http1_done(const struct http1 *http1);
 bool http1_failed(const struct http1 *http1);
 const char *http1_failure(const struct http1 *http1);
 
+/* Whether the connection's end now would pass for that of a response which is not whole: nothing
+ * but a reset tells its client so (RFC 9112 8). `all_sent`: what was produced is. */
+bool http1_is_cut(const struct http1 *http1, bool all_sent);
+
 /* Tells the client that its request's content is wanted, if it waits for that: `status` is 100. No
  * other interim response is sent, which is said by -EINVAL: clients of HTTP/1.1 get wrong what they
  * did not ask for (RFC 9110 15.2). */

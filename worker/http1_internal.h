@@ -67,7 +67,8 @@ struct http1 {
     /* Its response. */
     bool answered, head_written, complete, stalled;
     bool content, chunked;
-    bool last; /* the connection ends with it */
+    bool last;      /* the connection ends with it, */
+    bool until_end; /* and nothing else tells that it does */
     int status;
     const struct field *fields;
     size_t fields_count;

@@ -112,13 +112,13 @@ static bool can_read_over(const struct http1 *http1)
 static struct span choose_framing(struct http1 *http1, bool has_length)
 {
     bool bodiless = http1->head || http1->status == 204 || http1->status == 304;
-    http1->chunked = false;
+    http1->chunked = http1->until_end = false;
     if (has_length || (bodiless && !http1->content))
         return (struct span){0};
     if (!http1->content)
         return SPAN_LITERAL("content-length: 0\r\n");
     if (http1->old) {
-        http1->last = true;
+        http1->last = http1->until_end = true;
         return (struct span){0};
     }
     http1->chunked = true;
@@ -375,6 +375,11 @@ bool http1_wants_write(const struct http1 *http1)
     if (http1_input_length(http1) && !http1_is_blocked(http1))
         return true;
     return http1->stream && http1->answered && !http1->complete && !http1->stalled;
+}
+
+bool http1_is_cut(const struct http1 *http1, bool all_sent)
+{
+    return http1->until_end && http1->head_written && !(http1->complete && all_sent);
 }
 
 bool http1_done(const struct http1 *http1)

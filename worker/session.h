@@ -42,9 +42,9 @@ static inline int session_receive(struct session *session, const void *data, siz
                           : http1_receive(session->http1, data, length);
 }
 
-/* Writes what is queued to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN), but for
- * content that is lent, which counts too: http2_produce. Returns their number, 0 when nothing is to
- * be sent now, or -ENOMEM. */
+/* Writes what is queued to `out`, as many bytes as fit into `room` (at least HTTP2_ROOM_MIN), but
+ * for content that is lent, which counts too: http2_produce. Returns their number, 0 when nothing
+ * is to be sent now, or -ENOMEM. */
 static inline ptrdiff_t session_produce(struct session *session, uint8_t *out, size_t room)
 {
     return session->http2 ? http2_produce(session->http2, out, room)
@@ -79,6 +79,12 @@ static inline bool session_failed(const struct session *session)
 static inline const char *session_failure(const struct session *session)
 {
     return session->http2 ? http2_failure(session->http2) : http1_failure(session->http1);
+}
+
+/* Whether the connection must end with a reset: http1_is_cut. */
+static inline bool session_is_cut(const struct session *session, bool all_sent)
+{
+    return session->http1 && http1_is_cut(session->http1, all_sent);
 }
 
 /* Submits an interim response; to a client of HTTP/1.1 none but 100 goes. Spans must live until it

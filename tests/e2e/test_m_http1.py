@@ -1,11 +1,15 @@
 """HTTP/1.1 and 1.0 on the same listeners: what is the same as over HTTP/2, and what is its own."""
 import http.client
 import json
+import os
+import socket
 import subprocess
+import threading
 
 import pytest
 
 from curl import curl
+from origins import Origin, proxied
 from rawh1 import Peer
 from server import patience, wait_until
 
@@ -148,6 +152,50 @@ def test_an_upgrade_to_http2_is_not_made(site):
 def test_without_alpn_tls_is_http1(site):
     with Peer(site, tls=True, alpn=()) as peer:
         assert peer.get("/hello.txt").status == 200
+
+
+# ---- what breaks off
+
+def how_it_ends(peer):
+    """What still came, records as they are, and whether a reset was the end of it."""
+    came = b""
+    with socket.socket(fileno=os.dup(peer.socket.fileno())) as wire:
+        wire.settimeout(patience(10))
+        try:
+            while data := wire.recv(65536):
+                came += data
+        except ConnectionResetError:
+            return came, True
+    return came, False
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "broken"])
+def test_what_breaks_off_before_an_end_that_nothing_else_tells_is_reset(herald, tls, whole):
+    """A client of HTTP/1.0 takes the connection's end for the content's: of what is not whole it is
+    to see none."""
+    gate = threading.Event()
+
+    def answer(request, wire):
+        wire.sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        gate.wait(patience(20))
+        return b"0\r\n\r\n" if whole else None
+
+    origin = Origin(answer)
+    try:
+        site = proxied(herald, origin, keys={"retries": 0})
+        with Peer(site, tls) as peer:
+            peer.request("/", fields=["Host: localhost"], version="1.0")
+            head = peer.head()
+            assert (head.status, head.field("content-length")) == (200, None)
+            assert head.field("transfer-encoding") is None
+            assert peer._octets(5) == b"hello"
+            gate.set()
+            came, reset = how_it_ends(peer)
+            assert reset is not whole
+            assert bool(came) is (tls and whole), "a close_notify, where that is true"
+    finally:
+        gate.set()
+        origin.close()
 
 
 # ---- content

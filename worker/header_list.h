@@ -34,6 +34,7 @@ struct header_list {
     unsigned seen;        /* fields counted against the limit, those not stored included */
     size_t bytes;         /* name + value + 32 of each */
     bool too_large;       /* a limit was passed: nothing more is stored */
+    bool hostless;        /* neither an authority nor a Host, and there need be none (HTTP/1.0) */
     int refusal;          /* a status that the protocol refuses the request with; 0: it does not */
     struct field *fields; /* `room` of them: `inline_fields`, or from the heap */
     struct field inline_fields[HEADER_FIELDS_INLINE];

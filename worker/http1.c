@@ -331,8 +331,10 @@ static int read_target(struct http1 *http1, struct header_list *list)
         return 0;
     }
     bool origin_form = list->target.length && list->target.data[0] == '/';
-    if (origin_form || span_equal(list->target, SPAN_LITERAL("*")))
+    if (origin_form || span_equal(list->target, SPAN_LITERAL("*"))) {
+        list->hostless = !http1->framing.hosts; /* of HTTP/1.0, or it was refused before */
         return 0;
+    }
     return read_absolute(list) ? 0 : 400;
 }
 

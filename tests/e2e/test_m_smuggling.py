@@ -184,6 +184,10 @@ CASES = {
         (GET + HOST + HOST + "\r\n", 400),
     "an empty Host":
         (GET + "Host:\r\n\r\n", 400),
+    "an empty Host in HTTP/1.0":
+        ("GET /hello.txt HTTP/1.0\r\nHost:\r\n\r\n", 400),
+    "two Hosts in HTTP/1.0":
+        ("GET /hello.txt HTTP/1.0\r\n" + HOST + "Host: other.example\r\n\r\n", 400),
     "a Host with a path":
         (GET + "Host: localhost/x\r\n\r\n", 400),
     "a Host with a user":

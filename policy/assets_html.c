@@ -4,6 +4,7 @@
 #include "policy/assets_elements.h"
 #include "policy/assets_markup.h"
 #include "policy/assets_nesting.h"
+#include "policy/reserve.h"
 
 #include <errno.h>
 #include <libxml/HTMLparser.h>
@@ -248,6 +249,45 @@ static void start_read(struct assets_html *html, const char *name, assets_attrib
     picture_start(html, opening.tag);
 }
 
+/* ---- libxml2's memory ---- */
+
+/* libxml2 sees no allocation fail: it would look for the end of a tag for ever then. What it is given
+ * of the reserve goes back with the parser, which reads nothing more. */
+static struct reserve reserve;
+
+static void *on_malloc(size_t size)
+{
+    return size ? reserve_take(&reserve, size) : NULL;
+}
+
+static void *on_realloc(void *data, size_t size)
+{
+    return reserve_resize(&reserve, data, size);
+}
+
+static void on_free(void *data)
+{
+    reserve_give(&reserve, data);
+}
+
+static char *on_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(on_malloc(size), text, size);
+}
+
+static int library_init(void)
+{
+    if (!reserve.bytes) {
+        int rc = reserve_init(&reserve);
+        if (rc < 0)
+            return rc;
+        xmlMemSetup(on_free, on_malloc, on_realloc, on_strdup);
+    }
+    xmlInitParser();
+    return 0;
+}
+
 /* ---- markup and libxml2 ---- */
 
 /* libxml2 has taken the tag apart. It knows every element as <br>, which leaves no trace in it. */
@@ -277,6 +317,8 @@ static void on_start(void *context, const struct assets_tag *tag)
     memcpy(text + 3 + tag->length, " />", 3);
     html->name = tag->name;
     htmlParseChunk(html->parser, text, (int)tag->length + 6, 0);
+    if (reserve_lacked(&reserve))
+        html->rc = -ENOMEM;
     if (html->name)
         html->hopeless = true; /* it wasn't told: nothing that follows could be trusted */
 }
@@ -346,7 +388,7 @@ int assets_html_create(const struct assets_url *page, struct assets_outline *out
         .serror = on_error,
         .initialized = XML_SAX2_MAGIC,
     };
-    struct assets_html *html = calloc(1, sizeof(*html));
+    struct assets_html *html = library_init() == 0 ? calloc(1, sizeof(*html)) : NULL;
 
     if (!html)
         return -ENOMEM;
@@ -356,7 +398,6 @@ int assets_html_create(const struct assets_url *page, struct assets_outline *out
     assets_nesting_init(&html->nesting, outline);
     assets_markup_init(&html->markup, &(struct assets_markup_visitor){html, on_start, on_end,
                                                                       on_text, on_style_text});
-    xmlInitParser();
     html->parser = htmlCreatePushParserCtxt(&handler, html, NULL, 0, NULL, XML_CHAR_ENCODING_UTF8);
     if (!html->parser) {
         free(html);
@@ -367,6 +408,10 @@ int assets_html_create(const struct assets_url *page, struct assets_outline *out
                                          HTML_PARSE_IGNORE_ENC | HTML_PARSE_NOIMPLIED |
                                          HTML_PARSE_NODEFDTD);
     htmlParseChunk(html->parser, "<body>", 6, 0);
+    if (reserve_lacked(&reserve)) {
+        assets_html_destroy(html);
+        return -ENOMEM;
+    }
     *created = html;
     return 0;
 }

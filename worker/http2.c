@@ -83,6 +83,13 @@ static void terminate(struct http2 *http2, enum http2_error error, const char *w
     nghttp2_session_terminate_session(http2->session, error);
 }
 
+/* nghttp2 had to be given of the reserve: the session gives it back by ending. */
+static void end_if_memory_lacked(struct http2 *http2)
+{
+    if (reserve_lacked(&http2->context->memory.reserve))
+        terminate(http2, HTTP2_INTERNAL_ERROR, "out of memory");
+}
+
 static void note_gap(struct http2 *http2, int32_t id)
 {
     if (id > http2->last_id + 2 || (http2->last_id == 0 && id > 1)) {
@@ -425,6 +432,7 @@ int http2_receive(struct http2 *http2, const void *input, size_t length)
     }
     if (!http2->terminated)
         decode(http2, data + decoded, length - decoded);
+    end_if_memory_lacked(http2);
     return http2->terminated ? -EPROTO : 0;
 }
 
@@ -606,8 +614,8 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
         terminate(http2, HTTP2_ENHANCE_YOUR_CALM, stats_prose(http2->guard->tripped));
     if (http2->settings_overflow)
         terminate(http2, HTTP2_FLOW_CONTROL_ERROR,
-                  "SETTINGS_INITIAL_WINDOW_SIZE overflows a "
-                  "stream's window");
+                  "SETTINGS_INITIAL_WINDOW_SIZE overflows a stream's window");
+    end_if_memory_lacked(http2);
     return (ptrdiff_t)http2->used;
 }
 
@@ -776,7 +784,8 @@ struct http2 *http2_create(struct http2_context *context, struct guard *guard, v
         free(http2);
         return NULL;
     }
-    if (nghttp2_submit_settings(http2->session, NGHTTP2_FLAG_NONE, settings, 3)) {
+    if (nghttp2_submit_settings(http2->session, NGHTTP2_FLAG_NONE, settings, 3) ||
+        reserve_lacked(&context->memory.reserve)) {
         http2_destroy(http2);
         return NULL;
     }
@@ -816,8 +825,7 @@ struct http2_context *http2_context_create(const struct session_events *events,
     context->events = events;
     context->limits = limits;
     http2_fields_init(&context->lists);
-    http2_memory_init(&context->memory);
-    if (nghttp2_session_callbacks_new(&context->callbacks) ||
+    if (http2_memory_init(&context->memory) || nghttp2_session_callbacks_new(&context->callbacks) ||
         nghttp2_option_new(&context->option)) {
         http2_context_destroy(context);
         return NULL;

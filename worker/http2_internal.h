@@ -3,6 +3,7 @@
 #ifndef HERALD_HTTP2_INTERNAL_H
 #define HERALD_HTTP2_INTERNAL_H
 
+#include "policy/reserve.h"
 #include "worker/http2.h"
 
 #include <nghttp2/nghttp2.h>
@@ -27,15 +28,18 @@ nghttp2_nv http2_nv_status(int status, char *digits);
 #define HTTP2_CHUNKS_KEPT_BYTES (4u * 1024 * 1024) /* of free chunks of all sizes */
 
 /* What nghttp2 allocates for each stream and frame, some ten chunks a request: free ones are kept
- * by size, since a worker of one thread needs nothing of what a heap has to do besides. */
+ * by size, since a worker of one thread needs nothing of what a heap has to do besides.
+ * nghttp2 sees no allocation fail: it frees some of what it then could not queue twice. The session
+ * that was given of the reserve ends. */
 struct http2_memory {
     nghttp2_mem functions;
     struct http2_chunk *free[HTTP2_CHUNK_MAX / 16 + 1]; /* by size / 16 */
     size_t kept_bytes;
+    struct reserve reserve;
 };
 
-/* `memory` is not moved afterwards. */
-void http2_memory_init(struct http2_memory *memory);
+/* `memory` is not moved afterwards. Returns 0 or -ENOMEM. */
+int http2_memory_init(struct http2_memory *memory);
 
 /* What a session is made with, until http2_memory_finish. */
 nghttp2_mem *http2_memory_functions(struct http2_memory *memory);

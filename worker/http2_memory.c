@@ -18,11 +18,13 @@ struct http2_chunk {
 static void *chunk_take(struct http2_memory *memory, size_t size)
 {
     size_t class = (size + CHUNK_STEP - 1) / CHUNK_STEP;
-    if (size > HTTP2_CHUNK_MAX || size == 0)
-        return malloc(size);
+    if (size == 0)
+        return NULL;
+    if (size > HTTP2_CHUNK_MAX)
+        return reserve_take(&memory->reserve, size);
     struct http2_chunk *chunk = memory->free[class];
     if (!chunk)
-        return malloc(class * CHUNK_STEP);
+        return reserve_take(&memory->reserve, class * CHUNK_STEP);
     memory->free[class] = chunk->next;
     memory->kept_bytes -= class * CHUNK_STEP;
     return chunk;
@@ -31,10 +33,11 @@ static void *chunk_take(struct http2_memory *memory, size_t size)
 static void chunk_give(struct http2_memory *memory, void *data)
 {
     struct http2_chunk *chunk = data;
-    size_t class = data ? malloc_usable_size(data) / CHUNK_STEP : 0;
+    bool reserved = reserve_holds(&memory->reserve, data);
+    size_t class = data && !reserved ? malloc_usable_size(data) / CHUNK_STEP : 0;
     if (class == 0 || class > HTTP2_CHUNK_MAX / CHUNK_STEP ||
         memory->kept_bytes >= HTTP2_CHUNKS_KEPT_BYTES) {
-        free(data);
+        reserve_give(&memory->reserve, data);
         return;
     }
     chunk->next = memory->free[class];
@@ -59,22 +62,23 @@ static void *on_calloc(size_t count, size_t size, void *memory)
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
-    if (bytes > HTTP2_CHUNK_MAX)
-        return calloc(count, size);
-    void *data = chunk_take(memory, bytes);
+    void *data = bytes > HTTP2_CHUNK_MAX ? calloc(count, size) : NULL;
+    if (data)
+        return data;
+    data = chunk_take(memory, bytes);
     return data ? memset(data, 0, bytes) : NULL;
 }
 
 static void *on_realloc(void *data, size_t size, void *memory)
 {
-    (void)memory;
-    return realloc(data, size);
+    return reserve_resize(&((struct http2_memory *)memory)->reserve, data, size);
 }
 
-void http2_memory_init(struct http2_memory *memory)
+int http2_memory_init(struct http2_memory *memory)
 {
     *memory = (struct http2_memory){
         .functions = {memory, on_malloc, on_free, on_calloc, on_realloc}};
+    return reserve_init(&memory->reserve);
 }
 
 nghttp2_mem *http2_memory_functions(struct http2_memory *memory)
@@ -95,4 +99,5 @@ void http2_memory_finish(struct http2_memory *memory)
             memory->free[class] = chunk->next;
             free(chunk);
         }
+    reserve_finish(&memory->reserve);
 }

@@ -116,7 +116,8 @@ struct tls *tls_create(struct tls_context *context)
     tls->context = context;
     tls->small_left = SMALL_RECORDS;
     tls->ssl = SSL_new(context->fallback->ctx);
-    BIO *bio = tls->ssl ? BIO_new(context->bio) : NULL;
+    bool mine = tls->ssl && SSL_set_app_data(tls->ssl, tls);
+    BIO *bio = mine ? BIO_new(context->bio) : NULL;
     if (!bio) {
         ERR_clear_error();
         tls_destroy(tls);
@@ -124,7 +125,6 @@ struct tls *tls_create(struct tls_context *context)
     }
     BIO_set_data(bio, tls);
     SSL_set_bio(tls->ssl, bio, bio); /* takes the one reference */
-    SSL_set_app_data(tls->ssl, tls);
     SSL_set_accept_state(tls->ssl);
     return tls;
 }

@@ -1,6 +1,7 @@
 #include "master/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,6 +72,24 @@ static bool client_send(struct control_client *client)
     return true;
 }
 
+/* jansson leaves out of an object what it has no memory for, and goes on. */
+static bool memory_lacked;
+
+static void *json_memory(size_t size)
+{
+    void *memory = malloc(size);
+    memory_lacked = memory_lacked || !memory;
+    return memory;
+}
+
+/* Says so without memory, and ends the client. */
+static void client_answer_scarce(struct control_client *client)
+{
+    static const char scarce[] = "{\"ok\":false,\"error\":\"out of memory\"}\n";
+    (void)!send(client->watch.fd, scarce, sizeof(scarce) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    client_close(client);
+}
+
 /* Takes `answer`. */
 static void client_answer(struct control_client *client, json_t *answer)
 {
@@ -78,9 +97,9 @@ static void client_answer(struct control_client *client, json_t *answer)
     json_decref(answer);
     size_t length = text ? strlen(text) : 0;
     char *line = text ? realloc(text, length + 2) : NULL;
-    if (!line) {
-        free(text);
-        client_close(client);
+    if (!line || (client->control->in_command && memory_lacked)) {
+        free(line ? line : text);
+        client_answer_scarce(client);
         return;
     }
     line[length] = '\n';
@@ -102,6 +121,8 @@ static void command_run(struct control_client *client, const char *line, size_t 
 {
     struct control *control = client->control;
     json_error_t error;
+    control->in_command = true;
+    memory_lacked = false;
     json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
     const char *verb = json_string_value(json_object_get(request, "verb"));
     client->waiting = true;
@@ -115,6 +136,7 @@ static void command_run(struct control_client *client, const char *line, size_t 
         loop_change(control->loop, &client->watch, 0); /* only its leaving is of interest */
         control->command(control->context, handle, client->author, verb, request);
     }
+    control->in_command = false;
     json_decref(request);
 }
 
@@ -192,18 +214,42 @@ static struct control_client *client_place(struct control *control)
     return NULL;
 }
 
+static int spare_open(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Takes `fd`. */
+static void refuse(int fd, const char *line)
+{
+    (void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+/* A connection that is not accepted would wake the loop for ever. */
+static void refuse_by_spare(struct control *control)
+{
+    if (control->spare_fd >= 0)
+        close(control->spare_fd);
+    int fd = accept4(control->watch.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        refuse(fd, "{\"ok\":false,\"error\":\"no descriptors are left\"}\n");
+    control->spare_fd = spare_open();
+}
+
 static void control_ready(struct watch *watch, uint32_t events)
 {
-    static const char busy[] = "{\"ok\":false,\"error\":\"too many commands at once\"}\n";
     struct control *control = OWNER_OF(watch, struct control, watch);
     struct control_client *client = client_place(control);
     (void)events;
     int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            refuse_by_spare(control);
         return;
+    }
     if (!client) {
-        (void)!send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        close(fd);
+        refuse(fd, "{\"ok\":false,\"error\":\"too many commands at once\"}\n");
         return;
     }
     *client = (struct control_client){
@@ -271,7 +317,8 @@ int control_open(struct control *control, struct loop *loop, const char *path,
                  control_command *command, void *context, struct fault *fault)
 {
     struct stat st;
-    *control = (struct control){.loop = loop, .command = command, .context = context};
+    *control = (struct control){.loop = loop, .spare_fd = -1, .command = command, .context = context};
+    json_set_alloc_funcs(json_memory, free);
     int rc = parent_make(path);
     int fd = rc < 0 ? rc : socket_make(path, &st);
     if (fd == -EADDRINUSE)
@@ -282,6 +329,7 @@ int control_open(struct control *control, struct loop *loop, const char *path,
         return fault_set(fault, fd, path, 0, "the control socket cannot be made: %s",
                          strerror(-fd));
     control->watch = (struct watch){.fd = fd, .ready = control_ready};
+    control->spare_fd = spare_open();
     control->path = strdup(path);
     control->device = st.st_dev;
     control->inode = st.st_ino;
@@ -304,6 +352,8 @@ void control_close(struct control *control)
             client_close(&control->clients[i]);
     loop_remove(control->loop, &control->watch);
     close(control->watch.fd);
+    if (control->spare_fd >= 0)
+        close(control->spare_fd);
     if (lstat(control->path, &st) == 0 && st.st_dev == control->device &&
         st.st_ino == control->inode)
         unlink(control->path);

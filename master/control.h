@@ -1,5 +1,6 @@
 /* The control socket: a command is one line of JSON with a "verb", and so is its answer. Slow,
- * half, oversized and senseless commands get an answer with "error", and never hold up the loop. */
+ * half, oversized and senseless commands get an answer with "error", and never hold up the loop. So
+ * do commands for which there are no descriptors or no memory. */
 #ifndef HERALD_CONTROL_H
 #define HERALD_CONTROL_H
 
@@ -49,6 +50,8 @@ typedef void control_command(void *context, struct control_handle client, const 
 struct control {
     struct loop *loop;
     struct watch watch;
+    int spare_fd;  /* given up to tell a client that there are no descriptors */
+    bool in_command;
     char *path;
     dev_t device; /* what the path is, so that only our own socket is removed */
     ino_t inode;

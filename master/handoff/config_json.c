@@ -602,12 +602,13 @@ int config_decode(struct span json, struct config **config, struct fault *fault)
 {
     json_error_t error;
     struct decoder decoder = {.config = config_create(), .fault = fault};
+    errno = 0;
     json_t *root = json_loadb(json.data, json.length, JSON_REJECT_DUPLICATES, &error);
     int rc = -ENOMEM;
-    if (!root)
+    if (!root && errno != ENOMEM)
         rc = fault_set(fault, -EINVAL, NULL, error.line, "the encoded config is torn: %s",
                        error.text);
-    else if (decoder.config)
+    else if (root && decoder.config)
         rc = top_decode(&decoder, root);
     json_decref(root);
     if (rc == 0) {

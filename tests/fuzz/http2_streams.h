@@ -166,9 +166,16 @@ static void on_take(void *context, uint8_t *out, size_t length)
     stream->left -= length;
 }
 
-static void on_response_end(void *stream)
+static void on_response_end(void *context, bool *apart)
 {
-    MUST(((struct stream *)stream)->left == 0);
+    struct stream *stream = context;
+    MUST(stream->left == 0 && !*apart);
+    *apart = stream->id % 4 == 1;
+}
+
+static void on_prioritized(void *stream, struct priority priority)
+{
+    MUST(*streams_find(((struct stream *)stream)->id) == stream && priority.urgency < 8);
 }
 
 static void on_promised(void *context)
@@ -213,6 +220,7 @@ static const struct session_events EVENTS = {
     .take = on_take,
     .response_end = on_response_end,
     .promised = on_promised,
+    .prioritized = on_prioritized,
     .not_promised = on_not_promised,
     .nothing_ready = on_nothing_ready,
     .settings = on_settings,

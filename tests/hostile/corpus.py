@@ -14,7 +14,8 @@ LIMITS_OF_TIME = ("limit_send", "limit_handshake", "limit_header", "limit_idle")
 
 @dataclass
 class Attack:
-    """`run(link)` attacks over one connection and returns, or is ended by the server."""
+    """`run(link)` attacks over one connection and returns, or is ended by the server. What it returns,
+    if anything, is the outcome."""
     name: str
     group: str
     run: object
@@ -23,6 +24,7 @@ class Attack:
     short: bool = False                  # against a server whose limits of time are short
     link: dict = field(default_factory=dict)   # how to connect; attacker.Attacker
     cve: str = ""
+    master: bool = False                 # what is attacked, and measured, is the master
 
     @property
     def slug(self):
@@ -32,17 +34,17 @@ class Attack:
 ATTACKS = []
 
 
-def attack(name, group, expect, counter="", cve="", short=False, **link):
+def attack(name, group, expect, counter="", cve="", short=False, master=False, **link):
     """Registers the function that follows."""
     def register(run):
         expected = (expect,) if isinstance(expect, str) else tuple(expect)
         ATTACKS.append(Attack(name, group, run, expected, counter,
-                              short or counter in LIMITS_OF_TIME, link, cve))
+                              short or counter in LIMITS_OF_TIME, link, cve, master))
         return run
     return register
 
 
 def load():
     """Every attack, in the order of its group's file."""
-    import floods, holds, memory, requests_bad, stalls, pushes  # noqa: F401 (each registers its own)
+    import floods, holds, memory, requests_bad, stalls, pushes, handshakes, masters  # noqa: F401
     return ATTACKS

@@ -6,7 +6,8 @@ import threading
 import time
 
 import rawhpack
-from attacker import Attacker, Ended
+from attacker import PATIENCE_S, Attacker, Ended
+from corpus import CLOSED, KEPT
 from rawh2_wire import PREFACE, Flag, Setting, Type, frame, settings_payload, u32
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -138,10 +139,13 @@ def attack_once(site, attack):
     link = None
     try:
         link = Attacker(site, **attack.link)
-        attack.run(link)
-        link.wait_end(0.1)
-        return link.outcome(), link.frames_sent, None
+        said = attack.run(link)
+        # A server that is busy, or a machine that is, ends it when its turn comes.
+        link.wait_end(0.1 if said or KEPT in attack.expect else PATIENCE_S)
+        return said or link.outcome(), link.frames_sent, None
     except Ended:
+        if not link:                     # before it had said hello
+            return CLOSED, 0, None
         return link.outcome(), link.frames_sent, link.ended_after
     except BlockingIOError:              # the server has stopped reading: what it then does counts
         try:
@@ -164,7 +168,11 @@ def attack_all(site, attack, connections, seconds, pipe):
 
     def one():
         while True:
-            results.append(attack_once(site, attack))
+            try:
+                results.append(attack_once(site, attack))
+            except Exception as fault:   # of the attack itself: no outcome is expected to begin so
+                results.append(("attacker: %r" % fault, 0, None))
+                return
             if time.monotonic() >= until:
                 return
     threads = [threading.Thread(target=one) for _ in range(connections)]
@@ -190,6 +198,13 @@ def cpu_s(pid):
 
 def descriptors(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def shared_kib(pid):
+    """The size of what the process shares with others by mapping it."""
+    with open("/proc/%d/maps" % pid) as maps:
+        ranges = [line.split()[0].split("-") for line in maps if line.split()[1].endswith("s")]
+    return sum(int(end, 16) - int(begin, 16) for begin, end in ranges) // 1024
 
 
 class Watch:

@@ -1,4 +1,6 @@
 """What a few octets make the server keep."""
+import time
+
 import rawhpack
 from corpus import CALM, KEPT, PROTOCOL, RESET, attack
 from rawh2_wire import Flag, Setting, Type, frame, settings_payload, u32
@@ -66,6 +68,22 @@ def many_streams(link):
         link.send(b"".join(frame(Type.HEADERS, Flag.END_STREAM | Flag.END_HEADERS, stream, block)
                            for stream in range(base, base + 100, 2)), 50)
     link.read_for(0.5)
+
+
+@attack("streams opened without end, as many held as there may be", GROUP, KEPT,
+        settings={Setting.INITIAL_WINDOW_SIZE: 0})
+def held_streams(link):
+    """127 wait for their windows; the last one is opened again and again."""
+    for stream in range(1, 2 * 127, 2):
+        link.send(link.request(stream, link.site.big))
+    link.read_for(5, lambda: link.answered() >= 127)
+    until = time.monotonic() + 1
+    for stream in range(2 * 127 + 1, 20_001, 2):
+        answered = link.answered()
+        link.send(link.request(stream, b"/hello.txt", b"HEAD"))
+        link.read_for(2, lambda: link.answered() > answered)
+        if time.monotonic() > until:
+            break
 
 
 @attack("HPACK table sizes that churn", GROUP, (KEPT, PROTOCOL))

@@ -1,6 +1,8 @@
 """Push as a weapon: against the server that promises."""
+import rawhpack
 from corpus import CALM, CLOSED, KEPT, PROTOCOL, attack
-from rawh2_wire import Flag, Setting, Type, frame, settings_payload, u32
+from h2client import Client
+from rawh2_wire import Setting, Type, frame, settings_payload, u32
 
 GROUP = "push"
 PUSHING = {Setting.ENABLE_PUSH: 1}
@@ -68,3 +70,16 @@ def never_opened(link):
         link.send(link.request(stream, b"/"))
         link.read_for(0.005)
     link.wait_end(link.site.short_s * 4)
+
+
+@attack("cookies forged, replayed and swapped", GROUP, KEPT, "cookies_rejected", settings=PUSHING)
+def cookies(link):
+    """A real cookie's value, its halves exchanged, each octet changed, at length, and as it was."""
+    known = Client(link.site.herald, tls=False)
+    name, value = known.visit("/").page.field("set-cookie").split(";")[0].split("=", 1)
+    known.close()
+    half = len(value) // 2
+    values = [value, value[half:] + value[:half], value[:-1], value * 20, "", "=" * 50]
+    values += [value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1:]
+               for at in range(len(value))]
+    link.ask([(b"/", rawhpack.literal("cookie", "%s=%s" % (name, each))) for each in values], 20)

@@ -47,8 +47,18 @@ class Target:
     def worker(self):
         return next(iter(self.herald.workers()), 0)
 
+    def master(self):
+        return self.herald.pid
+
+    def status(self):
+        return json.loads(self.herald.command("status", "--json").stdout)
+
     def counters(self):
-        return json.loads(self.herald.command("status", "--json").stdout)["counters"]
+        return self.status()["counters"]
+
+    def claims(self):
+        """Entries of the push table that say that something is being sent."""
+        return self.status()["table"]["claimed"]
 
     def counter(self, name):
         return self.counters()[name] if name else 0

@@ -14,7 +14,7 @@
 #define EVENTS_MAX 256
 #define LOOK_MS 100 /* at the deadlines */
 #define CONNECTING_MAX 128 /* connections: a crowd's handshakes would exceed the server's limit */
-#define LINGER_US 2000000
+#define LINGER_US 10000000 /* the longest that a busy server takes to say goodbye */
 #define CUT_SPAN_DEFAULT 32768
 
 /* ---- one visit ---- */

@@ -4,7 +4,8 @@
 
 void client_begin_visit(struct load *load, struct client *client)
 {
-    bool known = client->cookies[0] || (client->session && load->options->resume);
+    const struct options *options = load->options;
+    bool known = (client->cookies[0] && options->cookies) || (client->session && options->resume);
     client->troubled = false;
     for (unsigned i = 0; i < load->resources_count; i++) {
         client->holdings[i].flying = 0;

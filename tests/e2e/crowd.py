@@ -13,6 +13,11 @@ PUSHLOAD = os.path.join(server.TOP, "build", "bench", "pushload")
 PAGES = {"/": list(ASSETS), "/light.html": list(LIGHT_ASSETS)}
 CLIENTS = 1000 if SOAK else 60
 WORKERS = 4
+# Three crowds of 1,000 clients with 16 entries each overflow one of its buckets in one of 10,000 runs; so
+# whatever is pushed again was not evicted, but forgotten or never believed.
+TABLE = "8MiB"
+FIGURES = ("pages", "promises", "delivered", "cancelled", "cuts", "cut_off", "redundant", "doubled",
+           "missed", "evictions", "unreadable")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,6 +48,9 @@ class Crowd:
         assert not report["out_of_time"] and report["mismatched"] == 0
         if "--no-verify" not in options:
             assert report["verified"] == report["delivered"]
+        report |= told(self.site)
+        print("%d clients %s:" % (self.clients, " ".join(map(str, options))),
+              {name: report[name] for name in FIGURES})
         return report
 
     def promised(self, report):
@@ -50,18 +58,37 @@ class Crowd:
         return {path: r["promises"] for path, r in report["resources"].items() if r["promises"]}
 
 
-def check(report, redundant=0, doubled=0, missed=0, lost=0):
-    """No connection failed, and of each kind of untrue belief there were so many."""
+def thousand(site, **kwargs):
+    """1,000 clients; over TLS, whose handshakes cost more than all else, in soak only."""
+    return Crowd(site, clients=1000, **{"tls": SOAK, **kwargs})
+
+
+def told(site):
+    """What the server says, counted since it started: the live beliefs that gave way to others' in the
+    table, and the candidates whose files a worker could not open in time, the machine being busy."""
+    said = json.loads(site.command("status", "--json").stdout)
+    assert said["counters"]["table_evictions"] == said["table"]["evictions"]
+    return {"evictions": said["table"]["evictions"], "unreadable": said["skips"].get("unreadable", 0)}
+
+
+def check(report, missed=0, full=False):
+    """No connection failed, and of each kind of untrue belief there were so many. Unless it is `full`, the
+    table was never in need; if it was, so says the message, before what may have come of it."""
+    assert full or report["evictions"] == 0, "the table gave up %d beliefs for want of room: %s" % (
+        report["evictions"], report)
     found = {name: report[name] for name in ("connect_failures", "timeouts", "lost", "abrupt", "redundant",
                                              "doubled", "missed", "bad_status")}
-    wanted = dict.fromkeys(found, 0) | {"redundant": redundant, "doubled": doubled,
-                                        "missed": missed, "lost": lost}
-    assert found == wanted, "found %s in %s" % (
-        {name: n for name, n in found.items() if n != wanted[name]}, report)
+    wanted = dict.fromkeys(found, 0) | {"missed": missed}
+    assert found == wanted, "found %s, %d evictions, %d unreadable in time, in %s" % (
+        {name: n for name, n in found.items() if n != wanted[name]}, report["evictions"],
+        report["unreadable"], report)
 
 
 def serve(herald, **kwargs):
     kwargs.setdefault("workers", WORKERS)
     kwargs.setdefault("pushes", PAGES)
-    top = {"clients": {"table": "4MiB"}, **kwargs.pop("top", {})}
+    # What an idle connection carries depends on how busy the machine is; what is left out for that is no
+    # untrue belief, but would be missed all the same.
+    kwargs["push"] = {"budget": "off", **kwargs.pop("push", {})}
+    top = {"clients": {"table": TABLE}, **kwargs.pop("top", {})}
     return herald(top=top, **kwargs)

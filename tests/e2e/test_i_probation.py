@@ -5,7 +5,7 @@ import os
 import pytest
 
 import saved_table
-from crowd import CLIENTS, Crowd, check, pushload_is_built, serve  # noqa: F401
+from crowd import CLIENTS, TABLE, Crowd, check, pushload_is_built, serve  # noqa: F401
 from server import wait_until
 from webroot import ASSETS, LIGHT_ASSETS
 
@@ -46,6 +46,20 @@ def test_what_the_first_page_brought_outlasts_the_hour_only_if_the_cookie_came_b
         check(report)
         assert report["promises"] == 0, "what was lifted is still known"
     assert gone.promised(gone.run()) == {path: CLIENTS for path in ASSETS}, "the others' is not"
+
+
+def test_what_no_page_looked_at_within_its_hour_is_pushed_once_more_and_then_lasts(herald):
+    """The cookie came back within the hour, but with a page that needs nothing of the first one's."""
+    site = serve(herald)
+    crowd = Crowd(site)
+    check(crowd.run())
+    check(Crowd(site, page="/light.html", assets=LIGHT_ASSETS).run())
+    restart_later(site, PROBATION_S + 600)
+    assert crowd.promised(crowd.run()) == {path: CLIENTS for path in ASSETS}
+    restart_later(site, PROBATION_S + 600)
+    report = crowd.run()
+    check(report)
+    assert report["promises"] == 0
 
 
 def test_a_lifted_belief_ends_with_its_freshness(herald):
@@ -137,7 +151,7 @@ def test_a_site_that_never_remembers_keeps_nothing_and_sets_no_cookie(herald):
 
 
 def test_clients_remember_never_holds_for_every_site_that_does_not_say_otherwise(herald):
-    site = serve(herald, top={"clients": {"table": "4MiB", "remember": "never"}})
+    site = serve(herald, top={"clients": {"table": TABLE, "remember": "never"}})
     crowd = Crowd(site)
     check(crowd.run())
     report = crowd.run()

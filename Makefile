@@ -226,10 +226,9 @@ bench: all
 	@bench/peers/run CASES='$(CASES)' PEERS='$(PEERS)' ROUNDS='$(ROUNDS)' SECONDS='$(SECONDS)' \
 	    WRITE='$(WRITE)'
 
-# The push table and the policies alone.
+# The push table and the policies alone (WRITE=1: the tables of bench/micro/README.md); four minutes.
 bench-micro: bench-binaries
-	$(BUILD)/bench/micro_push_table
-	$(BUILD)/bench/micro_policy
+	@BUILD='$(BUILD)' bench/micro/run BATCHES='$(BATCHES)' WRITE='$(WRITE)'
 
 # Policies edited under load, and hostile ones (WRITE=1: the table of bench/README.md); three minutes.
 bench-policies: all $(BUILD)/bench/pushload

@@ -96,6 +96,7 @@ struct conn {
     struct read_ahead ahead; /* what their contents have read and not handed on */
     unsigned receiving;     /* streams whose request content is still coming */
     unsigned pushes_waiting; /* promised streams that are answered when nothing else is ready */
+    unsigned promises_unwritten; /* that were submitted, and not written out */
     struct page_line pages_waiting;
 
     uint64_t read_us;  /* CLOCK_MONOTONIC: when TCP_INFO was last read */

@@ -160,8 +160,9 @@ static void record(struct page *page, unsigned i, struct stream *pushed, struct 
     if (page->version && page->version->vm && policy_wants_results(page->policies))
         entry->page = page_hold(page);
     conn->ledger.pushes_open++;
-    conn->promises++;
-    stats_add(conn->worker->stats, COUNTER_promises, 1);
+    pushed->unwritten = true;
+    pushed->candidate = i;
+    conn->promises_unwritten++;
 }
 
 /* Promises a candidate that was claimed. Returns the verdict. */
@@ -257,7 +258,7 @@ static enum reason carry_out(struct page *page, unsigned i)
 {
     struct candidate *candidate = &page->decision.items[i];
     bool hints = page->request.client.can_hints;
-    if (page->no_push != REASON_PENDING && !hints)
+    if (page->no_push == REASON_SWITCHED_OFF || (page->no_push != REASON_PENDING && !hints))
         return page->no_push;
     if (candidate->kind == CANDIDATE_PUSH && !hints) {
         enum reason reason = check_limits(page, candidate);
@@ -303,9 +304,19 @@ static void count_holdout(struct page *page)
     page->holdout_counted = true;
 }
 
+/* What stops pushes may have come while the candidates were looked up. What stopped them when the
+ * policies were asked does so to the end of the round, whose budget is for that. */
+static void refuse_again(struct page *page)
+{
+    enum reason now = push_refusal(page->stream);
+    if (page->no_push == REASON_PENDING || now == REASON_SWITCHED_OFF)
+        page->no_push = now;
+}
+
 void push_execute(struct page *page)
 {
     unsigned first = page->judged, hinted = 0, held_out = 0;
+    refuse_again(page);
     if (!first)
         read_priority(page);
     for (unsigned i = first; i < page->decision.count; i++) {
@@ -313,7 +324,8 @@ void push_execute(struct page *page)
         candidate->verdict = judge(page, i);
         if (page->is_shadow)
             continue;
-        stats_verdict(page->worker->stats, candidate->verdict);
+        if (candidate->verdict != REASON_PUSHED) /* else once it is so: push_promised */
+            stats_verdict(page->worker->stats, candidate->verdict);
         hinted += candidate->verdict == REASON_HINTED;
         held_out += candidate->verdict == REASON_HOLDOUT;
     }
@@ -338,13 +350,44 @@ void push_abandon(struct page *page)
 
 void push_promised(struct stream *stream)
 {
-    http2_prioritize(stream->conn->session.http2, stream->id, stream->urgency, stream->incremental);
+    struct conn *conn = stream->conn;
+    stream->unwritten = false;
+    conn->promises_unwritten--;
+    conn->promises++;
+    stats_add(conn->worker->stats, COUNTER_promises, 1);
+    stats_verdict(conn->worker->stats, REASON_PUSHED);
+    http2_prioritize(conn->session.http2, stream->id, stream->urgency, stream->incremental);
+}
+
+static struct stream *page_of(const struct stream *pushed)
+{
+    struct stream *stream = pushed->conn->streams;
+    while (stream && stream->id != pushed->parent_id)
+        stream = stream->next;
+    return stream;
 }
 
 void push_not_promised(struct stream *stream)
 {
-    struct ledger_sink sink = conn_sink(stream->conn);
-    ledger_lose(&stream->conn->ledger, stream->id, &sink);
+    struct conn *conn = stream->conn;
+    struct stream *parent = page_of(stream);
+    enum reason verdict = push_refusal(stream);
+    if (verdict == REASON_PENDING)
+        verdict = REASON_PROTOCOL;
+    stream->unwritten = false;
+    conn->promises_unwritten--;
+    stats_verdict(conn->worker->stats, verdict);
+    if (parent && parent->page)
+        parent->page->decision.items[stream->candidate].verdict = verdict;
+}
+
+void push_page_ends(struct stream *page)
+{
+    struct conn *conn = page->conn;
+    for (struct stream *stream = conn->streams; conn->promises_unwritten && stream;
+         stream = stream->next)
+        if (stream->unwritten && stream->parent_id == page->id)
+            push_not_promised(stream);
 }
 
 static void count_refusal(struct conn *conn)

@@ -22,8 +22,13 @@ void push_abandon(struct page *page);
  * an outcome waits for. */
 void push_result(void *context, struct ledger_entry *entry, enum push_result result);
 
-/* A promise was written out (or could not be): answers it (or takes it back). */
+/* A promise was written out: from now on its candidate is counted as pushed. */
 void push_promised(struct stream *stream);
+
+/* A promise that is `unwritten` will never be written: its page's log tells why. The stream ends. */
 void push_not_promised(struct stream *stream);
+
+/* Before the page's stream ends: no promise can be written on it any more (RFC 9113 8.4). */
+void push_page_ends(struct stream *page);
 
 #endif

@@ -101,6 +101,10 @@ void stream_end(struct stream *stream)
     struct conn *conn = stream->conn;
     struct ledger_sink sink = conn_sink(conn);
     stream_stop_receiving(stream);
+    if (stream->unwritten)
+        push_not_promised(stream);
+    else if (!stream->pushed)
+        push_page_ends(stream);
     if (stream->pushed)
         ledger_count(&conn->ledger, stream->id, stream->content_sent);
     if (!stream->complete)
@@ -675,7 +679,6 @@ static void on_not_promised(void *connection, int32_t id)
     struct conn *conn = connection;
     for (struct stream *stream = conn->streams; stream; stream = stream->next)
         if (stream->id == id) {
-            push_not_promised(stream);
             stream_end(stream);
             return;
         }

@@ -37,6 +37,7 @@ struct stream {
     bool ahead;         /* a pushed stream whose policy puts it ahead of its page */
     uint8_t cache_way;  /* enum cache_way: how an origin's answer came */
     bool waits;         /* promised, and not answered before its page has nothing ready */
+    bool unwritten;     /* a pushed stream whose promise has not been written out */
 
     struct header_list *headers; /* NULL for pushed streams */
     struct field promised_field; /* a pushed stream's one request field, accept-encoding */
@@ -60,6 +61,7 @@ struct stream {
     struct priority update;   /* by the client's last PRIORITY_UPDATE; said: there was one, */
     bool update_is_early;     /* ahead of the request, whose own field counts more */
     int32_t parent_id;        /* of a pushed stream: its page's */
+    unsigned candidate;       /* and which of its decision; */
     uint8_t urgency;          /* of a pushed stream, */
     bool incremental;
     uint8_t late_urgency; /* and once its page is done */

@@ -354,8 +354,9 @@ class Client:
     # -- what goes out --
 
     def request(self, path="/", method="GET", fields=(), authority=None, pseudo=None,
-                end=True):
-        """Sends a request and returns its stream. `pseudo` replaces all pseudo-header fields."""
+                end=True, behind=b""):
+        """Sends a request and returns its stream. `pseudo` replaces all pseudo-header fields;
+        the octets `behind` it go in the same segment."""
         stream = Stream(self.h2.get_next_available_stream_id())
         head = pseudo if pseudo is not None else [
             (":method", method), (":scheme", "https" if self.tls else "http"),
@@ -365,7 +366,10 @@ class Client:
             fields.append(("cookie", self.cookies.header()))
         self.streams[stream.id] = stream
         self.h2.send_headers(stream.id, list(head) + fields, end_stream=end)
-        self.flush()
+        if behind:
+            self.send_raw(self.h2.data_to_send() + behind)
+        else:
+            self.flush()
         return stream
 
     def get(self, path="/", fields=(), **kwargs):

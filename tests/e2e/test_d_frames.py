@@ -2,8 +2,10 @@
 import pytest
 
 import server
-from h2client import (CANCEL, DATA, ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS,
-                      PUSH_PROMISE, REFUSED_STREAM, WINDOW_MAX, Cookies, Gone, visit_once)
+from h2client import (CANCEL, DATA, ENABLE_PUSH, GOAWAY, INITIAL_WINDOW_SIZE,
+                      MAX_CONCURRENT_STREAMS, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS,
+                      WINDOW_MAX, Cookies, Gone, visit_once)
+from rawh2_wire import frame, settings_payload
 from webroot import ASSETS, binary_bytes
 
 SIX = ["/six/%d.css" % n for n in range(18)]
@@ -69,6 +71,52 @@ def test_switching_off_in_mid_push_lets_promised_ones_finish(site, connect):
     for pushed in page.promises:
         assert bytes(pushed.body) == site.root.read(pushed.path)
     assert client.visit("/second.html").pushed == {}
+
+
+# ---- what overtakes a page's promises ----
+
+OVERTAKES = [
+    pytest.param(frame(SETTINGS, payload=settings_payload([(ENABLE_PUSH, 0)])),
+                 server.PUSH_DISABLED, id="ENABLE_PUSH"),
+    pytest.param(frame(SETTINGS, payload=settings_payload([(MAX_CONCURRENT_STREAMS, 0)])),
+                 server.CLIENT_LIMIT, id="limit"),
+    pytest.param(frame(GOAWAY, payload=bytes(8)), server.GOING_AWAY, id="GOAWAY"),
+    pytest.param(frame(RST_STREAM, stream=3, payload=CANCEL.to_bytes(4, "big")), server.PROTOCOL,
+                 id="reset")]
+
+
+@pytest.mark.quick
+@pytest.mark.asan
+@pytest.mark.parametrize("sent,verdict", OVERTAKES[:3])
+def test_what_stops_pushes_while_assets_are_looked_up_stops_that_pages(herald, connect, sent, verdict):
+    """The page is in memory, so that it is decided at once; its assets are not."""
+    site = herald(policies=["own.lua"], policy_files={"own.lua": """return { api = 1,
+        on_request = function(req, push)
+          if req.query == "push" then push:add("/assets/site.css") push:add("/assets/light.css") end
+        end }"""})
+    client = connect(site)
+    client.get("/light.html")
+    page = client.request("/light.html?push", behind=sent)
+    client.wait_done(page)
+    entry = site.page_entry("/light.html?push")
+    assert page.promises == []
+    assert entry.pushes == [("/assets/site.css", verdict), ("/assets/light.css", verdict)]
+    assert entry.fields["push_off"], "and why, in a sentence"
+
+
+@pytest.mark.quick
+@pytest.mark.asan
+@pytest.mark.parametrize("sent,verdict", [OVERTAKES[0], *OVERTAKES[2:]])
+def test_promises_that_could_not_be_written_are_not_logged_as_pushed(herald, connect, sent, verdict):
+    """All is in memory: the promises were made before the frame was read."""
+    site = herald(pushes=PAGES, workers=1, push={"budget": "off"})
+    connect(site).visit("/")
+    client = connect(site)
+    client.get("/", method="HEAD")
+    page = client.request("/", behind=sent)
+    entry = site.page_entry("/", method="GET", nth=2)
+    assert entry.pushes == [(path, verdict) for path in ASSETS]
+    assert page.promises == []
 
 
 # ---- SETTINGS_MAX_CONCURRENT_STREAMS (5.1.2, 8.4.2) ----

@@ -249,6 +249,18 @@ def test_pushes_that_a_closed_connection_cut_off_are_counted_as_lost(herald):
     moved.expect(**{"promises": 3, "pushes_lost": 3, "pushes_delivered": 0})
 
 
+def test_promises_that_were_not_written_are_not_counted_as_sent(herald, connect):
+    """The client resets the page in the same segment."""
+    site = herald(workers=1, pushes=PAGES)
+    connect(site, tls=False).visit("/")
+    moved = Moved(site)
+    client = connect(site, tls=False)
+    client.request("/", behind=frame(Type.RST_STREAM, stream=1, payload=bytes(4)))
+    moved.expect(**{"pushes_lost": 3, "promises": 0})
+    client.visit("/")
+    moved.expect(**{"pushes_lost": 3, "promises": 3})
+
+
 def test_a_page_whose_client_is_held_out_is_counted(herald, connect):
     site = herald(workers=1, pushes=PAGES, push={"holdout": 1})
     moved = Moved(site)

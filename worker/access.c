@@ -4,7 +4,6 @@
 #include "worker/proxy.h"
 #include "worker/stream.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static void log_candidate(struct log *log, const struct candidate *candidate)
@@ -39,12 +38,23 @@ static void log_notes(struct log *log, const struct decision *decision)
     log_close_array(log);
 }
 
+#define VERSION_TEXT_MAX 11 /* "v" and ten digits */
+
+static struct span version_text(char *text, uint32_t number)
+{
+    size_t at = VERSION_TEXT_MAX;
+    do
+        text[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    text[--at] = 'v';
+    return span_make(&text[at], VERSION_TEXT_MAX - at);
+}
+
 static void log_page(struct log *log, const struct page *page)
 {
-    char version[16];
-    snprintf(version, sizeof(version), "v%u", page->version_number);
+    char version[VERSION_TEXT_MAX];
     if (page->version_number)
-        log_string(log, "version", span_of(version));
+        log_string(log, "version", version_text(version, page->version_number));
     if (page->no_push != REASON_PENDING)
         log_string(log, "push_off", span_of(reason_prose(page->no_push)));
     else

@@ -14,6 +14,7 @@
 #include "worker/stream.h"
 #include "worker/worker_log.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,12 +29,24 @@
 
 /* ---- pools and ids ---- */
 
+/* Eight digits at once: a nibble in each byte, and 39 more where it is a letter. */
+static void write_hex(char *text, uint32_t number)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t spread = number;
+    spread = (spread | spread << 16) & UINT64_C(0x0000ffff0000ffff);
+    spread = (spread | spread << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    spread = (spread | spread << 4) & (ones * 15);
+    uint64_t letters = ((spread + ones * 6) >> 4) & ones;
+    uint64_t digits = htobe64(spread + ones * '0' + letters * ('a' - '0' - 10));
+    memcpy(text, &digits, sizeof(digits));
+}
+
 void worker_request_id(struct worker *worker, char *text)
 {
-    static const char HEX[] = "0123456789abcdef";
     uint64_t number = worker->id_base + worker->request_ids++;
-    for (int i = 15; i >= 0; i--, number >>= 4)
-        text[i] = HEX[number & 15];
+    write_hex(text, (uint32_t)(number >> 32));
+    write_hex(text + 8, (uint32_t)number);
     text[16] = 0;
 }
 

@@ -170,13 +170,66 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* DEL and the C1 controls need no escape by RFC 8259, but a terminal would obey them. */
-static void put_value(struct log *log, struct span value)
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* is_plain for eight bytes at once. Each term sets the high bit of a byte that is not plain; what
+ * carries over to the next byte comes from one that is not plain itself. */
+static bool are_plain(uint64_t bytes)
+{
+    uint64_t control = bytes - EACH(0x20);
+    uint64_t quote = (bytes ^ EACH('"')) - EACH(1);
+    uint64_t backslash = (bytes ^ EACH('\\')) - EACH(1);
+    uint64_t delete = bytes + EACH(1);
+    return ((bytes | control | quote | backslash | delete) & EACH(0x80)) == 0;
+}
+
+/* Copies four to seven bytes, as the first four and the last, if they are plain. */
+static bool copy_short(char *out, const char *from, size_t length)
+{
+    uint32_t first, last;
+    memcpy(&first, from, sizeof(first));
+    memcpy(&last, from + length - sizeof(last), sizeof(last));
+    if (!are_plain((uint64_t)first << 32 | last))
+        return false;
+    memcpy(out, &first, sizeof(first));
+    memcpy(out + length - sizeof(last), &last, sizeof(last));
+    return true;
+}
+
+/* Copies what is plain at the beginning of `value`, for which there is room. Returns its length: all
+ * of it, or less, perhaps by up to seven bytes, where something is not plain. */
+static size_t copy_plain(char *out, struct span value)
+{
+    const char *from = value.data;
+    size_t length = value.length;
+    uint64_t bytes;
+    size_t i = 0;
+    for (; i + sizeof(bytes) <= length; i += sizeof(bytes)) {
+        memcpy(&bytes, from + i, sizeof(bytes));
+        if (!are_plain(bytes))
+            return i;
+        memcpy(out + i, &bytes, sizeof(bytes));
+    }
+    if (i < length && i) { /* the last eight, some of them for the second time */
+        memcpy(&bytes, from + length - sizeof(bytes), sizeof(bytes));
+        if (!are_plain(bytes))
+            return i;
+        memcpy(out + length - sizeof(bytes), &bytes, sizeof(bytes));
+        return length;
+    }
+    if (length >= 4 && length < 8 && copy_short(out, from, length))
+        return length;
+    for (; i < length && is_plain((unsigned char)from[i]); i++)
+        out[i] = from[i];
+    return i;
+}
+
+/* The rest of a value, from `plain` on. DEL and the C1 controls need no escape by RFC 8259, but a
+ * terminal would obey them. */
+static void put_escaped(struct log *log, struct span value, size_t plain)
 {
     const unsigned char *s = (const unsigned char *)value.data;
-    size_t plain = 0; /* start of the run that is copied as it is */
-    size_t i = 0;
-    put(log, "\"", 1);
+    size_t i = plain; /* `plain`: start of the run that is copied as it is */
     for (;;) {
         while (i < value.length && is_plain(s[i]))
             i++;
@@ -202,18 +255,44 @@ static void put_value(struct log *log, struct span value)
     put(log, "\"", 1);
 }
 
-/* Keys are ours: none needs an escape. */
-static void put_key(struct log *log, const char *key)
+#define KEY_EXTRA 4 /* the comma, two quotation marks and the colon */
+
+/* Where a member's value of up to `most` bytes begins, behind the key; NULL when the line does not
+ * fit any more. Keys are ours: none needs an escape. The caller sets `used`. */
+static char *begin_member(struct log *log, const char *key, size_t key_length, size_t most)
 {
     assert(log->open_line);
+    if (log->overflow || key_length + KEY_EXTRA + most > log->size - log->used) {
+        log->overflow = true;
+        return NULL;
+    }
+    char *at = log->halves[log->filling] + log->used;
     if (!log->first)
-        put(log, ",", 1);
+        *at++ = ',';
     log->first = false;
     if (key) {
-        put(log, "\"", 1);
-        put(log, key, strlen(key));
-        put(log, "\":", 2);
+        *at++ = '"';
+        memcpy(at, key, key_length);
+        at += key_length;
+        *at++ = '"';
+        *at++ = ':';
     }
+    return at;
+}
+
+static void end_member(struct log *log, const char *at)
+{
+    log->used = (size_t)(at - log->halves[log->filling]);
+}
+
+static void open_member(struct log *log, const char *key, char bracket)
+{
+    char *at = begin_member(log, key, key ? strlen(key) : 0, 1);
+    if (!at)
+        return;
+    *at++ = bracket;
+    end_member(log, at);
+    log->first = true;
 }
 
 void log_begin(struct log *log)
@@ -223,37 +302,53 @@ void log_begin(struct log *log)
     log->first = true;
 }
 
-void log_string(struct log *log, const char *key, struct span value)
+void log_string_at(struct log *log, const char *key, size_t key_length, struct span value)
 {
-    put_key(log, key);
-    put_value(log, value);
+    char *at = begin_member(log, key, key_length, value.length + 2);
+    if (!at)
+        return;
+    *at++ = '"';
+    size_t plain = copy_plain(at, value);
+    at += plain;
+    if (plain == value.length)
+        *at++ = '"';
+    end_member(log, at);
+    if (plain < value.length)
+        put_escaped(log, value, plain);
 }
 
-void log_number(struct log *log, const char *key, int64_t value)
+#define DIGITS_MAX 20
+
+void log_number_at(struct log *log, const char *key, size_t key_length, int64_t value)
 {
-    char text[24];
-    char *at = text + sizeof(text);
+    char text[DIGITS_MAX];
+    char *first = text + sizeof(text);
     uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    do
-        *--at = (char)('0' + left % 10);
-    while ((left /= 10) > 0);
+    char *at = begin_member(log, key, key_length, sizeof(text));
+    if (!at)
+        return;
     if (value < 0)
-        *--at = '-';
-    put_key(log, key);
-    put(log, at, (size_t)(text + sizeof(text) - at));
+        *at++ = '-';
+    do
+        *--first = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    while (first < text + sizeof(text))
+        *at++ = *first++;
+    end_member(log, at);
 }
 
 void log_bool(struct log *log, const char *key, bool value)
 {
-    put_key(log, key);
-    put(log, value ? "true" : "false", value ? 4 : 5);
+    char *at = begin_member(log, key, strlen(key), 5);
+    if (!at)
+        return;
+    memcpy(at, value ? "true" : "false", value ? 4 : 5);
+    end_member(log, at + (value ? 4 : 5));
 }
 
 void log_open_array(struct log *log, const char *key)
 {
-    put_key(log, key);
-    put(log, "[", 1);
-    log->first = true;
+    open_member(log, key, '[');
 }
 
 void log_close_array(struct log *log)
@@ -264,9 +359,7 @@ void log_close_array(struct log *log)
 
 void log_open_object(struct log *log)
 {
-    put_key(log, NULL);
-    put(log, "{", 1);
-    log->first = true;
+    open_member(log, NULL, '{');
 }
 
 void log_close_object(struct log *log)
@@ -288,7 +381,7 @@ const char *log_time(char *text)
     static _Thread_local time_t last_second = -1;
     struct timespec now;
     struct tm tm;
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
     if (now.tv_sec != last_second) {
         gmtime_r(&now.tv_sec, &tm);
         strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%S.000Z", &tm);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct log {
     char *halves[2]; /* one is filled while the other is being written */
@@ -39,8 +40,8 @@ void log_text(struct log *log, const char *level, const char *format, ...)
  * Values are escaped by RFC 8259, DEL and C1 controls too; bytes that are not UTF-8 become U+FFFD.
  * `key` is NULL for a bare element of an array. */
 void log_begin(struct log *log);
-void log_string(struct log *log, const char *key, struct span value);
-void log_number(struct log *log, const char *key, int64_t value);
+void log_string_at(struct log *log, const char *key, size_t key_length, struct span value);
+void log_number_at(struct log *log, const char *key, size_t key_length, int64_t value);
 void log_bool(struct log *log, const char *key, bool value);
 void log_open_array(struct log *log, const char *key);
 void log_close_array(struct log *log);
@@ -48,7 +49,18 @@ void log_open_object(struct log *log); /* an element of an array */
 void log_close_object(struct log *log);
 void log_end(struct log *log);
 
-/* RFC 3339 time with milliseconds, UTC, into `text` (LOG_TIME_MAX bytes). */
+/* Inline, so that the compiler counts the letters of a literal key. */
+static inline void log_string(struct log *log, const char *key, struct span value)
+{
+    log_string_at(log, key, key ? strlen(key) : 0, value);
+}
+
+static inline void log_number(struct log *log, const char *key, int64_t value)
+{
+    log_number_at(log, key, key ? strlen(key) : 0, value);
+}
+
+/* RFC 3339 time with milliseconds (of the kernel's last tick), UTC, into `text` (LOG_TIME_MAX bytes). */
 #define LOG_TIME_MAX 32
 const char *log_time(char *text);
 

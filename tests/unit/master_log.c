@@ -97,6 +97,53 @@ static void bytes_that_are_not_utf8_become_replacement_characters(void **state)
     check_value(log, SPAN_LITERAL("x\xe2\x82"), "x\xef\xbf\xbd\xef\xbf\xbd");
 }
 
+/* Values are looked through eight bytes at a time. */
+static void each_byte_is_escaped_wherever_it_stands(void **state)
+{
+    struct log *log = *state;
+    for (size_t length = 1; length <= 20; length++) {
+        for (size_t at = 0; at < length; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                char text[20];
+                size_t width = byte < 0x80 ? 1 : 3;
+                memset(text, 'x', sizeof(text));
+                text[at] = (char)byte;
+                log_begin(log);
+                log_string(log, "v", span_make(text, length));
+                log_end(log);
+                struct span line = log_take(log);
+                json_t *parsed = json_loadb(line.data, line.length, JSON_ALLOW_NUL, NULL);
+                json_t *v = json_object_get(parsed, "v");
+                assert_int_equal(json_string_length(v), length - 1 + width);
+                const char *value = json_string_value(v);
+                for (size_t i = 0; i < at; i++)
+                    assert_int_equal(value[i], 'x');
+                assert_memory_equal(value + at, width == 1 ? text + at : "\xef\xbf\xbd", width);
+                for (size_t i = at + width; i < length - 1 + width; i++)
+                    assert_int_equal(value[i], 'x');
+                assert_null(memchr(line.data, 0x7f, line.length));
+                json_decref(parsed);
+            }
+        }
+    }
+}
+
+static void a_line_may_fill_the_half_to_its_last_byte(void **state)
+{
+    struct log *log = *state;
+    char text[4096];
+    size_t most = sizeof(text) - strlen("{\"v\":\"\"}\n");
+    memset(text, 'x', sizeof(text));
+    for (size_t length = most - 9; length <= most + 9; length++) {
+        uint64_t lines = log->lines;
+        log_begin(log);
+        log_string(log, "v", span_make(text, length));
+        log_end(log);
+        assert_int_equal(log_take(log).length, length <= most ? length + sizeof(text) - most : 0);
+        assert_int_equal(log->lines - lines, length <= most);
+    }
+}
+
 static void every_byte_makes_a_line_without_control_bytes(void **state)
 {
     struct log *log = *state;
@@ -194,6 +241,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_not_utf8_become_replacement_characters,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(each_byte_is_escaped_wherever_it_stands, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_may_fill_the_half_to_its_last_byte, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(every_byte_makes_a_line_without_control_bytes, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_line_that_does_not_fit_is_dropped_whole_and_counted,

@@ -1,6 +1,7 @@
 #include "worker/origin.h"
 
 #include "worker/origin_head.h"
+#include "worker/origin_sockets.h"
 #include "worker/upstream.h"
 
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define HANDLES_KEPT 64       /* of one server */
 #define CONNECTIONS_KEPT 256L /* idle ones, of all servers */
@@ -19,17 +19,6 @@
 #define UPLOAD_BYTES 16384L   /* what libcurl asks of a request's content at once */
 #define ROUNDS_MAX 8          /* of one wake-up's work */
 #define WHY_MAX 192
-
-/* A socket of libcurl's. It is closed once its poll has completed. */
-struct origin_socket {
-    struct ring_op op;
-    struct origins *origins;
-    int fd;
-    unsigned wanted; /* poll events; 0: none */
-    unsigned armed;  /* those of the poll under way */
-    bool busy;       /* libcurl is being told of it */
-    bool closing;
-};
 
 /* An easy handle that knows its server. */
 struct origin_handle {
@@ -74,7 +63,6 @@ struct exchange {
 };
 
 struct origins {
-    struct ring *ring;
     struct timers *timers;
     struct stats *stats;
     CURLM *multi; /* NULL once it is quiet */
@@ -83,10 +71,8 @@ struct origins {
     struct exchange *due, *due_last; /* to be looked at */
     struct timer timer;              /* libcurl's */
     bool timer_due;
-    bool acted;                     /* messages may wait */
-    struct origin_socket **sockets; /* by descriptor */
-    size_t sockets_room;
-    unsigned sockets_count;
+    bool acted; /* messages may wait */
+    struct origin_sockets sockets;
     struct origin_heads heads;
 };
 
@@ -104,103 +90,35 @@ static void queue(struct exchange *exchange)
     origins->due_last = exchange;
 }
 
-/* ---- sockets on the ring ---- */
+/* ---- sockets and time ---- */
 
-static void arm(struct origin_socket *socket)
+static void on_ready(void *context, int fd, unsigned events)
 {
-    socket->armed = socket->wanted;
-    ring_poll(socket->origins->ring, &socket->op, socket->fd, socket->wanted);
-}
-
-static void socket_close(struct origin_socket *socket)
-{
-    socket->origins->sockets[socket->fd] = NULL;
-    socket->origins->sockets_count--;
-    close(socket->fd);
-    free(socket);
-}
-
-/* Once libcurl was told, or the poll has ended. */
-static void socket_settle(struct origin_socket *socket)
-{
-    if (socket->busy || socket->op.armed)
-        return;
-    if (socket->closing)
-        socket_close(socket);
-    else if (socket->wanted)
-        arm(socket);
-}
-
-static void on_poll(struct ring_op *op, const struct ring_event *event)
-{
-    struct origin_socket *socket = (struct origin_socket *)op;
-    struct origins *origins = socket->origins;
+    struct origins *origins = context;
     int running, ready = 0;
-    if (event->result > 0) {
-        ready |= event->result & (POLLIN | POLLRDHUP) ? CURL_CSELECT_IN : 0;
-        ready |= event->result & POLLOUT ? CURL_CSELECT_OUT : 0;
-        ready |= event->result & (POLLERR | POLLHUP) ? CURL_CSELECT_ERR : 0;
-    }
-    if (ready && socket->wanted && !socket->closing && origins->multi) {
-        socket->busy = true;
-        curl_multi_socket_action(origins->multi, socket->fd, ready, &running);
-        origins->acted = true;
-        socket->busy = false;
-    }
-    socket_settle(socket);
-}
-
-static struct origin_socket *socket_of(struct origins *origins, int fd)
-{
-    if ((size_t)fd >= origins->sockets_room) {
-        size_t room = (size_t)fd * 2 + 64;
-        struct origin_socket **sockets =
-            reallocarray(origins->sockets, room, sizeof(struct origin_socket *));
-        if (!sockets)
-            return NULL;
-        memset(sockets + origins->sockets_room, 0,
-               (room - origins->sockets_room) * sizeof(struct origin_socket *));
-        origins->sockets = sockets;
-        origins->sockets_room = room;
-    }
-    if (!origins->sockets[fd]) {
-        struct origin_socket *socket = calloc(1, sizeof(*socket));
-        if (!socket)
-            return NULL;
-        *socket = (struct origin_socket){.op.done = on_poll, .origins = origins, .fd = fd};
-        origins->sockets[fd] = socket;
-        origins->sockets_count++;
-    }
-    return origins->sockets[fd];
+    ready |= events & (POLLIN | POLLRDHUP) ? CURL_CSELECT_IN : 0;
+    ready |= events & POLLOUT ? CURL_CSELECT_OUT : 0;
+    ready |= events & (POLLERR | POLLHUP) ? CURL_CSELECT_ERR : 0;
+    if (!ready || !origins->multi)
+        return;
+    curl_multi_socket_action(origins->multi, fd, ready, &running);
+    origins->acted = true;
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
-    struct origin_socket *socket = socket_of(context, fd);
+    struct origins *origins = context;
+    unsigned wanted = what == CURL_POLL_REMOVE ? 0
+                      : what == CURL_POLL_IN   ? POLLIN
+                      : what == CURL_POLL_OUT  ? POLLOUT
+                                               : POLLIN | POLLOUT;
     (void)easy, (void)known;
-    if (!socket)
-        return -1;
-    socket->wanted = what == CURL_POLL_REMOVE ? 0
-                     : what == CURL_POLL_IN   ? POLLIN
-                     : what == CURL_POLL_OUT  ? POLLOUT
-                                              : POLLIN | POLLOUT;
-    if (socket->op.armed && socket->armed != socket->wanted)
-        ring_cancel(socket->origins->ring, &socket->op);
-    socket_settle(socket);
-    return 0;
+    return origin_sockets_want(&origins->sockets, fd, wanted) < 0 ? -1 : 0;
 }
 
 static int on_close_socket(void *context, curl_socket_t fd)
 {
-    struct origins *origins = context;
-    struct origin_socket *socket = (size_t)fd < origins->sockets_room ? origins->sockets[fd] : NULL;
-    if (!socket)
-        return close(fd) < 0;
-    socket->wanted = 0;
-    socket->closing = true;
-    ring_cancel(origins->ring, &socket->op);
-    socket_settle(socket);
-    return 0;
+    return origin_sockets_close(&((struct origins *)context)->sockets, fd) < 0;
 }
 
 /* libcurl asks once for a time, and must not be called before it: the loop's clock may be behind.
@@ -832,8 +750,10 @@ struct origins *origins_create(struct ring *ring, struct timers *timers, struct 
     CURLMcode rc = CURLM_OK;
     if (!origins)
         return NULL;
-    *origins = (struct origins){.ring = ring, .timers = timers, .stats = stats};
+    *origins = (struct origins){.timers = timers, .stats = stats};
     origins->timer.fired = on_timer;
+    origins->sockets =
+        (struct origin_sockets){.ring = ring, .ready = on_ready, .context = origins};
     origins->upstreams = upstreams_create(config);
     if (!origins->upstreams || curl_global_init(CURL_GLOBAL_DEFAULT) ||
         !(origins->multi = curl_multi_init()) || timers_reserve(timers, timers->count + 16) < 0) {
@@ -882,7 +802,7 @@ bool origins_quiesce(struct origins *origins)
         origins->multi = NULL;
         timer_stop(origins->timers, &origins->timer);
     }
-    return origins->sockets_count == 0;
+    return origins->sockets.count == 0;
 }
 
 void origins_destroy(struct origins *origins)
@@ -891,9 +811,8 @@ void origins_destroy(struct origins *origins)
         return;
     if (origins->upstreams)
         origins_quiesce(origins);
-    assert(origins->sockets_count == 0);
+    origin_sockets_finish(&origins->sockets);
     upstreams_destroy(origins->upstreams);
     origin_heads_finish(&origins->heads);
-    free(origins->sockets);
     free(origins);
 }

@@ -1,13 +1,11 @@
 #include "worker/forward.h"
 
 #include "policy/identity.h"
+#include "worker/blocks.h"
 #include "worker/http_date.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define OWN_FIELDS 8 /* that are added to a request at most */
@@ -91,7 +89,7 @@ static void add(struct forward_list *list, struct span name, struct span value)
 static int make(struct forward_list *list, size_t fields, size_t bytes, char **text)
 {
     *list = (struct forward_list){.room = (unsigned)fields};
-    list->fields = malloc(fields * sizeof(struct field) + bytes);
+    list->fields = blocks_take(fields * sizeof(struct field) + bytes);
     if (!list->fields)
         return -ENOMEM;
     *text = (char *)(list->fields + fields);
@@ -137,35 +135,61 @@ static void add_cookie(const struct forward_request *request, struct forward_lis
     *at += left;
 }
 
+/* All values of Forwarded, then what this hop saw. */
+static struct span join_node(const struct forward_request *request, struct span peer, char **at)
+{
+    bool v6 = span_find(peer, ':') < peer.length;
+    struct span kept = join(request, SPAN_LITERAL("forwarded"), request->trusted, ", ",
+                            (struct span){NULL, 0}, at);
+    char *start = *at - kept.length;
+    if (kept.length)
+        put(at, SPAN_LITERAL(", "));
+    put(at, v6 ? SPAN_LITERAL("for=\"[") : SPAN_LITERAL("for="));
+    put(at, peer);
+    put(at, v6 ? SPAN_LITERAL("]\";proto=") : SPAN_LITERAL(";proto="));
+    put(at, request->scheme);
+    put(at, SPAN_LITERAL(";host=\""));
+    put(at, request->authority);
+    put(at, SPAN_LITERAL("\""));
+    return span_make(start, (size_t)(*at - start));
+}
+
 /* RFC 7239, and what everybody reads in its place. A client's own words on that are kept only from
  * whom the config trusts. */
 static void add_way(const struct forward_request *request, struct forward_list *list, char **at)
 {
     bool kept = request->trusted;
     struct span peer = span_of(request->peer);
-    bool v6 = span_find(peer, ':') < peer.length;
-    char node[512];
     add(list, SPAN_LITERAL("x-forwarded-for"),
         join(request, SPAN_LITERAL("x-forwarded-for"), kept, ", ", peer, at));
     struct span proto = field_find(request->fields, request->fields_count, WAY[2]);
     struct span host = field_find(request->fields, request->fields_count, WAY[3]);
     add(list, SPAN_LITERAL("x-forwarded-proto"), kept && proto.length ? proto : request->scheme);
     add(list, SPAN_LITERAL("x-forwarded-host"), kept && host.length ? host : request->authority);
-    int length = snprintf(node, sizeof(node), "for=%s%s%s;proto=%.*s;host=\"%.*s\"",
-                          v6 ? "\"[" : "", request->peer, v6 ? "]\"" : "",
-                          SPAN_PRINT(request->scheme), SPAN_PRINT(request->authority));
-    if (length < (int)sizeof(node))
-        add(list, SPAN_LITERAL("forwarded"),
-            join(request, SPAN_LITERAL("forwarded"), kept, ", ", span_make(node, (size_t)length),
-                 at));
+    add(list, SPAN_LITERAL("forwarded"), join_node(request, peer, at));
 }
 
 static void add_via(const struct forward_request *request, struct forward_list *list, char **at)
 {
-    char own[FORWARD_NAME_MAX + 16];
-    snprintf(own, sizeof(own), "%.*s %s", SPAN_PRINT(request->protocol), request->name);
-    add(list, SPAN_LITERAL("via"),
-        join(request, SPAN_LITERAL("via"), true, ", ", span_of(own), at));
+    struct span kept = join(request, SPAN_LITERAL("via"), true, ", ", (struct span){NULL, 0}, at);
+    char *start = *at - kept.length;
+    if (kept.length)
+        put(at, SPAN_LITERAL(", "));
+    put(at, request->protocol);
+    put(at, SPAN_LITERAL(" "));
+    put(at, span_of(request->name));
+    add(list, SPAN_LITERAL("via"), span_make(start, (size_t)(*at - start)));
+}
+
+/* In decimal. */
+static struct span put_number(char **at, int64_t number)
+{
+    char digits[20];
+    size_t first = sizeof(digits);
+    do
+        digits[--first] = (char)('0' + number % 10);
+    while (number /= 10);
+    return put(at, span_make(digits + first, sizeof(digits) - first));
 }
 
 int forward_request(const struct forward_request *request, struct forward_list *list)
@@ -212,11 +236,8 @@ int forward_response(const struct field *fields, size_t count, int64_t length, u
         struct span name = put(&at, fields[i].name);
         add(list, name, put(&at, fields[i].value));
     }
-    if (length >= 0) {
-        int digits = snprintf(at, 24, "%" PRId64, length);
-        add(list, SPAN_LITERAL("content-length"), span_make(at, (size_t)digits));
-        at += digits;
-    }
+    if (length >= 0)
+        add(list, SPAN_LITERAL("content-length"), put_number(&at, length));
     if (!dated)
         add(list, SPAN_LITERAL("date"), put(&at, http_date_now()));
     return 0;
@@ -255,6 +276,6 @@ unsigned forward_passages(const struct field *fields, size_t count, const char *
 
 void forward_list_finish(struct forward_list *list)
 {
-    free(list->fields);
+    blocks_give(list->fields);
     *list = (struct forward_list){0};
 }

@@ -1,5 +1,6 @@
 #include "worker/origin.h"
 
+#include "worker/blocks.h"
 #include "worker/origin_head.h"
 #include "worker/origin_sockets.h"
 #include "worker/upstream.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define HANDLES_KEPT 64       /* of one server */
+#define HANDLES_KEPT 256      /* of one server */
 #define CONNECTIONS_KEPT 256L /* idle ones, of all servers */
 #define CONNECTION_AGE_S 55L  /* an idle one older than that is not used again */
 #define UPLOAD_BYTES 16384L   /* what libcurl asks of a request's content at once */
@@ -24,6 +25,7 @@
 struct origin_handle {
     struct origin_handle *next;
     CURL *easy;
+    CURLU *url;
     struct upstream *upstream;
     struct exchange *exchange; /* that it is at work for */
     unsigned lookups;          /* upstream->lookups when it was told the addresses */
@@ -253,22 +255,37 @@ static int on_sending(void *context, char *address, char *own_address, int port,
 
 #define SET(easy, option, value) (rc = rc ? rc : curl_easy_setopt(easy, option, value))
 
-static CURLcode set_server(CURL *easy, const struct upstream *upstream)
+/* Taken apart once: libcurl would do it for each request. */
+static CURLU *server_url(const struct config_server *server)
 {
-    const struct config_server *server = upstream->server;
-    const struct config_origin *origin = upstream->origin;
-    char url[512];
+    char text[512];
+    CURLU *url = curl_url();
     bool v6 = server->kind != SERVER_UNIX && strchr(server->host, ':');
-    CURLcode rc = CURLE_OK;
-    if (server->kind == SERVER_UNIX) {
-        SET(easy, CURLOPT_UNIX_SOCKET_PATH, server->host);
-        snprintf(url, sizeof(url), "http://localhost/");
-    } else {
-        snprintf(url, sizeof(url), "%s://%s%s%s:%u/",
+    if (server->kind == SERVER_UNIX)
+        snprintf(text, sizeof(text), "http://localhost/");
+    else
+        snprintf(text, sizeof(text), "%s://%s%s%s:%u/",
                  server->kind == SERVER_HTTPS ? "https" : "http", v6 ? "[" : "", server->host,
                  v6 ? "]" : "", server->port);
+    if (!url || curl_url_set(url, CURLUPART_URL, text, 0)) {
+        curl_url_cleanup(url);
+        return NULL;
     }
-    SET(easy, CURLOPT_URL, url);
+    return url;
+}
+
+static CURLcode set_server(struct origin_handle *handle)
+{
+    CURL *easy = handle->easy;
+    const struct config_server *server = handle->upstream->server;
+    const struct config_origin *origin = handle->upstream->origin;
+    CURLcode rc = CURLE_OK;
+    handle->url = server_url(server);
+    if (!handle->url)
+        return CURLE_OUT_OF_MEMORY;
+    if (server->kind == SERVER_UNIX)
+        SET(easy, CURLOPT_UNIX_SOCKET_PATH, server->host);
+    SET(easy, CURLOPT_CURLU, handle->url);
     SET(easy, CURLOPT_HTTP_VERSION,
         server->kind == SERVER_HTTPS ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)origin->connect_timeout_ms);
@@ -309,6 +326,8 @@ static CURLcode set_manners(CURL *easy)
     CURLcode rc = CURLE_OK;
     SET(easy, CURLOPT_NOSIGNAL, 1L);
     SET(easy, CURLOPT_PROXY, "");
+    SET(easy, CURLOPT_NOPROXY, "");
+    SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
     SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     SET(easy, CURLOPT_PATH_AS_IS, 1L);
     SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -322,6 +341,7 @@ static CURLcode set_manners(CURL *easy)
 static void handle_destroy(struct origin_handle *handle)
 {
     curl_easy_cleanup(handle->easy);
+    curl_url_cleanup(handle->url);
     free(handle->resolve_text);
     free(handle);
 }
@@ -333,7 +353,7 @@ static struct origin_handle *handle_create(struct origins *origins, struct upstr
         return NULL;
     handle->upstream = upstream;
     handle->easy = curl_easy_init();
-    if (!handle->easy || set_manners(handle->easy) || set_server(handle->easy, upstream) ||
+    if (!handle->easy || set_manners(handle->easy) || set_server(handle) ||
         set_callbacks(handle, origins)) {
         handle_destroy(handle);
         return NULL;
@@ -418,7 +438,7 @@ static void exchange_free(struct exchange *exchange)
         origins->all = exchange->next;
     if (exchange->next)
         exchange->next->previous = exchange->previous;
-    free(exchange);
+    blocks_give(exchange);
 }
 
 static void let_go(struct exchange *exchange)
@@ -661,7 +681,7 @@ static struct exchange *exchange_make(const struct exchange_request *request)
     for (size_t i = 0; i < request->fields_count; i++)
         bytes += request->fields[i].name.length + request->fields[i].value.length + 3;
     struct exchange *exchange =
-        malloc(sizeof(*exchange) + count * sizeof(struct curl_slist) + bytes);
+        blocks_take(sizeof(*exchange) + count * sizeof(struct curl_slist) + bytes);
     if (!exchange)
         return NULL;
     *exchange = (struct exchange){.length = request->length};
@@ -752,10 +772,11 @@ struct origins *origins_create(struct ring *ring, struct timers *timers, struct 
         return NULL;
     *origins = (struct origins){.timers = timers, .stats = stats};
     origins->timer.fired = on_timer;
-    origins->sockets =
-        (struct origin_sockets){.ring = ring, .ready = on_ready, .context = origins};
+    origins->sockets = (struct origin_sockets){.ring = ring, .ready = on_ready, .context = origins};
     origins->upstreams = upstreams_create(config);
-    if (!origins->upstreams || curl_global_init(CURL_GLOBAL_DEFAULT) ||
+    if (!origins->upstreams ||
+        curl_global_init_mem(CURL_GLOBAL_DEFAULT, blocks_take, blocks_give, blocks_resize,
+                             blocks_copy_text, blocks_take_zeroed) ||
         !(origins->multi = curl_multi_init()) || timers_reserve(timers, timers->count + 16) < 0) {
         origins_destroy(origins);
         return NULL;

@@ -1,5 +1,6 @@
 #include "worker/proxy_parts.h"
 
+#include "worker/blocks.h"
 #include "worker/conn_internal.h"
 #include "worker/markup.h"
 #include "worker/page.h"
@@ -7,7 +8,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SPARE_FIELDS 8 /* of a response, for what pages add */
@@ -22,20 +22,22 @@ static size_t buffer_length(const struct fetch_buffer *buffer)
     return buffer->filled - buffer->start;
 }
 
-static int buffer_put(struct fetch_buffer *buffer, const void *data, size_t length)
+/* `expected`: bytes that will have to be held sooner or later, as far as is known. */
+static int buffer_put(struct fetch_buffer *buffer, const void *data, size_t length,
+                      uint64_t expected)
 {
     size_t held = buffer_length(buffer);
     if (buffer->room - buffer->filled < length) {
         size_t room = buffer->room ? buffer->room : BUFFER_LEAST;
-        while (room < held + length)
+        while (room < held + length || room < expected)
             room *= 2;
         uint8_t *bytes = buffer->bytes;
-        if (room > buffer->room && !(bytes = malloc(room)))
+        if (room > buffer->room && !(bytes = blocks_take(room)))
             return -ENOMEM;
         if (held)
             memmove(bytes, buffer->bytes + buffer->start, held);
         if (bytes != buffer->bytes)
-            free(buffer->bytes);
+            blocks_give(buffer->bytes);
         *buffer = (struct fetch_buffer){bytes, 0, held, room};
     }
     memcpy(buffer->bytes + buffer->filled, data, length);
@@ -60,7 +62,7 @@ static void source_take(struct body_source *source, uint8_t *out, size_t length)
 
 struct fetch *proxy_fetch_create(struct worker *worker)
 {
-    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    struct fetch *fetch = blocks_take_zeroed(1, sizeof(*fetch));
     if (!fetch)
         return NULL;
     fetch->worker = worker;
@@ -76,10 +78,10 @@ void proxy_fetch_destroy(struct fetch *fetch)
     assert(!fetch->exchange && !fetch->stream && !fetch->fill);
     cache_cancel(&fetch->lookup);
     markup_drop(fetch->note);
-    free(fetch->request.bytes);
-    free(fetch->content.bytes);
+    blocks_give(fetch->request.bytes);
+    blocks_give(fetch->content.bytes);
     forward_list_finish(&fetch->fields);
-    free(fetch);
+    blocks_give(fetch);
 }
 
 /* Content that will not be sent on: the connection's window opens again by it. */
@@ -243,13 +245,22 @@ static void on_head(void *context, int status, const struct field *fields, size_
     answer(fetch, status, length);
 }
 
+/* Of the response's content, what is to come and may be held at once. */
+static uint64_t content_expected(const struct fetch *fetch)
+{
+    uint64_t most = fetch->worker->config->limits.stream_buffer;
+    uint64_t length = fetch->length > 0 ? (uint64_t)fetch->length : 0;
+    uint64_t left = length > fetch->received ? length - fetch->received : 0;
+    return left < most ? left : most;
+}
+
 static bool on_content(void *context, const void *data, size_t length)
 {
     struct fetch *fetch = context;
     if (!fetch->stream)
         return proxy_cache_content(fetch, data, length);
     if (buffer_length(&fetch->content) >= fetch->worker->config->limits.stream_buffer ||
-        buffer_put(&fetch->content, data, length) < 0) {
+        buffer_put(&fetch->content, data, length, content_expected(fetch)) < 0) {
         fetch->paused = true;
         return false;
     }
@@ -460,7 +471,7 @@ void proxy_content(struct stream *stream, const void *data, size_t length)
         return;
     }
     fetch->expects = false;
-    if (buffer_put(&fetch->request, data, length) < 0) {
+    if (buffer_put(&fetch->request, data, length, 0) < 0) {
         session_reset(&stream->conn->session, stream->id, HTTP2_INTERNAL_ERROR);
         return;
     }

@@ -3,6 +3,7 @@
 #include "policy/bundle.h"
 #include "worker/accept.h"
 #include "worker/addresses.h"
+#include "worker/blocks.h"
 #include "worker/conn.h"
 #include "worker/manifest.h"
 #include "worker/origin.h"
@@ -497,6 +498,7 @@ static void finish(struct worker *worker)
     }
     free(worker->plaintext);
     timers_finish(&worker->timers);
+    blocks_finish();
     ring_destroy(worker->ring);
 }
 

@@ -48,20 +48,51 @@ static struct entry **bucket_of(struct content *content, uint64_t hash)
     return &content->buckets[hash & (CONTENT_BUCKETS - 1)];
 }
 
-static struct entry *find(struct content *content, const struct config_route *route,
-                          struct span path, uint64_t hash)
+/* Where the entry of a path is looked for first. Whoever makes paths that share a place gains no
+ * more than that theirs are looked for by their hashes. */
+static struct entry **recent_slot(struct content *content, int root_fd, struct span path)
+{
+    uint64_t end = 0, middle = 0;
+    size_t length = path.length < sizeof(end) ? path.length : sizeof(end);
+    memcpy(&end, path.data + path.length - length, length);
+    memcpy(&middle, path.data + (path.length - length) / 2, length);
+    uint64_t mixed = (end ^ (middle + path.length) * UINT64_C(0x9e3779b97f4a7c15)) + (unsigned)root_fd;
+    return &content->recent[(mixed * UINT64_C(0xd6e8feb86659fd93)) >> 32 & (CONTENT_RECENT - 1)];
+}
+
+static bool is_of(const struct entry *entry, const struct config_route *route, struct span path)
+{
+    return entry->root_fd == route->root_fd && entry->symlinks == route->symlinks &&
+           span_equal(span_make(entry->path, entry->path_length), path);
+}
+
+static struct entry *find_hashed(struct content *content, const struct config_route *route,
+                                 struct span path, uint64_t hash)
 {
     for (struct entry *entry = *bucket_of(content, hash); entry; entry = entry->next)
-        if (entry->hash == hash && entry->root_fd == route->root_fd &&
-            entry->symlinks == route->symlinks &&
-            span_equal(span_make(entry->path, entry->path_length), path))
+        if (entry->hash == hash && is_of(entry, route, path))
             return entry;
     return NULL;
 }
 
-static struct entry *add(struct content *content, const struct config_route *route,
-                         struct span path, uint64_t hash)
+/* `path` is not empty. */
+static struct entry *find(struct content *content, const struct config_route *route,
+                          struct span path)
 {
+    struct entry **slot = recent_slot(content, route->root_fd, path);
+    if (*slot && is_of(*slot, route, path))
+        return *slot;
+    struct entry *entry =
+        find_hashed(content, route, path, hash_of(content, route->root_fd, path));
+    if (entry)
+        *slot = entry;
+    return entry;
+}
+
+static struct entry *add(struct content *content, const struct config_route *route,
+                         struct span path)
+{
+    uint64_t hash = hash_of(content, route->root_fd, path);
     struct entry **bucket = bucket_of(content, hash);
     struct entry *entry = calloc(1, sizeof(*entry) + path.length + 1);
     if (!entry)
@@ -121,10 +152,14 @@ static void touch(struct content *content, struct entry *entry)
 static void remove_entry(struct content *content, struct entry *entry)
 {
     struct entry **at = bucket_of(content, entry->hash);
+    struct entry **slot = recent_slot(content, entry->root_fd,
+                                      span_make(entry->path, entry->path_length));
     assert(!entry->load && link_empty(&entry->waiters));
     while (*at != entry)
         at = &(*at)->next;
     *at = entry->next;
+    if (*slot == entry)
+        *slot = NULL;
     uncount(content, entry);
     resource_release(entry->resource);
     free(entry);
@@ -210,13 +245,8 @@ void content_find(struct content *content, const struct config_site *site,
         content_answer(content, lookup, CONTENT_FAILED, NULL);
         return;
     }
-    if (!is_servable(route, path)) {
-        content_answer(content, lookup, CONTENT_MISSING, NULL);
-        return;
-    }
     uint64_t now_ms = content_now_ms();
-    uint64_t hash = hash_of(content, route->root_fd, path);
-    struct entry *entry = find(content, route, path, hash);
+    struct entry *entry = path.length ? find(content, route, path) : NULL;
     if (entry && is_fresh(entry, now_ms)) {
         struct resource *resource = entry->resource ? resource_hold(entry->resource) : NULL;
         stats_add(content->stats, COUNTER_cache_hits, 1);
@@ -225,9 +255,13 @@ void content_find(struct content *content, const struct config_site *site,
         resource_release(resource);
         return;
     }
+    if (!entry && !is_servable(route, path)) { /* never in the table */
+        content_answer(content, lookup, CONTENT_MISSING, NULL);
+        return;
+    }
     stats_add(content->stats, COUNTER_cache_misses, 1);
     if (!entry)
-        entry = add(content, route, path, hash);
+        entry = add(content, route, path);
     if (entry)
         find_stale(content, entry, lookup, now_ms);
     else
@@ -290,7 +324,7 @@ void content_cancel(struct content_lookup *lookup)
 struct resource *content_peek(struct content *content, const struct config_route *route,
                               struct span path)
 {
-    struct entry *entry = find(content, route, path, hash_of(content, route->root_fd, path));
+    struct entry *entry = path.length ? find(content, route, path) : NULL;
     return entry && is_fresh(entry, content_now_ms()) ? entry->resource : NULL;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #define CONTENT_BUCKETS 32768       /* a power of two */
+#define CONTENT_RECENT 256          /* entries found without a hash, a power of two */
 #define CONTENT_ENTRIES_MAX 65536   /* versions kept */
 #define CONTENT_ABSENT_MAX 1024     /* paths kept that name nothing that can be served */
 #define CONTENT_DESCRIPTORS_MAX 512 /* of versions kept */
@@ -86,6 +87,7 @@ struct content {
     bool ending;
     uint8_t key[IDENTITY_HASH_KEY_BYTES]; /* of the table's hash: clients choose paths */
     struct entry **buckets;
+    struct entry *recent[CONTENT_RECENT]; /* by recent_slot: the one last found there, or NULL */
 
     size_t bytes, bytes_max;
     unsigned descriptors;

@@ -92,8 +92,8 @@ static bool is_dots(struct span text)
 }
 
 /* What the server itself would answer 400 to is not proposed: a NUL or a slash that is encoded, a
- * dot segment, a byte that has no place in a URL. */
-static bool is_path(struct span path)
+ * dot segment, a byte that has no place in a URL. `*plain`: nothing is encoded, no query follows. */
+static bool is_path(struct span path, bool *plain)
 {
     bool in_query = false;
     if (path.length == 0 || path.length > DECISION_PATH_MAX || path.data[0] != '/')
@@ -106,6 +106,7 @@ static bool is_path(struct span path)
         char c = path.data[i];
         if (!is_plain(c) || (c == '/' && !in_query && is_dots(span_after(path, i + 1))))
             return false;
+        *plain &= c == '/';
         in_query = in_query || c == '?';
         if (c != '%')
             continue;
@@ -186,10 +187,18 @@ static enum reason judge_origin(struct span *origin)
     return REASON_PENDING;
 }
 
+/* What is plain stands for itself: only an equal path can be the page's. */
+static bool is_page(const struct request *request, struct span path, bool plain)
+{
+    return plain ? span_equal(path, request->path) && !request->query.length
+                 : is_self(request, path);
+}
+
 static enum reason judge_name(const struct request *request, enum candidate_kind kind,
-                              struct span *path)
+                              struct span *path, bool *plain)
 {
     struct span scheme, authority;
+    *plain = true;
     if (kind == CANDIDATE_PRECONNECT)
         return judge_origin(path);
     if (path->length > 0 && (path->data[0] != '/' || span_starts(*path, SPAN_LITERAL("//")))) {
@@ -200,9 +209,9 @@ static enum reason judge_name(const struct request *request, enum candidate_kind
         if (path->length == 0)
             *path = SPAN_LITERAL("/");
     }
-    if (!is_path(*path))
+    if (!is_path(*path, plain))
         return REASON_BAD_PATH;
-    return is_self(request, *path) ? REASON_SELF : REASON_PENDING;
+    return is_page(request, *path, *plain) ? REASON_SELF : REASON_PENDING;
 }
 
 /* Paths of one page tend to be equally long and to begin alike: their ends differ. */
@@ -244,7 +253,8 @@ enum reason decision_add(struct decision *decision, const struct request *reques
 {
     if (taken)
         *taken = NULL;
-    enum reason verdict = judge_name(request, kind, &path);
+    bool plain;
+    enum reason verdict = judge_name(request, kind, &path, &plain);
     if (verdict != REASON_PENDING)
         return verdict;
     struct candidate *item = find(decision, path, kind == CANDIDATE_PRECONNECT);
@@ -260,6 +270,7 @@ enum reason decision_add(struct decision *decision, const struct request *reques
     item = &decision->items[decision->count];
     *item = BLANK;
     item->path = copy;
+    item->plain = plain;
     item->kind = kind;
     item->proposer = proposer;
     decision->count++;
@@ -272,7 +283,8 @@ enum reason decision_skip(struct decision *decision, const struct request *reque
                           struct span path, const char *proposer, struct span why)
 {
     struct candidate *item = NULL;
-    enum reason verdict = judge_name(request, CANDIDATE_PUSH, &path);
+    bool plain;
+    enum reason verdict = judge_name(request, CANDIDATE_PUSH, &path, &plain);
     if (verdict != REASON_PENDING)
         return verdict;
     item = decision_find(decision, path);

@@ -33,6 +33,7 @@ enum candidate_kind { CANDIDATE_PUSH, CANDIDATE_HINT, CANDIDATE_PRECONNECT };
 struct candidate {
     struct span
         path; /* with its query, if any; for PRECONNECT the origin. In the decision's text */
+    bool plain; /* nothing in `path` is encoded, and it has no query */
     enum candidate_kind kind;
     enum asset_as as; /* AS_UNKNOWN until the proposer says */
     bool crossorigin;

@@ -9,6 +9,8 @@
 #define MAC_BYTES 16
 #define TEXT_ROUNDS 4
 
+static const char HEX[] = "0123456789abcdef";
+
 static_assert(crypto_shorthash_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
 static_assert(crypto_shorthash_siphashx24_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
 static_assert((IDENTITY_BYTES + MAC_BYTES) * 4 / 3 == IDENTITY_COOKIE_LENGTH, "base64url");
@@ -175,20 +177,24 @@ void identity_client_text(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], uint64_
         left = right;
         right = mixed;
     }
-    snprintf(text, IDENTITY_TEXT_LENGTH + 1, "%08x%08x", left, right);
+    static_assert(IDENTITY_TEXT_LENGTH == 16, "two words");
+    for (int i = 7; i >= 0; i--, left >>= 4, right >>= 4) {
+        text[i] = HEX[left & 15];
+        text[8 + i] = HEX[right & 15];
+    }
+    text[IDENTITY_TEXT_LENGTH] = '\0';
 }
 
 static bool parse_hex(struct span text, uint64_t *value)
 {
-    static const char digits[] = "0123456789abcdef";
     *value = 0;
     if (text.length != IDENTITY_TEXT_LENGTH)
         return false;
     for (size_t i = 0; i < text.length; i++) {
-        const char *digit = text.data[i] ? strchr(digits, text.data[i]) : NULL;
+        const char *digit = text.data[i] ? strchr(HEX, text.data[i]) : NULL;
         if (!digit)
             return false;
-        *value = *value << 4 | (uint64_t)(digit - digits);
+        *value = *value << 4 | (uint64_t)(digit - HEX);
     }
     return true;
 }

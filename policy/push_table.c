@@ -89,10 +89,9 @@ static enum push_answer answer_of(uint64_t word)
 
 /* `*left`: the coarse ticks that a belief in this validator has to go; else untouched. */
 static inline enum push_answer peek(const struct push_table *table, struct push_key key,
-                                    uint16_t validator, uint32_t *left)
+                                    uint16_t validator, struct push_ticks now, uint32_t *left)
 {
     _Atomic uint64_t *words = table->buckets[key.bucket_hash & table->mask].words;
-    struct push_ticks now = push_table_ticks(table);
     bool elsewhere = false, stale = false;
     check_key(key, validator);
     for (unsigned i = 0; i < PUSH_BUCKET_SLOTS; i++) {
@@ -115,14 +114,14 @@ enum push_answer push_table_peek(const struct push_table *table, struct push_key
                                  uint16_t validator)
 {
     uint32_t left;
-    return peek(table, key, validator, &left);
+    return peek(table, key, validator, push_table_ticks(table), &left);
 }
 
 enum push_answer push_table_peek_ending(const struct push_table *table, struct push_key key,
-                                        uint16_t validator, bool *ending)
+                                        uint16_t validator, struct push_ticks now, bool *ending)
 {
     uint32_t left = UINT32_MAX;
-    enum push_answer answer = peek(table, key, validator, &left);
+    enum push_answer answer = peek(table, key, validator, now, &left);
     *ending = left <= PROBATION_TICKS;
     return answer;
 }

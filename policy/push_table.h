@@ -106,10 +106,11 @@ uint64_t push_clock_boottime(void *unused);
 enum push_answer push_table_peek(const struct push_table *table, struct push_key key,
                                  uint16_t validator);
 
-/* The same. `*ending`: a belief of that version was found, and it may be one on probation, with no
- * longer to go than such a one has. */
+/* The same, as of `now`, a reading of push_table_ticks that many look-ups may share: it is no older
+ * than one wake-up. `*ending`: a belief of that version was found, and it may be one on probation,
+ * with no longer to go than such a one has. */
 enum push_answer push_table_peek_ending(const struct push_table *table, struct push_key key,
-                                        uint16_t validator, bool *ending);
+                                        uint16_t validator, struct push_ticks now, bool *ending);
 
 /* The key's entry of whichever validator. Changes nothing. */
 void push_table_inspect(const struct push_table *table, struct push_key key,

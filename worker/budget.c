@@ -25,6 +25,12 @@ static uint64_t rounds_before(const struct path *path, uint32_t wait_us)
     return path->rtt_us ? smaller(time_us / path->rtt_us, ROUNDS_MAX) : 0;
 }
 
+/* `total` and as many rounds, all of which carry the same; no more of them than come to `enough`. */
+static uint64_t add_rounds(uint64_t total, uint64_t carry, uint64_t rounds, uint64_t enough)
+{
+    return carry ? total + carry * smaller(rounds, (enough - total - 1) / carry + 1) : total;
+}
+
 /* What the path takes in the page's round trip and those before it; `enough` stops the sum. */
 static uint64_t carried(const struct path *path, uint32_t wait_us, uint64_t enough)
 {
@@ -36,9 +42,10 @@ static uint64_t carried(const struct path *path, uint32_t wait_us, uint64_t enou
     if (path->slow_start)
         window += (uint64_t)CLOCKED_SEGMENTS * path->mss;
     for (uint64_t rounds = rounds_before(path, wait_us) + 1; rounds && total < enough; rounds--) {
-        total += smaller(window, limit);
-        if (path->slow_start)
-            window = smaller(window, enough) * 2;
+        if (!path->slow_start || window >= limit)
+            return add_rounds(total, smaller(window, limit), rounds, enough);
+        total += window;
+        window = smaller(window, enough) * 2;
     }
     return total;
 }

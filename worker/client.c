@@ -209,7 +209,7 @@ bool client_lift(const struct client *client, const struct conn *conn,
     struct worker *worker = conn->worker;
     uint32_t life_s = answer == PUSH_DECLINED ? client_declined(client, site)
                                               : client_life(client, site, ttl_s);
-    if (client->age_s > RETURNED_S ||
+    if (client->age_s > RETURNED_S || life_s <= PUSH_PROBATION_S ||
         !push_table_lift(&worker->pushes, key, validator, answer, life_s, client->age_s))
         return false;
     stats_add(worker->stats, COUNTER_beliefs_lifted, 1);

@@ -93,6 +93,10 @@ struct resource {
     /* identity_resource of `path` at the site that asked last; client.c's. */
     const struct config_site *known_site;
     uint64_t known_id;
+
+    /* respond_ttl of a file at the site that asked last. */
+    const struct config_site *ttl_site;
+    uint32_t ttl_s;
 };
 
 enum content_outcome {

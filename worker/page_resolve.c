@@ -44,7 +44,8 @@ static enum push_answer ask_table(struct page *page, unsigned i, struct resource
         return PUSH_ABSENT;
     bool ending;
     enum push_answer answer =
-        push_table_peek_ending(&page->worker->pushes, key, validator, &ending);
+        push_table_peek_ending(&page->worker->pushes, key, validator, worker_ticks(page->worker),
+                               &ending);
     if (ending && !page->is_shadow)
         client_lift(&stream->client, stream->conn, site, key, validator, answer,
                     respond_ttl(resource, site));
@@ -270,7 +271,9 @@ static void resolve_one(struct page *page, unsigned i)
     struct span path, query;
     if (candidate->kind == CANDIDATE_PRECONNECT || candidate->verdict != REASON_PENDING)
         return;
-    if (respond_path(candidate->path, decoded, &path, &query) < 0) {
+    if (candidate->plain) {
+        path = candidate->path;
+    } else if (respond_path(candidate->path, decoded, &path, &query) < 0) {
         candidate->verdict = REASON_BAD_PATH;
         return;
     }

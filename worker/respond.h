@@ -78,7 +78,7 @@ uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t he
                            bool *storable);
 
 /* The same for the answer to a GET of `resource` of `site`. */
-uint32_t respond_ttl(const struct resource *resource, const struct config_site *site);
+uint32_t respond_ttl(struct resource *resource, const struct config_site *site);
 
 /* Whether anyone may know of this response: a shared cache may store it (RFC 9111 3) and hand it to
  * others, it sets no cookie, and it varies on nothing but the content coding. `with_cookies`: the

@@ -200,13 +200,22 @@ uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t he
     return freshness_left(&said, heuristic_s);
 }
 
-uint32_t respond_ttl(const struct resource *resource, const struct config_site *site)
+static uint32_t file_ttl(const struct resource *resource, const struct config_site *site)
 {
-    if (resource->origin)
-        return origin_client_ttl(resource->origin);
     const struct config_route *route = config_route(site, resource->path);
     struct freshness_fields said = {.directives = cache_directives_parse(span_of(route->cache_control))};
     return freshness_left(&said, site->heuristic_s);
+}
+
+uint32_t respond_ttl(struct resource *resource, const struct config_site *site)
+{
+    if (resource->origin)
+        return origin_client_ttl(resource->origin);
+    if (resource->ttl_site != site) {
+        resource->ttl_s = file_ttl(resource, site);
+        resource->ttl_site = site;
+    }
+    return resource->ttl_s;
 }
 
 bool vary_is_more_than_coding(struct span vary)

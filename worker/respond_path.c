@@ -20,10 +20,8 @@ static bool is_bad(unsigned char byte)
 }
 
 /* What most paths are made of: needs no second look. */
-static bool is_ordinary(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '-' && c <= '9') || (c >= 'A' && c <= 'Z');
-}
+static const bool ORDINARY[256] = {
+    ['a' ... 'z'] = true, ['-' ... '9'] = true, ['A' ... 'Z'] = true};
 
 /* Decodes the encoding at the start of `text`. Returns the byte or -EINVAL. */
 static int decode(struct span text)
@@ -61,7 +59,7 @@ int respond_path(struct span target, char *out, struct span *path, struct span *
         return -EINVAL;
     for (size_t i = 0; i < end; i++) {
         int byte = (unsigned char)target.data[i];
-        if (is_ordinary(target.data[i])) {
+        if (ORDINARY[byte]) {
             /* A segment that is "." or ".." begins with a dot. */
             dotted |= byte == '.' && length && out[length - 1] == '/';
             out[length++] = target.data[i];

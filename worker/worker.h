@@ -129,6 +129,8 @@ struct worker {
     uint64_t id_base;       /* random, so that ids differ between workers and restarts */
     bool slow_start_after_idle; /* of this kernel's TCP */
     uint64_t wakeups;       /* of the loop, so far */
+    struct push_ticks ticks; /* of the push table, for the first look-up of the wake-up */
+    uint64_t ticks_until;    /* the wake-up before which they were read; 0: never */
     bool more; /* pages are being scanned: the loop does not wait */
     bool draining;
     bool stopping;
@@ -167,6 +169,16 @@ void worker_tell_difference(struct worker *worker, uint32_t number, const char *
 
 /* Tells the master that this worker gets on: once a wake-up, and after each thing that may take long. */
 void worker_beat(struct worker *worker);
+
+/* The push table's time for look-ups, read once a wake-up. */
+static inline struct push_ticks worker_ticks(struct worker *worker)
+{
+    if (worker->ticks_until != worker->wakeups + 1) {
+        worker->ticks = push_table_ticks(&worker->pushes);
+        worker->ticks_until = worker->wakeups + 1;
+    }
+    return worker->ticks;
+}
 
 /* Sixteen hexadecimal digits that no other request has. `text` has room for 20 bytes. */
 void worker_request_id(struct worker *worker, char *text);

@@ -260,6 +260,26 @@ static void what_one_proposer_added_can_be_taken_back(void **state)
     assert_int_equal(add("/d"), REASON_PENDING);
 }
 
+/* Such a path names its file as it stands. */
+static void a_path_without_encodings_and_query_is_plain(void **state)
+{
+    static const struct {
+        const char *path;
+        bool plain;
+    } PATHS[] = {{"/", true},
+                 {"/a/b-1.2~[c].css", true},
+                 {"https://www.example.com/plain.css", true},
+                 {"/a%2ecss", false},
+                 {"/a.css?", false},
+                 {"/b.css?c=d/e", false},
+                 {"https://www.example.com/%61", false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(PATHS) / sizeof(PATHS[0]); i++) {
+        assert_int_equal(add(PATHS[i].path), REASON_PENDING);
+        assert_int_equal(decision.items[i].plain, PATHS[i].plain);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup(text_beyond_the_limit_is_counted_and_not_kept, setup),
         cmocka_unit_test_setup(a_skipped_path_is_refused_before_and_after, setup),
         cmocka_unit_test_setup(what_one_proposer_added_can_be_taken_back, setup),
+        cmocka_unit_test_setup(a_path_without_encodings_and_query_is_plain, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,8 @@ static bool is_dots(struct span text)
 }
 
 /* What the server itself would answer 400 to is not proposed: a NUL or a slash that is encoded, a
- * dot segment, a byte that has no place in a URL. `*plain`: nothing is encoded, no query follows. */
+ * dot segment, a byte that has no place in a URL. `*plain`: nothing is encoded, and there is no
+ * query. */
 static bool is_path(struct span path, bool *plain)
 {
     bool in_query = false;

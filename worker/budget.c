@@ -25,7 +25,7 @@ static uint64_t rounds_before(const struct path *path, uint32_t wait_us)
     return path->rtt_us ? smaller(time_us / path->rtt_us, ROUNDS_MAX) : 0;
 }
 
-/* `total` and as many rounds, all of which carry the same; no more of them than come to `enough`. */
+/* `total` and so many rounds, all of which carry the same; at most as many as come to `enough`. */
 static uint64_t add_rounds(uint64_t total, uint64_t carry, uint64_t rounds, uint64_t enough)
 {
     return carry ? total + carry * smaller(rounds, (enough - total - 1) / carry + 1) : total;

@@ -56,8 +56,9 @@ static struct entry **recent_slot(struct content *content, int root_fd, struct s
     size_t length = path.length < sizeof(end) ? path.length : sizeof(end);
     memcpy(&end, path.data + path.length - length, length);
     memcpy(&middle, path.data + (path.length - length) / 2, length);
-    uint64_t mixed = (end ^ (middle + path.length) * UINT64_C(0x9e3779b97f4a7c15)) + (unsigned)root_fd;
-    return &content->recent[(mixed * UINT64_C(0xd6e8feb86659fd93)) >> 32 & (CONTENT_RECENT - 1)];
+    end ^= (middle + path.length) * UINT64_C(0x9e3779b97f4a7c15);
+    end = (end + (unsigned)root_fd) * UINT64_C(0xd6e8feb86659fd93);
+    return &content->recent[end >> 32 & (CONTENT_RECENT - 1)];
 }
 
 static bool is_of(const struct entry *entry, const struct config_route *route, struct span path)

@@ -494,6 +494,12 @@ static void lifting_moves_nothing_twice(void **state)
         }
 }
 
+static enum push_answer peek_ending(const struct push_table *table, unsigned n, uint16_t validator,
+                                    bool *ending)
+{
+    return push_table_peek_ending(table, key(n), validator, push_table_ticks(table), ending);
+}
+
 /* So that a look-up of what was lifted, or was never on probation, costs no second one. */
 static void only_what_may_be_on_probation_is_ending(void **state)
 {
@@ -501,22 +507,22 @@ static void only_what_may_be_on_probation_is_ending(void **state)
     struct push_token token;
     bool ending = true;
     (void)state;
-    assert_int_equal(push_table_peek_ending(&table, key(1), 7, push_table_ticks(&table), &ending), PUSH_ABSENT);
+    assert_int_equal(peek_ending(&table, 1, 7, &ending), PUSH_ABSENT);
     assert_false(ending);
     for (unsigned offset = 0; offset < 256; offset += 15) {
         memset(memory, 0, sizeof memory);
         now_ms = 1000 * PUSH_COARSE_TICK_MS + offset * 1000;
         push_table_note(&table, key(1), 7, PUSH_HELD, PUSH_PROBATION_S, PUSH_ON_PROBATION);
-        assert_int_equal(push_table_peek_ending(&table, key(1), 7, push_table_ticks(&table), &ending), PUSH_HELD);
+        assert_int_equal(peek_ending(&table, 1, 7, &ending), PUSH_HELD);
         assert_true(ending);
         assert_true(push_table_lift(&table, key(1), 7, PUSH_HELD, DAY, 0));
-        assert_int_equal(push_table_peek_ending(&table, key(1), 7, push_table_ticks(&table), &ending), PUSH_HELD);
+        assert_int_equal(peek_ending(&table, 1, 7, &ending), PUSH_HELD);
         assert_false(ending);
     }
-    assert_int_equal(push_table_peek_ending(&table, key(1), 8, push_table_ticks(&table), &ending), PUSH_STALE);
+    assert_int_equal(peek_ending(&table, 1, 8, &ending), PUSH_STALE);
     assert_false(ending);
     assert_int_equal(claim(&table, 2, 7, &token), PUSH_CLAIMED);
-    assert_int_equal(push_table_peek_ending(&table, key(2), 7, push_table_ticks(&table), &ending), PUSH_ELSEWHERE);
+    assert_int_equal(peek_ending(&table, 2, 7, &ending), PUSH_ELSEWHERE);
     assert_false(ending);
 }
 

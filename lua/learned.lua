@@ -2,7 +2,7 @@
 -- some visits, "watched" ones, so that the set is not its own witness. Who counts as distinct, and
 -- which resources are ever named: see learn.next in herald-policy(7).
 local wish
-local options = {} -- one table for all calls: push copies what it takes
+local options -- one table for all calls: push copies what it takes
 
 return {
   api = 1,
@@ -13,14 +13,15 @@ return {
     min_share = "number?", -- of those who came to the page; 0 to 1, default: 0.5
   },
   init = function(args)
+    options = { fetch = args.fetch }
     wish = { max = args.max, min_seen = args.min_seen, min_share = args.min_share }
   end,
   on_request = function(req, push)
     local assets, why = learn.next(req.path, wish)
+    local add = push.add
     for _, asset in ipairs(assets) do
       options.as, options.crossorigin = asset.as, asset.crossorigin
-      options.fetch = policy.args.fetch
-      push:add(asset.path, options)
+      add(push, asset.path, options)
     end
     if why then
       return false, why

@@ -4,23 +4,18 @@
 -- An exact path wins; otherwise the longest pattern that matches.
 local type, manifest = type, policy.manifest
 local file, fetch, common -- the arguments; the options of an asset that says nothing of its own
-local read -- the manifest that these are made of, anew when it changes:
-local patterns -- its keys, the longest first; nil until they are wanted
-local options -- by asset that says more than its path
+local read, patterns, options -- a manifest, its keys, the longest first, and its assets' options
 
-local function lists(pages)
-  if not patterns then
-    patterns = {}
-    for pattern in pairs(pages) do
-      patterns[#patterns + 1] = pattern
-    end
-    table.sort(patterns, function(a, b) return #a > #b or #a == #b and a < b end)
+local function learn(pages)
+  read, patterns, options = pages, {}, {}
+  for pattern in pairs(pages) do
+    patterns[#patterns + 1] = pattern
   end
-  return patterns
+  table.sort(patterns, function(a, b) return #a > #b or #a == #b and a < b end)
 end
 
 local function by_pattern(pages, path)
-  for _, pattern in ipairs(lists(pages)) do
+  for _, pattern in ipairs(patterns) do
     if util.glob(pattern, path) then
       return pages[pattern]
     end
@@ -28,12 +23,8 @@ local function by_pattern(pages, path)
 end
 
 local function options_of(asset)
-  local made = options[asset]
-  if not made then
-    made = { as = asset.as, urgency = asset.urgency, fetch = fetch }
-    options[asset] = made
-  end
-  return made
+  options[asset] = options[asset] or { as = asset.as, urgency = asset.urgency, fetch = fetch }
+  return options[asset]
 end
 
 return {
@@ -45,18 +36,12 @@ return {
   end,
   on_request = function(req, push)
     local pages, path, add = manifest(file), req.path, push.add
-    if not pages then
-      return
+    if pages and pages ~= read then
+      learn(pages)
     end
-    if pages ~= read then
-      read, patterns, options = pages, nil, {}
-    end
-    for _, asset in ipairs(pages[path] or by_pattern(pages, path) or {}) do
-      if type(asset) == "table" then
-        add(push, asset.path or asset, options_of(asset))
-      else
-        add(push, asset, common)
-      end
+    for _, asset in ipairs(pages and (pages[path] or by_pattern(pages, path)) or {}) do
+      local said = type(asset) == "table"
+      add(push, said and asset.path or asset, said and options_of(asset) or common)
     end
   end,
 }

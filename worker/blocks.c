@@ -1,5 +1,7 @@
 #include "worker/blocks.h"
 
+#include "policy/reserve.h"
+
 #include <assert.h>
 #include <stdalign.h>
 #include <stdint.h>
@@ -35,6 +37,7 @@ static_assert(sizeof(struct block) % alignof(max_align_t) == 0, "blocks are alig
 static struct {
     struct block *kept[CLASSES];
     size_t kept_bytes;
+    struct reserve reserve; /* for those who are to get something surely */
 } blocks;
 
 /* The first class whose blocks have room for `bytes`; *room is how much they have. */
@@ -54,19 +57,29 @@ static size_t class_for(size_t bytes, size_t *room)
     return 4 * (bits - LEAST_BITS) + quarter + 1;
 }
 
-void *blocks_take(size_t bytes)
+static void *take(size_t bytes, bool surely)
 {
     size_t room, place = class_for(bytes, &room);
     struct block *block = place < LARGE ? blocks.kept[place] : NULL;
     if (block) {
         blocks.kept[place] = block->next;
         blocks.kept_bytes -= room;
-    } else if (room > SIZE_MAX - sizeof(*block) || !(block = malloc(sizeof(*block) + room))) {
+    } else if (room > SIZE_MAX - sizeof(*block)) {
         return NULL;
+    } else {
+        size_t whole = sizeof(*block) + room;
+        block = surely ? reserve_take(&blocks.reserve, whole) : malloc(whole);
     }
+    if (!block)
+        return NULL;
     block->room = room;
-    block->class_at = place;
+    block->class_at = reserve_holds(&blocks.reserve, block) ? LARGE : place;
     return block + 1;
+}
+
+void *blocks_take(size_t bytes)
+{
+    return take(bytes, false);
 }
 
 void blocks_give(void *memory)
@@ -77,7 +90,7 @@ void blocks_give(void *memory)
     size_t place = block->class_at;
     assert(place <= LARGE);
     if (place == LARGE || blocks.kept_bytes + block->room > KEPT_MAX) {
-        free(block);
+        reserve_give(&blocks.reserve, block);
         return;
     }
     block->next = blocks.kept[place];
@@ -85,21 +98,26 @@ void blocks_give(void *memory)
     blocks.kept_bytes += block->room;
 }
 
-void *blocks_take_zeroed(size_t count, size_t bytes)
+static void *take_zeroed(size_t count, size_t bytes, bool surely)
 {
     size_t all;
-    void *memory = __builtin_mul_overflow(count, bytes, &all) ? NULL : blocks_take(all);
+    void *memory = __builtin_mul_overflow(count, bytes, &all) ? NULL : take(all, surely);
     return memory ? memset(memory, 0, all) : NULL;
 }
 
-void *blocks_resize(void *memory, size_t bytes)
+void *blocks_take_zeroed(size_t count, size_t bytes)
+{
+    return take_zeroed(count, bytes, false);
+}
+
+static void *resize(void *memory, size_t bytes, bool surely)
 {
     if (!memory)
-        return blocks_take(bytes);
+        return take(bytes, surely);
     struct block *block = (struct block *)memory - 1;
     if (bytes <= block->room && (block->class_at < LARGE || bytes > block->room / 2))
         return memory;
-    void *moved = blocks_take(bytes);
+    void *moved = take(bytes, surely);
     if (!moved)
         return NULL;
     memcpy(moved, memory, bytes < block->room ? bytes : block->room);
@@ -107,11 +125,48 @@ void *blocks_resize(void *memory, size_t bytes)
     return moved;
 }
 
-char *blocks_copy_text(const char *text)
+void *blocks_resize(void *memory, size_t bytes)
+{
+    return resize(memory, bytes, false);
+}
+
+static char *copy_text(const char *text, bool surely)
 {
     size_t bytes = strlen(text) + 1;
-    char *copy = blocks_take(bytes);
+    char *copy = take(bytes, surely);
     return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+char *blocks_copy_text(const char *text)
+{
+    return copy_text(text, false);
+}
+
+/* ---- surely ---- */
+
+int blocks_reserve(void)
+{
+    return blocks.reserve.bytes ? 0 : reserve_init(&blocks.reserve);
+}
+
+void *blocks_take_surely(size_t bytes)
+{
+    return take(bytes, true);
+}
+
+void *blocks_take_zeroed_surely(size_t count, size_t bytes)
+{
+    return take_zeroed(count, bytes, true);
+}
+
+void *blocks_resize_surely(void *memory, size_t bytes)
+{
+    return resize(memory, bytes, true);
+}
+
+char *blocks_copy_text_surely(const char *text)
+{
+    return copy_text(text, true);
 }
 
 void blocks_finish(void)

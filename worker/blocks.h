@@ -18,6 +18,14 @@ void *blocks_resize(void *block, size_t bytes);
 char *blocks_copy_text(const char *text);
 void blocks_give(void *block);
 
+/* The same, for libraries that come to harm when an allocation fails: of a reserve (policy/reserve.h)
+ * when the heap has nothing, once blocks_reserve returned 0 and not -ENOMEM. */
+int blocks_reserve(void);
+void *blocks_take_surely(size_t bytes);
+void *blocks_take_zeroed_surely(size_t count, size_t bytes);
+void *blocks_resize_surely(void *block, size_t bytes);
+char *blocks_copy_text_surely(const char *text);
+
 /* Frees what is kept. */
 void blocks_finish(void);
 

@@ -774,9 +774,11 @@ struct origins *origins_create(struct ring *ring, struct timers *timers, struct 
     origins->timer.fired = on_timer;
     origins->sockets = (struct origin_sockets){.ring = ring, .ready = on_ready, .context = origins};
     origins->upstreams = upstreams_create(config);
-    if (!origins->upstreams ||
-        curl_global_init_mem(CURL_GLOBAL_DEFAULT, blocks_take, blocks_give, blocks_resize,
-                             blocks_copy_text, blocks_take_zeroed) ||
+    /* Without memory libcurl would lose a request's timeouts, or divide by a table's size of 0. */
+    if (!origins->upstreams || blocks_reserve() < 0 ||
+        curl_global_init_mem(CURL_GLOBAL_DEFAULT, blocks_take_surely, blocks_give,
+                             blocks_resize_surely, blocks_copy_text_surely,
+                             blocks_take_zeroed_surely) ||
         !(origins->multi = curl_multi_init()) || timers_reserve(timers, timers->count + 16) < 0) {
         origins_destroy(origins);
         return NULL;

@@ -17,6 +17,7 @@ import rawh1
 import server
 from h2client import Client, Gone
 from load import Load
+from origins import Origin
 from webroot import ASSETS
 
 SOURCE = os.path.join(server.TOP, "tests", "clients", "scarce.c")
@@ -127,14 +128,24 @@ def over_http1(site, number):
         peer.request("/new/%d.html" % number).answer()
 
 
-WAYS = {"h2c": visit, "tls": lambda site, number: visit(site, number, tls=True),
+def proxied(site, number):
+    client = Client(site, tls=False)
+    try:
+        client.get("/api/%d" % number)
+    finally:
+        client.close()
+
+
+WAYS = {"h2c": visit, "proxied": proxied, "tls": lambda site, number: visit(site, number, tls=True),
         "nothing there": missing, "http/1.1": over_http1}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_worker_without_memory_fails_nobody_but_who_needed_it(scarce, scarcity, way):
+def test_a_worker_without_memory_fails_nobody_but_who_needed_it(scarce, scarcity, request, way):
     """Every request is of another page, whose HTML is read for what it references."""
-    site = scarce(policies=["scan", "learned"])
+    origin = Origin()
+    request.addfinalizer(origin.close)
+    site = scarce(policies=["scan", "learned"], routes={"/api/*": {"origin": [origin.url]}})
     for number in range(1000):
         site.root.write("/new/%d.html" % number,
                         b"<!doctype html><link rel=stylesheet href=/assets/site.css>"

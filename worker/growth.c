@@ -48,6 +48,15 @@ static bool set_room(struct growth *growth, size_t room)
     return true;
 }
 
+/* Without memory it ends: nothing would tell when there is some again. */
+static bool need_room(struct growth *growth, size_t room)
+{
+    if (set_room(growth, room))
+        return true;
+    growth_end(growth, -ENOMEM);
+    return false;
+}
+
 /* No more than this is needed from now on. */
 static void shrink(struct growth *growth, size_t room)
 {
@@ -94,7 +103,7 @@ static bool make_room_spilled(struct growth *growth, size_t length)
     size_t kept = kept_bytes(growth);
     if (kept >= GROWTH_WINDOW_BYTES)
         return false;
-    return growth->room >= kept + length || set_room(growth, kept + length);
+    return growth->room >= kept + length || need_room(growth, kept + length);
 }
 
 /* Makes room for `length` bytes more; false when there is none now. */
@@ -112,7 +121,7 @@ static bool make_room(struct growth *growth, size_t length)
         room = (size_t)growth->length;
     else if (room > growth->room_max)
         room = growth->room_max;
-    return room <= growth->room || set_room(growth, room);
+    return room <= growth->room || need_room(growth, room);
 }
 
 /* ---- arriving ---- */
@@ -138,9 +147,13 @@ bool growth_append(struct growth *growth, const void *data, size_t length)
         growth_tell(growth);
         return true;
     }
-    growth->full = !make_room(growth, length);
+    growth->full = !make_room(growth, length) && !growth->ended;
     if (growth->full)
         return false;
+    if (growth->ended) {
+        growth_tell(growth);
+        return true;
+    }
     memcpy(growth->bytes + kept_bytes(growth), data, length);
     growth->filled += length;
     growth_tell(growth);

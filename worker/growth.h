@@ -44,7 +44,7 @@ struct growth *growth_hold(struct growth *growth); /* returns it */
 void growth_release(struct growth *growth);        /* NULL is accepted */
 
 /* Takes the next bytes; false when there is no room for them until `drained`. More than was
- * announced is a failure of the whole, which ends. */
+ * announced is a failure of the whole, which ends, as it does without memory. */
 bool growth_append(struct growth *growth, const void *data, size_t length);
 
 /* Nothing more comes: the content is whole, or `failure` (-errno) came before its end. Less than

@@ -158,8 +158,8 @@ def test_a_worker_without_memory_fails_nobody_but_who_needed_it(scarce, scarcity
         scarcity.begin(worker, passing, 1)
         try:
             WAYS[way](site, number)
-        except (OSError, ssl.SSLError, AssertionError, Gone):
-            pass                         # it is the one that may be failed
+        except (OSError, ssl.SSLError, AssertionError, Gone) as fault:
+            assert "waited" not in str(fault)    # it may be failed, but is to be told
         if not scarcity.end():
             break
         failures += 1

@@ -643,7 +643,7 @@ static bool send_ready(struct conn *conn)
         conn_progressed(conn); /* the peer's time begins now */
     conn->sending = (size_t)length;
     conn->queued_bytes += (uint64_t)length;
-    ledger_flushed(&conn->ledger, conn->queued_bytes);
+    ledger_flushed(&conn->ledger, conn->queued_bytes, session_unwritten_end(&conn->session));
     conn->send.done = on_send;
     if (has_output(conn))
         conn_cork(conn, true);

@@ -52,6 +52,8 @@ struct http2 {
     size_t end_apart;    /* of `used`: where a response ended that is to be readable at once */
     bool lends;          /* the content that is framed next is lent */
     struct span pending; /* what mem_send returned and didn't fit: nghttp2's, until its next call */
+    int32_t unwritten_end; /* the stream that ends with `pending`; 0: none does */
+    bool unwritten_apart;  /* and is to be readable at once */
 
     int32_t last_id;    /* the highest stream id that the client used */
     int32_t last_taken; /* above this a GOAWAY has refused them: their frames are read over */
@@ -522,12 +524,17 @@ static void note_goaway(struct http2 *http2, const nghttp2_goaway *goaway)
                  nghttp2_http2_strerror(goaway->error_code));
 }
 
-static void response_ended(struct http2 *http2, void *stream)
+/* Content was written by then; header blocks are about to be pending. */
+static void response_ended(struct http2 *http2, const nghttp2_frame_hd *frame, void *stream)
 {
     bool apart = false;
     http2->context->events->response_end(stream, &apart);
-    if (apart)
+    if (frame->type == NGHTTP2_HEADERS) {
+        http2->unwritten_end = frame->stream_id;
+        http2->unwritten_apart = apart;
+    } else if (apart) {
         http2->end_apart = http2->used;
+    }
 }
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -554,7 +561,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             break;
         stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (stream)
-            response_ended(http2, stream);
+            response_ended(http2, &frame->hd, stream);
         break;
     default:
         break;
@@ -589,7 +596,12 @@ static bool drain_pending(struct http2 *http2)
     http2->copied += n;
     http2->used += n;
     http2->pending = span_after(http2->pending, n);
-    return http2->pending.length == 0;
+    if (http2->pending.length)
+        return false;
+    if (http2->unwritten_end && http2->unwritten_apart)
+        http2->end_apart = http2->used;
+    http2->unwritten_end = 0;
+    return true;
 }
 
 ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
@@ -622,6 +634,11 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room)
 size_t http2_end_apart(const struct http2 *http2)
 {
     return http2->end_apart;
+}
+
+int32_t http2_unwritten_end(const struct http2 *http2)
+{
+    return http2->unwritten_end;
 }
 
 bool http2_failed(const struct http2 *http2)

@@ -60,6 +60,11 @@ ptrdiff_t http2_produce(struct http2 *http2, uint8_t *out, size_t room);
  * follows it; 0: nowhere. */
 size_t http2_end_apart(const struct http2 *http2);
 
+/* The stream whose response has ended, as `response_end` said, with a frame that http2_produce has not
+ * written out whole: a large header block at the end of its room; 0: there is none. The stream may
+ * have closed. */
+int32_t http2_unwritten_end(const struct http2 *http2);
+
 /* True when the session needs nothing more: it can be closed once its output is sent. */
 bool http2_done(const struct http2 *http2);
 

@@ -106,13 +106,13 @@ void ledger_sent(struct ledger *ledger, int32_t id)
         ledger->pushes_open--; /* its stream closes: the client's limit counts it no more */
 }
 
-void ledger_flushed(struct ledger *ledger, uint64_t offset)
+void ledger_flushed(struct ledger *ledger, uint64_t offset, int32_t unwritten)
 {
     if (ledger->open == 0)
         return;
     for (unsigned i = first_open(ledger); i < ledger->count; i++) {
         struct ledger_entry *entry = entry_at(ledger, i);
-        if (entry->state == LEDGER_SENT && !entry->flushed) {
+        if (entry->state == LEDGER_SENT && !entry->flushed && entry->id != unwritten) {
             entry->flushed = true;
             entry->offset = offset;
         }

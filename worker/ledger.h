@@ -75,11 +75,12 @@ struct ledger_entry *ledger_find(struct ledger *ledger, int32_t id);
 /* How much content of stream `id` has gone out when it ends, in whichever way. */
 void ledger_count(struct ledger *ledger, int32_t id, uint64_t bytes);
 
-/* The stream's last byte is in the output that will be flushed next. */
+/* The stream's last byte is in the output: it will be flushed next, or as ledger_flushed says. */
 void ledger_sent(struct ledger *ledger, int32_t id);
 
-/* The output so far has been handed to the kernel, `offset` bytes since the connection began. */
-void ledger_flushed(struct ledger *ledger, uint64_t offset);
+/* The output so far has been handed to the kernel, `offset` bytes since the connection began; but for
+ * the end of stream `unwritten` (0: of none), which waits for a later flush. */
+void ledger_flushed(struct ledger *ledger, uint64_t offset, int32_t unwritten);
 
 /* The peer's kernel has acknowledged `acked` bytes: settles what is complete. */
 void ledger_acknowledged(struct ledger *ledger, uint64_t acked, const struct ledger_sink *sink);

@@ -58,6 +58,13 @@ static inline size_t session_end_apart(const struct session *session)
     return session->http2 ? http2_end_apart(session->http2) : 0;
 }
 
+/* The stream whose response has ended with what session_produce has not written out whole; 0: there is
+ * none. In HTTP/1.1 a response ends once all of it was written. */
+static inline int32_t session_unwritten_end(const struct session *session)
+{
+    return session->http2 ? http2_unwritten_end(session->http2) : 0;
+}
+
 /* True while session_produce would write something. */
 static inline bool session_wants_write(const struct session *session)
 {

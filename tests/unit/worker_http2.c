@@ -21,7 +21,7 @@
 /* What the events told of the page's stream, and of the one promised on it. */
 struct told {
     int32_t id;
-    unsigned begun, promised, not_promised, closed;
+    unsigned begun, promised, not_promised, ended, closed;
 };
 
 struct peer {
@@ -64,6 +64,12 @@ static void on_close(void *stream, uint32_t error)
     ((struct told *)stream)->closed++;
 }
 
+static void on_response_end(void *stream, bool *apart)
+{
+    ((struct told *)stream)->ended++;
+    *apart = true;
+}
+
 static void on_promised(void *stream)
 {
     ((struct told *)stream)->promised++;
@@ -97,6 +103,7 @@ static const struct session_events EVENTS = {
     .request = on_request,
     .reset = on_reset,
     .close = on_close,
+    .response_end = on_response_end,
     .promised = on_promised,
     .not_promised = on_not_promised,
     .nothing_ready = on_nothing_ready,
@@ -187,6 +194,47 @@ static void a_promise_overtaken_by_goaway_ends_once(void **state)
     assert_int_equal(http2_open_streams(peer->http2), 1);
 }
 
+/* Answers the page by a header block alone, `bytes` of which are one field's value. */
+static void answer(size_t bytes)
+{
+    static char value[2 * HTTP2_ROOM_MIN];
+    memset(value, '~', sizeof(value)); /* whose code is longer than an octet */
+    struct field field = {SPAN_LITERAL("etag"), span_make(value, bytes)};
+    assert_int_equal(http2_respond(peer->http2, peer->page.id, 304, &field, 1, false), 0);
+}
+
+static void a_header_block_that_ends_its_response_is_written_at_its_end(void **state)
+{
+    static uint8_t out[2 * HTTP2_ROOM_MIN];
+    (void)state;
+    FEED(PREFACE SETTINGS REQUEST);
+    produce();
+    answer(100);
+    ptrdiff_t n = http2_produce(peer->http2, out, sizeof(out));
+    assert_in_range(n, 100, 200);
+    assert_int_equal(peer->page.ended, 1);
+    assert_int_equal(http2_unwritten_end(peer->http2), 0);
+    assert_int_equal(http2_end_apart(peer->http2), n);
+}
+
+static void a_header_block_that_does_not_fit_is_no_written_end_before_the_rest_is(void **state)
+{
+    static uint8_t out[2 * HTTP2_ROOM_MIN];
+    (void)state;
+    FEED(PREFACE SETTINGS REQUEST);
+    produce();
+    answer(HTTP2_ROOM_MIN);
+    assert_int_equal(http2_produce(peer->http2, out, HTTP2_ROOM_MIN), HTTP2_ROOM_MIN);
+    assert_int_equal(peer->page.ended, 1);
+    assert_int_equal(peer->page.closed, 1);
+    assert_int_equal(http2_unwritten_end(peer->http2), peer->page.id);
+    assert_int_equal(http2_end_apart(peer->http2), 0);
+    ptrdiff_t n = http2_produce(peer->http2, out, sizeof(out));
+    assert_in_range(n, 1, 200);
+    assert_int_equal(http2_unwritten_end(peer->http2), 0);
+    assert_int_equal(http2_end_apart(peer->http2), n);
+}
+
 /* The sanitizers' build would find a list that is left over. */
 static void malformed_requests_in_a_row_leave_nothing_behind(void **state)
 {
@@ -209,6 +257,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_promise_overtaken_by_settings_without_push_ends_once,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_promise_overtaken_by_goaway_ends_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_header_block_that_ends_its_response_is_written_at_its_end,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_header_block_that_does_not_fit_is_no_written_end_before_the_rest_is, setup, teardown),
         cmocka_unit_test_setup_teardown(malformed_requests_in_a_row_leave_nothing_behind, setup,
                                         teardown),
     };

@@ -77,7 +77,7 @@ static void a_push_is_held_once_its_last_byte_was_acknowledged_and_not_before(vo
     (void)state;
     push(2);
     ledger_sent(&ledger, 2);
-    ledger_flushed(&ledger, 1000);
+    ledger_flushed(&ledger, 1000, 0);
     ledger_acknowledged(&ledger, 999, &sink);
     assert_int_equal(belief(2), PUSH_ELSEWHERE);
     ledger_acknowledged(&ledger, 1000, &sink);
@@ -94,7 +94,7 @@ static void a_push_is_unfinished_until_its_last_byte_is_in_the_output(void **sta
     assert_int_equal(ledger.pushes_open, 2);
     ledger_sent(&ledger, 2);
     assert_int_equal(ledger.pushes_open, 1);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_acknowledged(&ledger, 10, &sink);
     ledger_lose(&ledger, 4, &sink);
     assert_int_equal(ledger.pushes_open, 0);
@@ -104,7 +104,7 @@ static void a_push_still_being_sent_is_not_held_whatever_is_acknowledged(void **
 {
     (void)state;
     push(2);
-    ledger_flushed(&ledger, 1000);
+    ledger_flushed(&ledger, 1000, 0);
     ledger_acknowledged(&ledger, 100000, &sink);
     assert_int_equal(belief(2), PUSH_ELSEWHERE);
 }
@@ -113,13 +113,31 @@ static void a_last_byte_not_handed_to_the_kernel_yet_is_not_acknowledged(void **
 {
     (void)state;
     push(2);
-    ledger_flushed(&ledger, 500);
+    ledger_flushed(&ledger, 500, 0);
     ledger_sent(&ledger, 2);
     ledger_acknowledged(&ledger, 500, &sink);
     assert_int_equal(belief(2), PUSH_ELSEWHERE);
-    ledger_flushed(&ledger, 700);
+    ledger_flushed(&ledger, 700, 0);
     ledger_acknowledged(&ledger, 700, &sink);
     assert_int_equal(belief(2), PUSH_HELD);
+}
+
+static void an_end_that_is_not_written_yet_is_acknowledged_with_a_later_flush(void **state)
+{
+    (void)state;
+    push(2);
+    push(4);
+    ledger_sent(&ledger, 2);
+    ledger_sent(&ledger, 4);
+    ledger_flushed(&ledger, 500, 4);
+    ledger_acknowledged(&ledger, 500, &sink);
+    assert_int_equal(belief(2), PUSH_HELD);
+    assert_int_equal(belief(4), PUSH_ELSEWHERE);
+    ledger_flushed(&ledger, 700, 0);
+    ledger_acknowledged(&ledger, 699, &sink);
+    assert_int_equal(belief(4), PUSH_ELSEWHERE);
+    ledger_acknowledged(&ledger, 700, &sink);
+    assert_int_equal(belief(4), PUSH_HELD);
 }
 
 static void a_cancelled_push_is_declined(void **state)
@@ -146,7 +164,7 @@ static void a_cancel_that_comes_after_the_acknowledgement_turns_held_into_declin
     (void)state;
     push(2);
     ledger_sent(&ledger, 2);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_acknowledged(&ledger, 10, &sink);
     ledger_reset(&ledger, 2, HTTP2_CANCEL, &sink);
     assert_int_equal(belief(2), PUSH_DECLINED);
@@ -177,7 +195,7 @@ static void a_goaway_below_a_push_returns_it_to_absent(void **state)
         push(id);
     for (int32_t id = 2; id <= 6; id += 2)
         ledger_sent(&ledger, id);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_lose_above(&ledger, 4, &sink);
     assert_int_equal(ledger.open, 2);
     assert_int_equal(ledger.pushes_open, 0);
@@ -198,7 +216,7 @@ static void what_a_passing_client_was_given_ends_with_its_connection(void **stat
         ledger_find(&ledger, id)->passing = id != 2;
         ledger_sent(&ledger, id);
     }
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_acknowledged(&ledger, 10, &sink);
     ledger_reset(&ledger, 6, HTTP2_CANCEL, &sink);
     assert_int_equal(belief(4), PUSH_HELD);
@@ -215,7 +233,7 @@ static void a_connection_that_dies_first_returns_every_open_entry_to_absent(void
     push(2);
     push(4);
     ledger_sent(&ledger, 2);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_acknowledged(&ledger, 10, &sink);
     ledger_abandon(&ledger, &sink);
     assert_int_equal(belief(2), PUSH_HELD);
@@ -231,7 +249,7 @@ static void a_request_of_the_clients_own_is_noted_when_acknowledged(void **state
     entry->validator = VALIDATOR;
     entry->life_s = LIFE_S;
     ledger_sent(&ledger, 1);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     assert_int_equal(belief(1), PUSH_ABSENT);
     ledger_acknowledged(&ledger, 10, &sink);
     assert_int_equal(belief(1), PUSH_HELD);
@@ -267,7 +285,7 @@ static void one_that_stays_open_does_not_keep_later_ones_from_being_forgotten(vo
     assert_null(ledger_find(&ledger, 4));
     assert_non_null(ledger_find(&ledger, 6 * LEDGER_MAX));
     ledger_sent(&ledger, 2);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_acknowledged(&ledger, 10, &sink);
     assert_int_equal(belief(2), PUSH_HELD);
     assert_int_equal(ledger.open, 0);
@@ -280,7 +298,7 @@ static void the_result_is_told_with_the_bytes_that_went_out(void **state)
     push(4);
     ledger_count(&ledger, 2, 500);
     ledger_sent(&ledger, 2);
-    ledger_flushed(&ledger, 1000);
+    ledger_flushed(&ledger, 1000, 0);
     ledger_acknowledged(&ledger, 1000, &sink);
     assert_int_equal(bytes_told, 500);
     ledger_count(&ledger, 4, 30);
@@ -299,7 +317,7 @@ static void an_answer_that_an_outcome_waits_for_is_told_and_may_leave_no_belief(
     entry->validator = VALIDATOR;
     entry->outcome = (struct outcome *)(void *)&outcome;
     ledger_sent(&ledger, 1);
-    ledger_flushed(&ledger, 10);
+    ledger_flushed(&ledger, 10, 0);
     ledger_acknowledged(&ledger, 10, &sink);
     assert_int_equal(results[PUSH_RESULT_DELIVERED], 1);
     assert_int_equal(belief(1), PUSH_ABSENT);
@@ -313,6 +331,7 @@ int main(void)
         TEST(a_push_is_unfinished_until_its_last_byte_is_in_the_output),
         TEST(a_push_still_being_sent_is_not_held_whatever_is_acknowledged),
         TEST(a_last_byte_not_handed_to_the_kernel_yet_is_not_acknowledged),
+        TEST(an_end_that_is_not_written_yet_is_acknowledged_with_a_later_flush),
         TEST(a_cancelled_push_is_declined),
         TEST(a_refused_push_is_declined),
         TEST(a_cancel_that_comes_after_the_acknowledgement_turns_held_into_declined),

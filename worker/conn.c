@@ -685,6 +685,8 @@ void conn_flush(struct conn *conn)
     conn->dirty = false;
     if (!conn->send.armed)
         read_ahead_settle(&conn->ahead);
+    if (conn->orphan_pushes)
+        streams_release_orphans(conn);
     if (conn->state < CONN_LINGERING && !conn->send.armed && !send_ready(conn))
         rest(conn);
     if (conn->state < CONN_LINGERING) {

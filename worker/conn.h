@@ -97,6 +97,7 @@ struct conn {
     unsigned receiving;     /* streams whose request content is still coming */
     unsigned pushes_waiting; /* promised streams that are answered when nothing else is ready */
     unsigned promises_unwritten; /* that were submitted, and not written out */
+    bool orphan_pushes;     /* there are some that streams_release_orphans has not seen */
     struct page_line pages_waiting;
 
     uint64_t read_us;  /* CLOCK_MONOTONIC: when TCP_INFO was last read */

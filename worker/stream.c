@@ -575,14 +575,29 @@ static void on_reset(void *connection, void *context, int32_t id, uint32_t error
     conn_dirty(conn);
 }
 
+/* The page ends, and its response has not: nothing else would release its pushes. */
+static void orphan_pushes(struct conn *conn, int32_t page_id)
+{
+    for (struct stream *stream = conn->streams; stream; stream = stream->next)
+        if (stream->pushed && stream->parent_id == page_id) {
+            stream->parent_id = STREAM_NO_PAGE;
+            conn->orphan_pushes = true;
+        }
+}
+
 static void on_close(void *context, uint32_t error)
 {
     struct stream *stream = context;
+    int32_t id = stream->id;
+    struct conn *conn = stream->conn;
+    bool has_orphans = !stream->pushed && !stream->complete && conn->ledger.pushes_open;
     if (error == HTTP2_INTERNAL_ERROR && stream->answered && !stream->complete &&
         !stream->client_reset)
         stats_add(stream->conn->worker->stats, COUNTER_body_failures, 1);
-    conn_dirty(stream->conn);
+    conn_dirty(conn);
     stream_end(stream);
+    if (has_orphans)
+        orphan_pushes(conn, id);
 }
 
 static ptrdiff_t on_available(void *context, size_t max, bool *last)
@@ -642,6 +657,13 @@ static void release_pushes(struct conn *conn, int32_t page_id)
             http2_prioritize(conn->session.http2, stream->id, stream->late_urgency,
                              stream->late_incremental);
     answer_waiting(conn, page_id);
+}
+
+void streams_release_orphans(struct conn *conn)
+{
+    conn->orphan_pushes = false;
+    if (conn->session.http2)
+        release_pushes(conn, STREAM_NO_PAGE);
 }
 
 static bool on_nothing_ready(void *connection)

@@ -20,6 +20,7 @@ enum stream_state {
     STREAM_STATES
 };
 
+#define STREAM_NO_PAGE (-1)
 #define STREAM_TEXT_MAX 1024 /* bytes of host and path kept without an allocation */
 
 struct stream {
@@ -60,7 +61,7 @@ struct stream {
     struct page *page;        /* the decision under way or carried out; owned */
     struct priority update;   /* by the client's last PRIORITY_UPDATE; said: there was one, */
     bool update_is_early;     /* ahead of the request, whose own field counts more */
-    int32_t parent_id;        /* of a pushed stream: its page's */
+    int32_t parent_id;        /* of a pushed stream: its page's; STREAM_NO_PAGE, once that is reset */
     unsigned candidate;       /* and which of its decision; */
     uint8_t urgency;          /* of a pushed stream, */
     bool incremental;
@@ -117,6 +118,10 @@ void stream_decide(struct stream *stream);
 
 /* What the connection's responses have left to send, `page` and what is not known yet apart. */
 uint64_t streams_left_bytes(const struct conn *conn, const struct stream *page);
+
+/* Pushes whose page ended before its response did, by a reset mostly, go on as if it were out: they
+ * are answered, and rank as if they had been asked for. To be called outside the session's events. */
+void streams_release_orphans(struct conn *conn);
 
 /* RST for streams whose request content comes too slowly. Returns whether there were any. */
 bool streams_check_receiving(struct conn *conn);

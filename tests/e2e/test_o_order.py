@@ -254,6 +254,28 @@ def test_once_its_page_is_out_a_style_sheet_does_not_starve_behind_pictures(hera
     assert not before
 
 
+@pytest.mark.quick
+@pytest.mark.asan
+@pytest.mark.parametrize("fields", [[("priority", "u=0, i")], []], ids=["chromium", "plain"])
+def test_a_style_sheet_whose_page_was_reset_does_not_starve_behind_pictures(herald, connect, fields):
+    """It ranks as it would if its page were out."""
+    site = order_site(herald, [(CSS, "")], page=2000)
+    for n in range(4):
+        site.root.asset("/%d.png" % n, 30000)
+    client = connect(site, window=0, connection_window=WINDOW_MAX)
+    page = client.request(PAGE, fields=fields)
+    client.wait(lambda: page.promises and page.promises[0].status, "the push's HEADERS")
+    client.reset(page)
+    images = [client.request("/%d.png" % n, fields=[("priority", "u=3, i")] if fields else [])
+              for n in range(4)]
+    client.wait(lambda: all(image.status for image in images), "the images' HEADERS")
+    client.update_settings({INITIAL_WINDOW_SIZE: 1 << 20})
+    (style,) = page.promises
+    client.wait_done(style, *images)
+    assert bytes(style.body) == site.root.read(CSS)
+    assert not [image for image in images if image.first_data_at < style.ended_at]
+
+
 # ---- decisions take effect within one send ----
 
 def stalled(herald, connect, tls, **kwargs):

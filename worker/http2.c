@@ -1,6 +1,7 @@
 #include "worker/http2_internal.h"
 
 #include "worker/frames.h"
+#include "worker/stream_ids.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GAPS_MAX 8           /* runs of stream ids that the peer passed over */
-#define RESETS_KEPT 128      /* ids of streams that this side reset: frames may be under way */
 #define FIELDS_OUT_MAX 128   /* fields of a response */
 #define PROMISE_FIELDS_MAX 8 /* fields of a promised request, pseudo-fields included */
 #define FAILURE_MAX 160
@@ -55,14 +54,8 @@ struct http2 {
     int32_t unwritten_end; /* the stream that ends with `pending`; 0: none does */
     bool unwritten_apart;  /* and is to be readable at once */
 
-    int32_t last_id;    /* the highest stream id that the client used */
+    struct stream_ids ids;
     int32_t last_taken; /* above this a GOAWAY has refused them: their frames are read over */
-    struct {
-        int32_t first, last;
-    } gaps[GAPS_MAX];
-    unsigned gaps_count;
-    int32_t resets[RESETS_KEPT];
-    unsigned resets_next;
     struct {
         int32_t id;
         struct priority priority;
@@ -92,37 +85,6 @@ static void end_if_memory_lacked(struct http2 *http2)
         terminate(http2, HTTP2_INTERNAL_ERROR, "out of memory");
 }
 
-static void note_gap(struct http2 *http2, int32_t id)
-{
-    if (id > http2->last_id + 2 || (http2->last_id == 0 && id > 1)) {
-        unsigned at = http2->gaps_count < GAPS_MAX ? http2->gaps_count++ : GAPS_MAX - 1;
-        http2->gaps[at].first = http2->last_id ? http2->last_id + 2 : 1;
-        http2->gaps[at].last = id - 2;
-    }
-    http2->last_id = id;
-}
-
-static bool in_gap(const struct http2 *http2, int32_t id)
-{
-    for (unsigned i = 0; i < http2->gaps_count; i++)
-        if (id >= http2->gaps[i].first && id <= http2->gaps[i].last)
-            return true;
-    return false;
-}
-
-static bool reset_by_us(const struct http2 *http2, int32_t id)
-{
-    for (unsigned i = 0; i < RESETS_KEPT; i++)
-        if (http2->resets[i] == id)
-            return true;
-    return false;
-}
-
-static void note_reset(struct http2 *http2, int32_t id)
-{
-    http2->resets[http2->resets_next++ % RESETS_KEPT] = id;
-}
-
 /* HEADERS and DATA on streams that are closed, or were skipped and thereby closed: nghttp2 ignores
  * them. RFC 9113 5.1 and 5.1.1 want the connection ended, but for a stream that this side has
  * reset, whose frames may still be under way. */
@@ -131,15 +93,15 @@ static bool check_stream_id(struct http2 *http2, const struct frame_header *head
     int32_t id = header->stream_id;
     if (id % 2 == 0)
         return true;
-    if (id > http2->last_id) {
+    if (id > http2->ids.last) {
         if (header->type == FRAME_HEADERS)
-            note_gap(http2, id);
+            stream_ids_open(&http2->ids, id);
         return true;
     }
-    if (nghttp2_session_get_stream_user_data(http2->session, id) || reset_by_us(http2, id) ||
-        http2->in_header_block || id > http2->last_taken)
+    if (nghttp2_session_get_stream_user_data(http2->session, id) ||
+        stream_ids_were_reset(&http2->ids, id) || http2->in_header_block || id > http2->last_taken)
         return true;
-    if (header->type == FRAME_HEADERS && in_gap(http2, id))
+    if (header->type == FRAME_HEADERS && stream_ids_passed_over(&http2->ids, id))
         terminate(http2, HTTP2_PROTOCOL_ERROR, "HEADERS on a stream id that was passed over");
     else
         terminate(http2, HTTP2_STREAM_CLOSED, "a frame on a closed stream");
@@ -215,7 +177,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 {
     struct http2 *http2 = user_data;
     (void)session;
-    note_reset(http2, frame->hd.stream_id);
+    stream_ids_reset(&http2->ids, frame->hd.stream_id);
     if (error == NGHTTP2_ERR_FLOW_CONTROL)
         http2->overflowed_id = frame->hd.stream_id;
     return 0;
@@ -412,7 +374,7 @@ static void decode(struct http2 *http2, const uint8_t *data, size_t length)
 static bool needs_order(const struct http2 *http2, const struct frame_header *header)
 {
     return (header->type == FRAME_DATA || header->type == FRAME_HEADERS) &&
-           header->stream_id <= http2->last_id;
+           header->stream_id <= http2->ids.last;
 }
 
 int http2_receive(struct http2 *http2, const void *input, size_t length)
@@ -501,8 +463,8 @@ static int send_content(nghttp2_session *session, nghttp2_frame *frame, const ui
 
 static void count_reset_sent(struct http2 *http2, int32_t id, uint32_t error)
 {
-    if (!reset_by_us(http2, id))
-        note_reset(http2, id);
+    if (!stream_ids_were_reset(&http2->ids, id))
+        stream_ids_reset(&http2->ids, id);
     /* Only SETTINGS can overflow a window without an invalid frame, and that is an error of the
      * connection (RFC 9113 6.9.2); nghttp2 merely resets the stream. */
     if (error == HTTP2_FLOW_CONTROL_ERROR && id != http2->overflowed_id)
@@ -727,7 +689,7 @@ void http2_prioritize(struct http2 *http2, int32_t id, uint8_t urgency, bool inc
 
 void http2_reset(struct http2 *http2, int32_t id, enum http2_error error)
 {
-    note_reset(http2, id);
+    stream_ids_reset(&http2->ids, id);
     nghttp2_submit_rst_stream(http2->session, NGHTTP2_FLAG_NONE, id, error);
 }
 

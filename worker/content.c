@@ -329,6 +329,14 @@ struct resource *content_peek(struct content *content, const struct config_route
     return entry && is_fresh(entry, content_now_ms()) ? entry->resource : NULL;
 }
 
+struct resource *content_last(struct content *content, const struct config_route *route,
+                              struct span path)
+{
+    struct entry *entry = find(content, route, path, hash_of(content, route->root_fd, path));
+    bool late = entry && entry->known && content_now_ms() - entry->checked_ms < CONTENT_LATE_MS;
+    return late ? entry->resource : NULL;
+}
+
 bool content_quiesce(struct content *content)
 {
     if (!content->ending) {

@@ -22,6 +22,7 @@
 #define CONTENT_SMALL_MAX (2 * 1024 * 1024) /* bytes of a file kept in memory */
 #define CONTENT_BYTES_DEFAULT (64 * 1024 * 1024)
 #define CONTENT_FRESH_MS 1000   /* how long a version is served without looking at the file */
+#define CONTENT_LATE_MS 10000   /* how old a look may be that stands in for one that is slow */
 #define CONTENT_SCAN_WAIT_MS 50 /* how long a look-up waits for a page's scan, at most */
 
 /* The codings a file can have a precompressed sibling in, best first. */
@@ -169,6 +170,12 @@ static inline bool content_waiting(const struct content_lookup *lookup)
 /* The resource for `path` if a fresh one is cached, borrowed until the next content call; else
  * NULL, without starting anything. */
 struct resource *content_peek(struct content *content, const struct config_route *route,
+                              struct span path);
+
+/* The version that was there when the file was last looked at, if that is less than CONTENT_LATE_MS
+ * ago: for who can't wait for the look that is under way. Borrowed until the next content call; NULL
+ * when there is none. */
+struct resource *content_last(struct content *content, const struct config_route *route,
                               struct span path);
 
 /* The finished scan of the page `resource` as seen at `scheme`://`authority`, or NULL: no page, not

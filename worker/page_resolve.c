@@ -101,16 +101,40 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
         page_round_over(page);
 }
 
+/* A file that takes too long to be looked at again is taken for what it was: else a busy machine
+ * would not push what it pushed a second before. */
+static void take_last_known(struct page *page)
+{
+    const struct config_site *site = page->stream->site;
+    for (unsigned i = page->judged; i < page->decision.count; i++) {
+        struct content_lookup *lookup = &page->lookups[i].lookup;
+        char decoded[DECISION_PATH_MAX + 1];
+        struct span path, query;
+        if (!content_waiting(lookup) ||
+            respond_path(page->decision.items[i].path, decoded, &path, &query) < 0)
+            continue;
+        struct resource *resource =
+            content_last(page->worker->content, config_route(site, path), path);
+        if (!resource)
+            continue;
+        content_cancel(lookup);
+        page->resolving--;
+        found(page, i, resource);
+    }
+}
+
 /* A look-up takes several wake-ups, each of which is long in a worker that a crowd keeps busy: then
  * it is not the disk that is slow. An idle worker's wake-ups are these deadlines themselves. */
 static void on_deadline(struct timer *timer)
 {
     struct page *page = (struct page *)((char *)timer - offsetof(struct page, deadline));
     struct timers *timers = &page->worker->timers;
-    if (page->worker->wakeups - page->asked_at_wakeup < RESOLVE_WAKEUPS)
+    if (page->worker->wakeups - page->asked_at_wakeup < RESOLVE_WAKEUPS) {
         timer_set(timers, timer, timers->now_ms + RESOLVE_AGAIN_MS);
-    else
-        page_round_over(page);
+        return;
+    }
+    take_last_known(page);
+    page_round_over(page);
 }
 
 /* ---- what an origin has ---- */

@@ -276,6 +276,31 @@ static void an_unchanged_file_is_looked_at_and_not_opened_again(void **state)
     forget(&again);
 }
 
+static void what_was_known_stands_in_for_a_look_that_is_under_way(void **state)
+{
+    struct answer answer = {0}, again = {0};
+    const struct config_route *route = &site.routes[0];
+    struct span path = SPAN_LITERAL("/a.js");
+    (void)state;
+    put_file("a.js", "let a;");
+    assert_null(content_last(content, route, path));
+    begin_find(&answer, route, "/a.js");
+    assert_null(content_last(content, route, path)); /* it is not known yet */
+    await(&answer);
+    age(CONTENT_FRESH_MS);
+    begin_find(&again, route, "/a.js");
+    assert_int_equal(again.answered, 0);
+    assert_ptr_equal(content_last(content, route, path), answer.resource);
+    await(&again);
+    age(CONTENT_LATE_MS);
+    assert_null(content_last(content, route, path));
+    find(&again, "/b.js");
+    assert_int_equal(again.outcome, CONTENT_MISSING);
+    assert_null(content_last(content, route, SPAN_LITERAL("/b.js")));
+    forget(&answer);
+    forget(&again);
+}
+
 static void a_changed_file_is_a_new_version_beside_the_old_one(void **state)
 {
     struct answer old = {0}, new = {0};
@@ -848,6 +873,7 @@ int main(void)
         BENCH_TEST(a_sibling_older_than_its_file_is_stale_and_ignored),
         BENCH_TEST(siblings_that_come_change_and_go_are_noticed_in_time),
         BENCH_TEST(an_unchanged_file_is_looked_at_and_not_opened_again),
+        BENCH_TEST(what_was_known_stands_in_for_a_look_that_is_under_way),
         BENCH_TEST(a_changed_file_is_a_new_version_beside_the_old_one),
         BENCH_TEST(a_file_written_again_with_the_same_content_keeps_its_etag),
         BENCH_TEST(a_file_read_just_after_a_write_is_read_again_until_it_is_older),

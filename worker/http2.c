@@ -244,13 +244,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
                      nghttp2_rcbuf *value, uint8_t flags, void *user_data)
 {
     struct http2 *http2 = user_data;
-    size_t bytes = nghttp2_rcbuf_get_buf(name).len + nghttp2_rcbuf_get_buf(value).len + 32;
+    struct http2_text own_name = http2_text_of(name), own_value = http2_text_of(value);
     (void)session, (void)flags;
-    if (!guard_count_field(http2->guard, bytes))
+    if (!guard_count_field(http2->guard, own_name.text.length + own_value.text.length + 32))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is decoded, and looked at no more
                                                        */
     if (http2->building && http2->building_id == frame->hd.stream_id)
-        http2_fields_add(http2->building, http2->context->limits, name, value);
+        http2_fields_add(http2->building, http2->context->limits, &own_name, &own_value);
     return 0;
 }
 

@@ -43,12 +43,6 @@ static bool grow(struct header_list *list, uint64_t fields_max)
     return true;
 }
 
-static struct span span_of_rcbuf(nghttp2_rcbuf *buffer)
-{
-    nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
-    return (struct span){(const char *)vec.base, vec.len};
-}
-
 /* Keeps a text that lives in nghttp2's table or was decoded for this field. */
 static void own(struct texts *texts, nghttp2_rcbuf *buffer)
 {
@@ -74,18 +68,16 @@ static struct span *pseudo_field(struct header_list *list, struct span name)
 }
 
 void http2_fields_add(struct header_list *list, const struct config_limits *limits,
-                      nghttp2_rcbuf *name_buffer, nghttp2_rcbuf *value_buffer)
+                      const struct http2_text *name, const struct http2_text *value)
 {
     struct texts *texts = header_list_texts(list);
-    struct span name = span_of_rcbuf(name_buffer);
-    struct span value = span_of_rcbuf(value_buffer);
-    if (!header_list_count(list, limits, name.length + value.length))
+    if (!header_list_count(list, limits, name->text.length + value->text.length))
         return;
-    if (name.length && name.data[0] == ':') {
-        struct span *pseudo = pseudo_field(list, name);
+    if (name->text.length && name->text.data[0] == ':') {
+        struct span *pseudo = pseudo_field(list, name->text);
         if (pseudo && !pseudo->data) {
-            *pseudo = value;
-            own(texts, value_buffer);
+            *pseudo = value->text;
+            own(texts, value->owner);
         }
         return;
     }
@@ -93,10 +85,10 @@ void http2_fields_add(struct header_list *list, const struct config_limits *limi
         list->too_large = true;
         return;
     }
-    header_list_store(list, name, value);
-    if (!nghttp2_rcbuf_is_static(name_buffer))
-        own(texts, name_buffer);
-    own(texts, value_buffer);
+    header_list_store(list, name->text, value->text);
+    if (!nghttp2_rcbuf_is_static(name->owner))
+        own(texts, name->owner);
+    own(texts, value->owner);
 }
 
 /* ---- going out ---- */

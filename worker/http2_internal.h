@@ -11,10 +11,22 @@
 /* Sets up a pool whose lists keep nghttp2's texts. */
 void http2_fields_init(struct header_pool *pool);
 
+/* A text of nghttp2's, and what keeps it. */
+struct http2_text {
+    struct span text;
+    nghttp2_rcbuf *owner;
+};
+
+static inline struct http2_text http2_text_of(nghttp2_rcbuf *owner)
+{
+    nghttp2_vec vec = nghttp2_rcbuf_get_buf(owner);
+    return (struct http2_text){{(const char *)vec.base, vec.len}, owner};
+}
+
 /* Adds a field, which keeps its texts, or a pseudo-field. Past a limit the list becomes `too_large`
  * and stores nothing more, while fields go on being counted (RFC 9113 10.5.1). */
 void http2_fields_add(struct header_list *list, const struct config_limits *limits,
-                      nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+                      const struct http2_text *name, const struct http2_text *value);
 
 /* Fields as nghttp2 takes them, texts borrowed: one; those of a list from place `at` on, as far as there
  * is `room` in all, with the number then filled as the result; :status, for which `digits` has 8

@@ -91,8 +91,9 @@ static void add_common(struct response *response, const struct config_site *site
     if (cache_control.length)
         respond_add(response, SPAN_LITERAL("cache-control"), cache_control);
     respond_add(response, SPAN_LITERAL("date"), http_date_now());
-    response->ttl_s = respond_freshness(response->fields, response->fields_count,
-                                        site->heuristic_s, &response->cacheable);
+    struct cache_directives directives;
+    response->ttl_s = respond_file_freshness(site, route, &directives);
+    response->cacheable = !directives.no_store;
 }
 
 /* RFC 9110 15.4.5: what a cache needs to go on with what it has; the etag makes the modification

@@ -200,11 +200,13 @@ uint32_t respond_freshness(const struct field *fields, size_t count, uint32_t he
     return freshness_left(&said, heuristic_s);
 }
 
-static uint32_t file_ttl(const struct resource *resource, const struct config_site *site)
+uint32_t respond_file_freshness(const struct config_site *site, const struct config_route *route,
+                                struct cache_directives *directives)
 {
-    const struct config_route *route = config_route(site, resource->path);
-    struct freshness_fields said = {.directives = cache_directives_parse(span_of(route->cache_control))};
-    return freshness_left(&said, site->heuristic_s);
+    *directives = cache_directives_parse(span_of(route->cache_control));
+    if (directives->no_store || directives->no_cache)
+        return 0;
+    return directives->has_max_age ? directives->max_age_s : site->heuristic_s;
 }
 
 uint32_t respond_ttl(struct resource *resource, const struct config_site *site)
@@ -212,7 +214,9 @@ uint32_t respond_ttl(struct resource *resource, const struct config_site *site)
     if (resource->origin)
         return origin_client_ttl(resource->origin);
     if (resource->ttl_site != site) {
-        resource->ttl_s = file_ttl(resource, site);
+        struct cache_directives directives;
+        const struct config_route *route = config_route(site, resource->path);
+        resource->ttl_s = respond_file_freshness(site, route, &directives);
         resource->ttl_site = site;
     }
     return resource->ttl_s;
@@ -275,9 +279,8 @@ enum reason respond_pushable(const struct resource *resource, const struct confi
         *representation = &resource->codings[coding];
     if (resource->origin)
         return origin_pushable(resource);
-    struct freshness_fields said = {
-        .directives = cache_directives_parse(span_of(route->cache_control))};
-    if (said.directives.is_private || freshness_left(&said, site->heuristic_s) == 0)
+    struct cache_directives directives;
+    if (respond_file_freshness(site, route, &directives) == 0 || directives.is_private)
         return REASON_NOT_CACHEABLE;
     return REASON_PENDING;
 }

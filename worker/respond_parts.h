@@ -91,6 +91,11 @@ uint32_t freshness_age(const struct freshness_fields *said);
 /* For a private cache, Age not subtracted: what respond_freshness tells of a response of now. */
 uint32_t freshness_lifetime(const struct freshness_fields *said, uint32_t heuristic_s);
 
+/* What respond_freshness tells of a file's response, of whose fields the route's Cache-Control alone
+ * says how long it may be used. Fills in `directives`. */
+uint32_t respond_file_freshness(const struct config_site *site, const struct config_route *route,
+                                struct cache_directives *directives);
+
 /* Whether a Vary field's value names more than Accept-Encoding. */
 bool vary_is_more_than_coding(struct span vary);
 

@@ -53,9 +53,12 @@ static struct entry **bucket_of(struct content *content, uint64_t hash)
 static struct entry **recent_slot(struct content *content, int root_fd, struct span path)
 {
     uint64_t end = 0, middle = 0;
-    size_t length = path.length < sizeof(end) ? path.length : sizeof(end);
-    memcpy(&end, path.data + path.length - length, length);
-    memcpy(&middle, path.data + (path.length - length) / 2, length);
+    if (path.length >= sizeof(end)) {
+        memcpy(&end, path.data + path.length - sizeof(end), sizeof(end));
+        memcpy(&middle, path.data + (path.length - sizeof(end)) / 2, sizeof(end));
+    } else {
+        memcpy(&end, path.data, path.length);
+    }
     end ^= (middle + path.length) * UINT64_C(0x9e3779b97f4a7c15);
     end = (end + (unsigned)root_fd) * UINT64_C(0xd6e8feb86659fd93);
     return &content->recent[end >> 32 & (CONTENT_RECENT - 1)];

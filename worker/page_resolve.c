@@ -277,8 +277,6 @@ static bool find_cached(struct page *page, unsigned i, const struct config_route
 
 static void resolve_proxied(struct page *page, unsigned i, const struct config_route *route)
 {
-    page->lookups[i] =
-        (struct page_lookup){.cached.found = on_cached, .page = page, .candidate = i};
     page->resolving++;
     if (!page->worker->cache || !route->cached)
         not_cached(page, i);
@@ -311,7 +309,6 @@ static void resolve_one(struct page *page, unsigned i)
         return;
     }
     page->resolving++;
-    page->lookups[i] = (struct page_lookup){.lookup.found = on_found, .page = page, .candidate = i};
     content_find(page->worker->content, stream->site, route, path, &page->lookups[i].lookup);
 }
 
@@ -325,9 +322,8 @@ void page_resolve(struct page *page)
 {
     page->resolving = 1; /* held until every look-up has begun */
     for (unsigned i = page->judged; i < page->decision.count; i++) {
-        page->lookups[i].lookup = (struct content_lookup){0};
-        page->lookups[i].cached = (struct cache_lookup){0};
-        page->lookups[i].growing = NULL;
+        page->lookups[i] = (struct page_lookup){
+            .lookup.found = on_found, .cached.found = on_cached, .page = page, .candidate = i};
         resolve_one(page, i);
     }
     page->asked_at_wakeup = page->worker->wakeups;

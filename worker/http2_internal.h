@@ -5,6 +5,7 @@
 
 #include "policy/reserve.h"
 #include "worker/http2.h"
+#include "worker/http2_buffers.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -48,6 +49,7 @@ struct http2_memory {
     struct http2_chunk *free[HTTP2_CHUNK_MAX / 16 + 1]; /* by size / 16 */
     size_t kept_bytes;
     struct reserve reserve;
+    struct http2_buffers buffers;
 };
 
 /* `memory` is not moved afterwards. Returns 0 or -ENOMEM. */

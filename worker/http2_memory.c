@@ -52,9 +52,13 @@ static void *on_malloc(size_t size, void *memory)
     return chunk_take(memory, size);
 }
 
-static void on_free(void *data, void *memory)
+static void on_free(void *data, void *context)
 {
-    chunk_give(memory, data);
+    struct http2_memory *memory = context;
+    if (http2_buffers_hold(&memory->buffers, data))
+        http2_buffers_give(&memory->buffers, data);
+    else
+        chunk_give(memory, data);
 }
 
 static void *on_calloc(size_t count, size_t size, void *memory)
@@ -69,9 +73,27 @@ static void *on_calloc(size_t count, size_t size, void *memory)
     return data ? memset(data, 0, bytes) : NULL;
 }
 
-static void *on_realloc(void *data, size_t size, void *memory)
+/* A session's output buffer that is to be larger goes to the heap. */
+static void *leave_buffer(struct http2_memory *memory, void *data, size_t size)
 {
-    return reserve_resize(&((struct http2_memory *)memory)->reserve, data, size);
+    if (size <= HTTP2_BUFFER_BYTES)
+        return data;
+    void *larger = reserve_take(&memory->reserve, size);
+    memcpy(larger, data, HTTP2_BUFFER_BYTES);
+    http2_buffers_give(&memory->buffers, data);
+    return larger;
+}
+
+/* nghttp2 makes its buffers by this one. */
+static void *on_realloc(void *data, size_t size, void *context)
+{
+    struct http2_memory *memory = context;
+    if (http2_buffers_hold(&memory->buffers, data))
+        return leave_buffer(memory, data, size);
+    void *buffer = NULL;
+    if (!data && size >= HTTP2_BUFFER_LEAST && size <= HTTP2_BUFFER_BYTES)
+        buffer = http2_buffers_take(&memory->buffers);
+    return buffer ? buffer : reserve_resize(&memory->reserve, data, size);
 }
 
 int http2_memory_init(struct http2_memory *memory)
@@ -100,4 +122,5 @@ void http2_memory_finish(struct http2_memory *memory)
             free(chunk);
         }
     reserve_finish(&memory->reserve);
+    http2_buffers_finish(&memory->buffers);
 }

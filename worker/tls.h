@@ -25,7 +25,8 @@ int tls_context_create(const struct config *config, const struct segment *segmen
                        struct tls_context **context, struct fault *fault);
 void tls_context_destroy(struct tls_context *context);
 
-/* Loads every certificate and key and checks that they belong together, for `herald check`. */
+/* Loads every certificate and key and checks that they belong together, and the authorities of
+ * origins, for `herald check` and before a generation starts. */
 int tls_check(const struct config *config, struct fault *fault);
 
 /* Makes a self-signed ECDSA P-256 certificate for the given host names and addresses, valid for 30

@@ -290,9 +290,10 @@ void tls_context_destroy(struct tls_context *context)
 int tls_check(const struct config *config, struct fault *fault)
 {
     struct tls_context *context = NULL;
-    if (config->certificates_count == 0)
-        return 0;
-    int rc = tls_context_create(config, NULL, &context, fault);
+    int rc = tls_check_authorities(config, fault);
+    if (rc < 0 || config->certificates_count == 0)
+        return rc;
+    rc = tls_context_create(config, NULL, &context, fault);
     tls_context_destroy(context);
     return rc;
 }

@@ -56,6 +56,10 @@ struct tls *tls_of(const SSL *ssl);
 /* How OpenSSL reads from and writes to a struct tls. Owned by the caller. */
 BIO_METHOD *tls_bio_method(void);
 
+/* Reads the authorities of origins. Returns 0, or -errno with `fault`: the origin's line in the
+ * config, and what is wrong with the file. */
+int tls_check_authorities(const struct config *config, struct fault *fault);
+
 /* The reason of OpenSSL's last error, as text. */
 const char *tls_reason(void);
 

@@ -87,6 +87,21 @@ def test_a_bad_certificate_is_named_with_the_line_of_its_entry(here, certificate
     assert done.returncode == 0, done.stderr
 
 
+def test_bad_authorities_of_an_origin_are_named_with_its_line(here, certificate):
+    good = open(certificate.cert).read()
+    (here.path / "junk.pem").write_text("junk")
+    (here.path / "cut.pem").write_text(good + good[:len(good) // 2] + "\n-----END CERTIFICATE-----\n")
+    text = BASE + "site {\n names = { 'a' },\n origin = { 'https://127.0.0.1:1', ca = '%s' } }\n"
+    named = 'herald.lua:5: origin.ca "%s/%%s.pem" ' % here.path
+    assert fault_of(check(here(text % "no.pem"))) == \
+        named % "no" + "cannot be read: No such file or directory"
+    assert fault_of(check(here(text % "junk.pem"))) == \
+        named % "junk" + "has no PEM certificate in it"
+    assert fault_of(check(here(text % "cut.pem"))).startswith(named % "cut" + "cannot be read: ")
+    done = check(here(text % certificate.cert))
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_policy_is_named_with_its_line_and_the_nearest(here):
     done = check(here(BASE + "site { names = { 'a' }, root = 'www', policies = {\n 'scan',\n"
                              " 'budgett' } }"))

@@ -97,7 +97,10 @@ def test_a_reload_can_change_the_number_of_workers(herald):
     (lambda text: "workres = 3\n" + text, r"herald\.lua:1.*workres.*workers"),
     (lambda text: text.replace("@CERT@", "@DIR@/none.pem"), r"none\.pem"),
     (lambda text: text.replace('"pages.lua"', '"none.lua"'), r"none\.lua"),
-], ids=["syntax", "root", "key", "certificate", "policy"])
+    (lambda text: text + '\nsite { names = { "app.test" }, origin = { "https://127.0.0.1:1", '
+                         'ca = "@ROOT@/hello.txt" } }\n',
+     r"herald\.lua:\d+: origin\.ca \".*hello\.txt\" has no PEM certificate"),
+], ids=["syntax", "root", "key", "certificate", "policy", "authorities"])
 def test_a_config_that_does_not_load_leaves_the_old_one_serving(herald, connect, spoil, word):
     site = herald(pushes={})
     client = connect(site)

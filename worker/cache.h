@@ -139,6 +139,13 @@ struct growth *cache_fill_growth(const struct cache_fill *fill);
 /* What was asked for by who led; it lives as long as the fill. */
 const struct cache_request *cache_fill_request(const struct cache_fill *fill);
 
+/* Whether the answer may be the asker's own: the request has cookies or Authorization. */
+bool cache_credentialed(const struct cache_request *request);
+
+/* Calls `each` for every lookup that waits for the fill; it may end none of them. */
+void cache_fill_each_waiter(struct cache_fill *fill,
+                            void (*each)(struct cache_lookup *lookup, void *context), void *context);
+
 /* The fill goes on though nobody reads what it brings. */
 void cache_fill_keep(struct cache_fill *fill);
 

@@ -93,6 +93,16 @@ static struct cache_lookup *next_waiter(struct content_link *waiters)
     return lookup;
 }
 
+void cache_fill_each_waiter(struct cache_fill *fill,
+                            void (*each)(struct cache_lookup *lookup, void *context), void *context)
+{
+    struct content_link *next, *link = fill->waiters.next;
+    for (; link != &fill->waiters; link = next) {
+        next = link->next;
+        each(LINK_OWNER(link, struct cache_lookup, link), context);
+    }
+}
+
 /* They ask again: one leads, or each is passed. */
 static void send_away(struct cache *cache, struct content_link *waiters)
 {

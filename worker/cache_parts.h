@@ -125,7 +125,6 @@ struct resource *cache_resource_refresh(const struct resource *old, const struct
 /* ---- cache.c ---- */
 
 time_t cache_now_s(const struct cache *cache);
-bool cache_credentialed(const struct cache_request *request);
 
 /* Seconds that the response may still be used without asking; negative once it is stale. */
 int64_t cache_fresh_s(const struct cache *cache, const struct resource *resource,

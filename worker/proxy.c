@@ -191,8 +191,12 @@ static void source_take(struct body_source *source, uint8_t *out, size_t length)
 static void on_interim(void *context, int status, const struct field *fields, size_t count)
 {
     struct fetch *fetch = context;
-    if (status == 103 && fetch->stream)
+    if (status != 103)
+        return;
+    if (fetch->stream)
         page_interim(fetch->stream, fields, count);
+    if (fetch->fill)
+        proxy_cache_interim(fetch, fields, count);
 }
 
 static bool has_content(const struct fetch *fetch, int status)

@@ -3,6 +3,7 @@
 
 #include "worker/conn_internal.h"
 #include "worker/markup.h"
+#include "worker/page.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -206,6 +207,27 @@ static void act(struct fetch *fetch, enum cache_answer answer)
 static void on_found(struct cache_lookup *lookup, enum cache_answer answer)
 {
     act((struct fetch *)((char *)lookup - offsetof(struct fetch, lookup)), answer);
+}
+
+struct interim_fields {
+    const struct field *fields;
+    size_t count;
+};
+
+/* Lookups of others than streams, for what may be pushed, have another callback. */
+static void tell_interim(struct cache_lookup *lookup, void *context)
+{
+    const struct interim_fields *said = context;
+    struct fetch *fetch = (struct fetch *)((char *)lookup - offsetof(struct fetch, lookup));
+    if (lookup->found == on_found && fetch->stream)
+        page_interim(fetch->stream, said->fields, said->count);
+}
+
+void proxy_cache_interim(struct fetch *fetch, const struct field *fields, size_t count)
+{
+    struct interim_fields said = {fields, count};
+    if (!cache_credentialed(cache_fill_request(fetch->fill)))
+        cache_fill_each_waiter(fetch->fill, tell_interim, &said);
 }
 
 bool proxy_cache_begin(struct fetch *fetch)

@@ -37,6 +37,10 @@ void proxy_log(struct fetch *fetch, int status);
  * when it is to be fetched for itself. The fetch may be gone. */
 bool proxy_cache_begin(struct fetch *fetch);
 
+/* A 103 of an exchange of a fill, for those who wait for what it brings. What was said in answer to
+ * somebody's credentials is for that one alone. */
+void proxy_cache_interim(struct fetch *fetch, const struct field *fields, size_t count);
+
 /* The exchange of a fill: its head, whose fields are in fetch->fields (true: it is no stream's
  * alone, the fetch may be gone), its content (as of struct exchange_events), its end (the fetch is
  * gone). */

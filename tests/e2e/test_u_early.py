@@ -240,6 +240,38 @@ def test_an_origins_103_goes_on_to_navigations_without_any_policy(make, connect,
     assert page.all("link") == []            # it is the origin's to repeat
 
 
+def test_who_joins_anothers_fetch_gets_its_103(make, connect, origin):
+    site = make(workers=1)
+    leader, joiner, other = [connect(site, settings={ENABLE_PUSH: 0}) for _ in range(3)]
+    pages = [leader.request(PAGE, fields=NAVIGATION)]
+    asked = origin.wait()
+    pages.append(joiner.request(PAGE, fields=NAVIGATION))
+    pages.append(other.request(PAGE))           # no navigation
+    joiner.settle(), other.settle()
+    asked.early(link(CSS))
+    wait_hinted(leader, pages[0]), wait_hinted(joiner, pages[1])
+    asked.answer(fields=[("cache-control", "max-age=60")])
+    for client, page in zip((leader, joiner, other), pages):
+        finish(client, page)
+    assert [hints(page) for page in pages] == [[[link(CSS)]], [[link(CSS)]], []]
+    assert origin.is_idle()
+
+
+def test_a_103_for_credentials_is_for_nobody_else(make, connect, origin):
+    site = make(workers=1)
+    leader, joiner = [connect(site, settings={ENABLE_PUSH: 0}) for _ in range(2)]
+    own = leader.request(PAGE, fields=NAVIGATION + [("cookie", "who=me")])
+    asked = origin.wait()
+    other = joiner.request(PAGE, fields=NAVIGATION)
+    joiner.settle()
+    asked.early(link(CSS))
+    wait_hinted(leader, own)
+    asked.answer(fields=[("cache-control", "public, max-age=60")])
+    finish(leader, own), finish(joiner, other)
+    assert origin.is_idle()
+    assert hints(own) == [[link(CSS)]] and hints(other) == []
+
+
 def test_an_origins_103_adds_only_what_was_not_said_before(make, connect, origin):
     site = make(EARLY)
     client = connect(site, settings={ENABLE_PUSH: 0})

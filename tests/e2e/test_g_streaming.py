@@ -174,11 +174,15 @@ def test_memory_does_not_grow_with_visits(herald):
         for n in range(count):
             assert len(visit_once(site, tls=n % 2 == 0).pushed) == len(ASSETS)
     visits(200)
-    before = memory(worker)
-    more = 3000 if server.SOAK else 300
-    visits(more)
-    # Half a KiB a visit, of 13 streams each, would show; in the long run much less.
-    assert memory(worker) - before < 150 << 10
+    grown = []
+    for _ in range(3):
+        before = memory(worker)
+        visits(1000 if server.SOAK else 100)
+        grown.append(memory(worker) - before)
+    # What is left behind by each visit grows every time; a heap that is extended, a buffer that gets
+    # its first pages do so once. Half a KiB a visit, of 13 streams each, would show; in the long run
+    # a tenth of that.
+    assert min(grown) < 50 << 10, "%s KiB" % [n >> 10 for n in grown]
 
 
 @pytest.mark.asan

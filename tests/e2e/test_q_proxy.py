@@ -786,4 +786,6 @@ def test_memory_is_bounded_with_slow_readers(herald, connect, origin):
         client.wait(lambda: len(stream.body) == 1000, "the first window")
     grown = server.wait_until(lambda: still(lambda: resident(worker) >> 20), 10, "memory to settle")
     each = ((grown << 20) - before) / READERS
+    print("%d slow readers: %d KiB each, %d MiB in all"
+          % (READERS, each / 1024, READERS * each / (1 << 20)))
     assert each < 200 * 1024, "%d KiB for each reader" % (each / 1024)

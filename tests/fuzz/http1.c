@@ -1,164 +1,122 @@
-/* A connection of HTTP/1.1. The first byte tells how the input is cut, the second how requests are
- * answered; the rest is sent as it is. */
-#include "tests/fuzz/input.h"
+/* A connection's bytes as they are, cut as the first byte tells; the second byte tells when
+ * requests are answered and how. Each request is told of once, after the one before has closed;
+ * what is written is read back as a client would: whole responses, the last of them perhaps broken
+ * off. */
+#include "tests/fuzz/http1_answers.h"
 
-#include "worker/http1.h"
-#include "worker/http2.h"
-
-#include <errno.h>
-
-#define ROUNDS_MAX 4000
-
-static struct http1 *http1;
-static uint8_t manner;
-static struct {
-    bool open, asked, answered, ended, stalled;
-    size_t left;
-} stream;
-
-static void answer(void)
-{
-    static const struct field FIELDS[] = {
-        {SPAN_LITERAL("content-type"), SPAN_LITERAL("text/css")},
-        {SPAN_LITERAL("content-length"), SPAN_LITERAL("300")},
-    };
-    bool sized = manner & 1;
-    if (stream.answered)
-        return;
-    stream.answered = true;
-    stream.left = sized ? 300 : (manner & 2) * 5000u;
-    stream.stalled = manner & 4;
-    http1_respond(http1, 200, FIELDS, sized ? 2 : 1, stream.left > 0);
-}
-
-static void *on_begin(void *connection, int32_t id)
-{
-    MUST(connection == &http1 && id > 0 && !stream.open);
-    memset(&stream, 0, sizeof(stream));
-    stream.open = true;
-    return &stream;
-}
-
-/* Reads all bytes, for the sanitizer. */
-static void touch(struct span text)
-{
-    volatile char byte;
-    for (size_t i = 0; i < text.length; i++)
-        byte = text.data[i];
-    (void)byte;
-}
-
-static void on_request(void *context, struct header_list *list, bool end)
-{
-    MUST(context == &stream && stream.open && !stream.asked && list && list->count <= list->room);
-    stream.asked = true;
-    for (unsigned i = 0; i < list->count; i++) {
-        touch(list->fields[i].name), touch(list->fields[i].value);
-        MUST(!memchr(list->fields[i].value.data, '\n', list->fields[i].value.length));
-    }
-    touch(list->method), touch(list->target), touch(list->authority), touch(list->host);
-    header_list_release(list);
-    if (manner & 8)
-        http1_inform(http1, 100);
-    if (end || manner & 16)
-        answer();
-}
-
-static void on_content(void *context, const void *data, size_t length)
-{
-    MUST(context == &stream && stream.open && stream.asked && !stream.ended);
-    touch(span_make(data, length));
-    if (!(manner & 32))
-        http1_consumed(http1, length);
-}
-
-static void on_request_end(void *context)
-{
-    MUST(context == &stream && stream.open && stream.asked && !stream.ended);
-    stream.ended = true;
-    answer();
-}
-
-static void on_reset(void *connection, void *context, int32_t id, uint32_t error)
-{
-    (void)id, (void)error;
-    MUST(connection == &http1 && (!context || context == &stream));
-}
-
-static void on_close(void *context, uint32_t error)
-{
-    (void)error;
-    MUST(context == &stream && stream.open);
-    stream.open = false;
-}
-
-static ptrdiff_t on_available(void *context, size_t max, bool *last)
-{
-    MUST(context == &stream && stream.open);
-    if (stream.stalled)
-        return -EAGAIN;
-    if (manner & 64)
-        return -EIO;
-    *last = stream.left <= max;
-    return (ptrdiff_t)(*last ? stream.left : max);
-}
-
-static void on_take(void *context, uint8_t *out, size_t length)
-{
-    MUST(context == &stream && length <= stream.left);
-    memset(out, 'x', length);
-    stream.left -= length;
-}
-
-static void on_response_end(void *context, bool *apart)
-{
-    MUST(context == &stream && stream.left == 0 && !*apart);
-}
-
-static const struct session_events EVENTS = {
-    .begin = on_begin,
-    .request = on_request,
-    .content = on_content,
-    .request_end = on_request_end,
-    .reset = on_reset,
-    .close = on_close,
-    .available = on_available,
-    .take = on_take,
-    .response_end = on_response_end,
-};
+static char wire[WIRE_MAX + 1]; /* a NUL behind it */
+static size_t written;
 
 /* Writes all that can be written now. */
-static void drain(void)
+static void drain(size_t room)
 {
-    uint8_t *out = malloc(HTTP2_ROOM_MIN);
-    unsigned rounds = 0;
     ptrdiff_t n;
-    while ((n = http1_produce(http1, out, HTTP2_ROOM_MIN)) > 0 || stream.stalled) {
-        MUST(n >= 0 && n <= HTTP2_ROOM_MIN && ++rounds < ROUNDS_MAX);
-        if (stream.open && stream.stalled) {
-            stream.stalled = false;
-            http1_resume(http1);
-        }
-        stream.stalled = false;
-    }
-    MUST(n == 0);
-    free(out);
+    unsigned rounds = 0;
+    do {
+        uint8_t *out = malloc(room);
+        n = http1_produce(http1, out, room);
+        MUST(n >= 0 && (size_t)n <= room && ++rounds < 20000);
+        MUST(written + (size_t)n <= WIRE_MAX);
+        memcpy(wire + written, out, (size_t)n);
+        written += (size_t)n;
+        free(out);
+        if (n == 0 && exchange_go_on())
+            n = 1;
+    } while (n > 0);
 }
 
-static void feed(struct span text, size_t piece)
+/* Feeds the bytes in pieces that are blocks of their own. */
+static void feed(struct span bytes, size_t piece, size_t room)
 {
-    while (text.length && !http1_done(http1)) {
-        size_t n = piece < text.length ? piece : text.length;
-        uint8_t *copy = malloc(n);
-        memcpy(copy, text.data, n);
+    while (bytes.length && !http1_done(http1)) {
+        size_t n = piece < bytes.length ? piece : bytes.length;
+        char *copy = malloc(n);
+        memcpy(copy, bytes.data, n);
         MUST(http1_receive(http1, copy, n) == 0);
         free(copy);
-        text = span_after(text, n);
-        drain();
-        MUST(http1_open_streams(http1) == stream.open);
-        if (!http1_wants_read(http1) && stream.open)
-            answer(); /* it would wait for ever */
+        bytes = span_after(bytes, n);
+        drain(room);
+        MUST(http1_open_streams(http1) == exchange.open);
     }
+}
+
+/* Takes a line off the text. Returns false when it does not end. */
+static bool read_line(struct span *text, struct span *line)
+{
+    size_t end = span_find(*text, '\n');
+    if (end >= text->length)
+        return false;
+    MUST(end > 0 && text->data[end - 1] == '\r');
+    *line = span_make(text->data, end - 1);
+    *text = span_after(*text, end + 1);
+    return true;
+}
+
+static bool read_octets(struct span *text, size_t length)
+{
+    if (text->length < length)
+        return false;
+    *text = span_after(*text, length);
+    return true;
+}
+
+static bool read_chunks(struct span *text)
+{
+    struct span line;
+    size_t size = 1;
+    while (size) {
+        if (!read_line(text, &line))
+            return false;
+        size = strtoul(line.data, NULL, 16);
+        if (!read_octets(text, size) || !read_line(text, &line))
+            return false;
+        MUST(line.length == 0);
+    }
+    return true;
+}
+
+/* Takes one response off the text, to a HEAD or not. Returns its status; 0 where it breaks off. */
+static int read_response(struct span *text, bool head)
+{
+    struct span line;
+    bool chunked = false, sized = false;
+    size_t length = 0;
+    MUST(read_line(text, &line) && span_starts(line, SPAN_LITERAL("HTTP/1.1 ")));
+    int status = atoi(line.data + 9);
+    MUST(status >= 100 && status <= 599);
+    do {
+        MUST(read_line(text, &line)); /* heads come whole */
+        MUST(!span_starts(line, SPAN_LITERAL("z:")));
+        chunked |= span_equal(line, SPAN_LITERAL("transfer-encoding: chunked"));
+        if (span_starts(line, SPAN_LITERAL("content-length: "))) {
+            MUST(!sized);
+            sized = true;
+            length = (size_t)atol(line.data + 16);
+        }
+    } while (line.length);
+    MUST(!chunked || !sized);
+    if (head || status < 200 || status == 204 || status == 304)
+        return status;
+    if (chunked)
+        return read_chunks(text) ? status : 0;
+    return read_octets(text, sized ? length : text->length) ? status : 0;
+}
+
+/* Every response that was ended is there whole, and nothing else. */
+static void read_back(void)
+{
+    struct span text = span_make(wire, written);
+    unsigned whole = 0;
+    wire[written] = '\0';
+    while (text.length) {
+        MUST(whole < exchange.told);
+        int status = read_response(&text, exchange.heads[whole]);
+        whole += status >= 200;
+        if (!status)
+            break;
+    }
+    MUST(whole >= exchange.ended);
+    MUST(text.length == 0 || exchange.broken);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -168,22 +126,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #include "master/handoff/limits.def"
     };
 #undef LIMIT
-    static struct http1_context *context;
     static const uint64_t now_ms = 1000;
     struct input input = input_make(data, size);
     struct guard guard;
-    size_t piece = (size_t)input_byte(&input) + 1;
-    manner = input_byte(&input);
-    if (!context)
-        MUST((context = http1_context_create(&EVENTS, &limits)) != NULL);
-    memset(&stream, 0, sizeof(stream));
+    uint8_t how = input_byte(&input);
+    size_t piece = (size_t)(how & 31) * (how & 31) + 1, room = how & 32 ? HTTP2_ROOM_MIN : 70000;
+    exchange_reset(input_byte(&input));
+    written = 0;
+    if (!answers_context)
+        MUST((answers_context = http1_context_create(&EVENTS, &limits)) != NULL);
     guard_init(&guard, &limits, &now_ms);
-    MUST((http1 = http1_create(context, &guard, manner & 128, &http1)) != NULL);
-    feed(input.rest, piece);
+    http1 = http1_create(answers_context, &guard, how & 64, &answers_context);
+    feed(input.rest, piece, room);
+    if (how & 128)
+        http1_shutdown_notice(http1);
     http1_receive_end(http1);
-    drain();
+    drain(room);
+    read_back();
     http1_goaway(http1);
-    drain();
     http1_destroy(http1);
+    exchange_finish();
     return 0;
 }

@@ -389,6 +389,7 @@ void http1_close_stream(struct http1 *http1, uint32_t error)
     void *stream = http1->stream;
     http1->stream = NULL;
     http1->unconsumed = 0;
+    http1->torn = false;
     if (stream)
         http1->context->events->close(stream, error);
 }

@@ -35,8 +35,9 @@ struct peer {
     size_t room; /* of each produce */
 
     struct answer answer;
-    bool put_off; /* whoever tests answers */
-    bool hoards;  /* content is not consumed */
+    bool put_off;  /* whoever tests answers */
+    bool hoards;   /* content is not consumed */
+    bool gives_up; /* at once, on each request */
 
     /* The request under way, or the last. */
     struct header_list *list;
@@ -96,7 +97,9 @@ static void on_request(void *stream, struct header_list *list, bool end)
     peer->list = list;
     peer->requests++;
     peer->whole = end;
-    if (end && !peer->put_off)
+    if (peer->gives_up)
+        http1_reset(peer->http1, HTTP2_INTERNAL_ERROR);
+    else if (end && !peer->put_off)
         peer_answer();
 }
 

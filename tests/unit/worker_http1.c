@@ -493,6 +493,22 @@ static void a_request_that_is_given_up_before_its_head_is_told_so(void **state)
                         "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n" CLOSE "\r\n");
 }
 
+/* What came together with it is looked at first. */
+static void a_request_that_is_given_up_and_malformed_is_answered_once(void **state)
+{
+    (void)state;
+    static const char TEXT[] = CHUNKED "5\r\nhello!\r\n";
+    peer->gives_up = true;
+    FEED(CHUNKED "5\r\nhello!\r\n");
+    assert_string_equal(peer->out,
+                        "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n" CLOSE "\r\n");
+    peer_connect();
+    peer_feed(TEXT, sizeof(TEXT) - 1, 1);
+    assert_string_equal(peer->out,
+                        "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n" CLOSE "\r\n");
+    assert_int_equal(peer->closed, 1);
+}
+
 static void a_response_that_breaks_off_never_looks_whole(void **state)
 {
     (void)state;
@@ -603,6 +619,7 @@ int main(void)
         TEST(content_that_comes_later_is_awaited),
         TEST(only_its_connections_end_tells_an_old_client_of_a_responses),
         TEST(a_request_that_is_given_up_before_its_head_is_told_so),
+        TEST(a_request_that_is_given_up_and_malformed_is_answered_once),
         TEST(a_response_that_breaks_off_never_looks_whole),
         TEST(a_connection_that_drains_says_so_with_the_response_under_way),
         TEST(a_request_that_has_begun_is_answered_before_the_end),

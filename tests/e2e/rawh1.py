@@ -22,12 +22,14 @@ class Answer:
 
 
 class Peer:
-    """One connection. `tls`: with ALPN http/1.1."""
+    """One connection. `tls`: with ALPN http/1.1. `rcvbuf`: octets that its kernel takes ahead."""
 
-    def __init__(self, server, tls=False, alpn=("http/1.1",), name=HOST, seconds=10):
+    def __init__(self, server, tls=False, alpn=("http/1.1",), name=HOST, seconds=10, rcvbuf=None):
         port = server.tls_port if tls else server.h2c_port
         self.socket = socket.create_connection((ADDRESS, port), timeout=patience(seconds))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if rcvbuf:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.port = self.socket.getsockname()[1]
         if tls:
             context = ssl.create_default_context(cafile=server.ca)

@@ -13,29 +13,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define READ_OVER_MAX (64 * 1024)       /* bytes of a peer whose connection ends */
 #define PLAINTEXT_MAX HTTP2_COPIED_MAX  /* bytes of frames a send, where they are encrypted, */
 #define CLEARTEXT_MAX (7 * (16384 + 9)) /* and where content is lent: less than may wait unsent */
 
-static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-static_assert(sizeof(PREFACE) - 1 == HTTP2_PREFACE_LENGTH, "RFC 9113 3.4");
-
-static void on_recv(struct ring_op *op, const struct ring_event *event);
 static void on_send(struct ring_op *op, const struct ring_event *event);
 static void on_writable(struct ring_op *op, const struct ring_event *event);
-
-static struct conn *conn_of_recv(struct ring_op *op)
-{
-    return (struct conn *)((char *)op - offsetof(struct conn, recv));
-}
 
 static struct conn *conn_of_send(struct ring_op *op)
 {
     return (struct conn *)((char *)op - offsetof(struct conn, send));
 }
 
-static void set_state(struct conn *conn, enum conn_state state)
+void conn_set_state(struct conn *conn, enum conn_state state)
 {
     assert(state > conn->state);
     conn->state = state;
@@ -57,17 +46,9 @@ void conn_name_peer(struct conn *conn)
                   sizeof(conn->peer));
 }
 
-static bool start_http2(struct conn *conn)
+void conn_log_failure(struct conn *conn, const char *why)
 {
-    conn->session.http2 = http2_create(conn->worker->http2, &conn->guard, conn);
-    return session_is_open(&conn->session);
-}
-
-static bool start_http1(struct conn *conn)
-{
-    conn->session.http1 =
-        http1_create(conn->worker->http1, &conn->guard, conn_is_secure(conn), conn);
-    return session_is_open(&conn->session);
+    worker_log_error(conn->worker, "info", "%s: connection ended: %s", conn->peer, why);
 }
 
 static void link_conn(struct conn *conn)
@@ -89,7 +70,7 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     conn->worker = worker;
     conn->fd = fd;
     conn->state = tls ? CONN_HANDSHAKE : CONN_PREFACE;
-    conn->recv.done = on_recv;
+    conn_input_init(conn);
     conn->timer.fired = conn_on_timer;
     conn->opened_ms = conn->active_ms = conn->progress_ms = worker->timers.now_ms;
     guard_init(&conn->guard, &worker->config->limits, &worker->timers.now_ms);
@@ -197,8 +178,9 @@ void conn_abort(struct conn *conn)
         conn->ledger.looked_ms = 0; /* the last look, however lately there was one */
         conn_look(conn);
     }
-    set_state(conn, CONN_CLOSING);
+    conn_set_state(conn, CONN_CLOSING);
     timer_stop(&worker->timers, &conn->timer);
+    input_line_leave(&worker->inputs, &conn->input);
     while (conn->streams)
         stream_end(conn->streams);
     struct ledger_sink sink = conn_sink(conn);
@@ -220,6 +202,7 @@ void conn_destroy(struct conn *conn)
     leave_address(conn->worker, conn->place);
     ledger_finish(&conn->ledger);
     free(conn->visits);
+    input_clear(&conn->input);
     session_close(&conn->session);
     tls_destroy(conn->tls);
     free(conn);
@@ -229,33 +212,11 @@ void conn_finish(struct conn *conn)
 {
     if (conn->state >= CONN_ENDING)
         return;
-    set_state(conn, CONN_ENDING);
+    conn_set_state(conn, CONN_ENDING);
     conn_dirty(conn);
 }
 
-/* Everything is sent: half-close, and wait a little for the peer's close, since closing at once
- * with unread input would make the kernel reset what the peer has not read yet. */
-static void linger(struct conn *conn)
-{
-    if (conn->peer_ended) {
-        conn_abort(conn);
-        return;
-    }
-    set_state(conn, CONN_LINGERING);
-    conn->ended_ms = conn_now_ms(conn);
-    shutdown(conn->fd, SHUT_WR);
-    timer_set(&conn->worker->timers, &conn->timer,
-              conn->ended_ms + (conn->ledger.open ? CONN_LINGER_MS / 4 : CONN_LINGER_MS));
-}
-
-/* ---- receiving ---- */
-
-void conn_log_failure(struct conn *conn, const char *why)
-{
-    worker_log_error(conn->worker, "info", "%s: connection ended: %s", conn->peer, why);
-}
-
-static void end_for_protocol(struct conn *conn)
+void conn_fail(struct conn *conn)
 {
     struct stats *stats = conn->worker->stats;
     stats_add(stats, COUNTER_protocol_errors, 1);
@@ -266,226 +227,19 @@ static void end_for_protocol(struct conn *conn)
     conn_finish(conn);
 }
 
-/* ALPN has said HTTP/2, and something else came. */
-static int refuse_protocol(struct conn *conn)
+/* Everything is sent: half-close, and wait a little for the peer's close, since closing at once
+ * with unread input would make the kernel reset what the peer has not read yet. */
+static void linger(struct conn *conn)
 {
-    session_close(&conn->session);
-    stats_add(conn->worker->stats, COUNTER_protocol_errors, 1);
-    conn_finish(conn);
-    return -EPROTO;
-}
-
-/* How many of the next bytes are the next of the preface. */
-static size_t match_preface(struct conn *conn, const uint8_t *data, size_t length)
-{
-    const char *next = PREFACE + conn->preface_matched;
-    size_t left = HTTP2_PREFACE_LENGTH - conn->preface_matched;
-    size_t n = 0;
-    while (n < length && n < left && data[n] == (uint8_t)next[n])
-        n++;
-    conn->preface_matched += (unsigned)n;
-    return n;
-}
-
-static int feed(struct conn *conn, const void *data, size_t length)
-{
-    if (session_receive(&conn->session, data, length) >= 0)
-        return 0;
-    if (conn->state < CONN_ENDING)
-        end_for_protocol(conn);
-    return -EPROTO;
-}
-
-/* What a client in cleartext speaks: HTTP/2 if its first bytes are the preface (RFC 9113 3.3), of
- * which no request of HTTP/1.1 is the beginning. */
-static int tell_apart(struct conn *conn, const uint8_t *data, size_t length)
-{
-    unsigned before = conn->preface_matched;
-    size_t n = match_preface(conn, data, length);
-    bool http2 = conn->preface_matched == HTTP2_PREFACE_LENGTH;
-    if (!http2 && n == length)
-        return 0;
-    if (http2 ? !start_http2(conn) : !start_http1(conn)) {
+    if (conn->peer_ended) {
         conn_abort(conn);
-        return -EPROTO;
-    }
-    set_state(conn, CONN_OPEN);
-    if (conn->worker->draining)
-        conn_drain(conn);
-    if (before && feed(conn, PREFACE, before) < 0)
-        return -EPROTO;
-    return feed(conn, data, length);
-}
-
-/* Plaintext, from the socket or through TLS. Returns 0, or -EPROTO when nothing more is wanted. */
-static int receive_plaintext(void *context, const void *data, size_t length)
-{
-    struct conn *conn = context;
-    if (conn->state >= CONN_ENDING)
-        return -EPROTO;
-    if (!session_is_open(&conn->session))
-        return tell_apart(conn, data, length);
-    if (conn->state == CONN_PREFACE) {
-        if (match_preface(conn, data, length) < length &&
-            conn->preface_matched < HTTP2_PREFACE_LENGTH)
-            return refuse_protocol(conn);
-        if (conn->preface_matched == HTTP2_PREFACE_LENGTH)
-            set_state(conn, CONN_OPEN);
-    }
-    return feed(conn, data, length);
-}
-
-static void handshake_done(struct conn *conn)
-{
-    struct stats *stats = conn->worker->stats;
-    stats_add(stats, tls_resumed(conn->tls) ? COUNTER_resumptions : COUNTER_handshakes, 1);
-    bool http2 = tls_protocol(conn->tls) == TLS_PROTOCOL_H2;
-    set_state(conn, http2 ? CONN_PREFACE : CONN_OPEN);
-    if (http2 ? !start_http2(conn) : !start_http1(conn))
-        conn_abort(conn);
-    else if (conn->worker->draining)
-        conn_drain(conn);
-}
-
-/* The session must exist before the first plaintext, which may come with the handshake's end. */
-static int receive_through_tls(void *context, const void *data, size_t length)
-{
-    struct conn *conn = context;
-    if (conn->state == CONN_HANDSHAKE && tls_ready(conn->tls))
-        handshake_done(conn);
-    return receive_plaintext(conn, data, length);
-}
-
-static void receive_tls(struct conn *conn, const void *data, size_t length)
-{
-    int rc = tls_receive(conn->tls, data, length, receive_through_tls, conn);
-    if (conn->state == CONN_HANDSHAKE && tls_ready(conn->tls))
-        handshake_done(conn);
-    if (rc == 0 || conn->state >= CONN_ENDING)
-        return;
-    if (conn->state == CONN_HANDSHAKE)
-        stats_add(conn->worker->stats, COUNTER_handshake_failures, 1);
-    conn_finish(conn);
-}
-
-/* What a peer sends after its connection's end was decided: a little is read over, so that its
- * close is seen and it can read why. A flood stays in the kernel, where it holds up nobody but its
- * sender. */
-static void read_over(struct conn *conn, size_t length)
-{
-    conn->read_over += length;
-    if (conn->read_over <= READ_OVER_MAX || conn->deaf)
-        return;
-    conn->deaf = true;
-    ring_cancel(conn->worker->ring, &conn->recv);
-}
-
-static void received(struct conn *conn, const void *data, size_t length)
-{
-    stats_add(conn->worker->stats, COUNTER_bytes_received, length);
-    if (conn->state >= CONN_ENDING) {
-        read_over(conn, length);
         return;
     }
-    conn->active_ms = conn_now_ms(conn);
-    if (conn->ledger.open)
-        conn_look(conn);
-    if (conn->tls)
-        receive_tls(conn, data, length);
-    else
-        receive_plaintext(conn, data, length);
-    conn_dirty(conn);
-}
-
-static void peer_gone(struct conn *conn)
-{
-    if (conn->state == CONN_HANDSHAKE)
-        stats_add(conn->worker->stats, COUNTER_handshake_failures, 1);
-    conn_abort(conn);
-}
-
-/* Of a peer that is not listened to any more, only the end is awaited. */
-static void await_close(struct conn *conn)
-{
-    if (conn->watching) {
-        peer_gone(conn);
-        return;
-    }
-    conn->watching = true;
-    ring_poll(conn->worker->ring, &conn->recv, conn->fd, POLLRDHUP);
-}
-
-/* The peer has closed its side. In HTTP/1.1 it may wait for an answer all the same, as small
- * clients do that send their request whole (RFC 9112 9.6); else nobody waits any more. */
-static void peer_ended(struct conn *conn)
-{
-    bool waits = conn->state == CONN_OPEN && session_receive_end(&conn->session);
-    if (!waits) {
-        peer_gone(conn);
-        return;
-    }
-    conn->peer_ended = true;
-    conn_dirty(conn);
-}
-
-/* Receives again when this wake-up's buffers are back. */
-static void receive_again(struct conn *conn)
-{
-    if (conn->starved || conn->held || conn->peer_ended)
-        return;
-    conn->starved = true;
-    conn->next_starved = conn->worker->starved;
-    conn->worker->starved = conn;
-}
-
-/* A peer that is ahead of what can be taken in is not listened to meanwhile: its window shuts. */
-static void hold_or_receive(struct conn *conn)
-{
-    bool wants = !session_is_open(&conn->session) || session_wants_read(&conn->session);
-    if (wants && conn->held) {
-        conn->held = false;
-        if (!conn->recv.armed && !conn->starved && !conn->peer_ended)
-            ring_recv(conn->worker->ring, &conn->recv, conn->fd);
-    } else if (!wants && !conn->held) {
-        conn->held = true;
-        ring_cancel(conn->worker->ring, &conn->recv);
-    }
-}
-
-static void note_header_block(struct conn *conn)
-{
-    uint64_t block = session_is_open(&conn->session) ? session_header_block(&conn->session) : 0;
-    if (block != conn->header_block)
-        conn->header_ms = block ? conn_now_ms(conn) : 0;
-    conn->header_block = block;
-}
-
-static void on_recv(struct ring_op *op, const struct ring_event *event)
-{
-    struct conn *conn = conn_of_recv(op);
-    if (conn->state == CONN_CLOSING) {
-        conn_dirty(conn);
-        return;
-    }
-    if (conn->watching) {
-        ; /* what completed is the poll */
-    } else if (event->result > 0) {
-        received(conn, event->data, (size_t)event->result);
-    } else if (event->result == -ENOBUFS) {
-        stats_add(conn->worker->stats, COUNTER_buffer_shortages, 1);
-    } else if (conn->deaf || event->result == -ECANCELED) {
-        ; /* this side has cancelled it */
-    } else if (event->result == 0) {
-        peer_ended(conn);
-    } else {
-        peer_gone(conn);
-    }
-    if (event->more || conn->state == CONN_CLOSING)
-        return;
-    if (conn->deaf)
-        await_close(conn);
-    else
-        receive_again(conn);
+    conn_set_state(conn, CONN_LINGERING);
+    conn->ended_ms = conn_now_ms(conn);
+    shutdown(conn->fd, SHUT_WR);
+    timer_set(&conn->worker->timers, &conn->timer,
+              conn->ended_ms + (conn->ledger.open ? CONN_LINGER_MS / 4 : CONN_LINGER_MS));
 }
 
 /* ---- sending ---- */
@@ -660,7 +414,7 @@ static void rest(struct conn *conn)
     if (conn->state < CONN_ENDING) {
         if (session_is_open(&conn->session) && session_done(&conn->session)) {
             if (session_failed(&conn->session))
-                end_for_protocol(conn);
+                conn_fail(conn);
             else
                 conn_finish(conn);
         }
@@ -680,9 +434,19 @@ static void rest(struct conn *conn)
         linger(conn);
 }
 
+static void note_header_block(struct conn *conn)
+{
+    uint64_t block = session_is_open(&conn->session) ? session_header_block(&conn->session) : 0;
+    if (block != conn->header_block)
+        conn->header_ms = block ? conn_now_ms(conn) : 0;
+    conn->header_block = block;
+}
+
 void conn_flush(struct conn *conn)
 {
     conn->dirty = false;
+    if (conn->state >= CONN_ENDING)
+        conn_input_drop(conn);
     if (!conn->send.armed)
         read_ahead_settle(&conn->ahead);
     if (conn->orphan_pushes)
@@ -690,7 +454,7 @@ void conn_flush(struct conn *conn)
     if (conn->state < CONN_LINGERING && !conn->send.armed && !send_ready(conn))
         rest(conn);
     if (conn->state < CONN_LINGERING) {
-        hold_or_receive(conn);
+        conn_input_settle(conn);
         note_header_block(conn);
         conn_set_deadline(conn);
     }

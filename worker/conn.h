@@ -10,6 +10,7 @@
 #include "worker/assumed.h"
 #include "worker/body.h"
 #include "worker/guard.h"
+#include "worker/input.h"
 #include "worker/ledger.h"
 #include "worker/path.h"
 #include "worker/session.h"
@@ -56,6 +57,7 @@ struct conn {
     enum conn_state state;
     struct ring_op recv;
     struct ring_op send;
+    struct input input; /* what came in bulk, and waits for its turn */
     struct outbox *outbox; /* being sent; NULL when nothing is */
     size_t sending;        /* bytes of it */
     uint64_t queued_bytes; /* handed to the socket since the connection began */
@@ -134,6 +136,14 @@ void conn_dirty(struct conn *conn);
 
 /* Sends what is ready, and moves the connection on when nothing is. */
 void conn_flush(struct conn *conn);
+
+/* Looks at what came in bulk, for a bounded time: what waits longest first, the connections in turn.
+ * Once a wake-up, behind what it made ready to be sent. Returns true when some waits still: the loop
+ * must not sleep. */
+bool conn_input_run(struct worker *worker);
+
+/* Receives, unless it does so already or is not to. */
+void conn_receive(struct conn *conn);
 
 /* Ends the connection in order: what is queued is sent, then it is closed. */
 void conn_finish(struct conn *conn);

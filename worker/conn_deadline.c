@@ -106,9 +106,10 @@ static void check_deadlines(struct conn *conn)
 {
     const struct config_limits *limits = &conn->worker->config->limits;
     uint64_t now = conn_now_ms(conn);
-    if (conn->state < CONN_OPEN && now >= conn->opened_ms + limits->handshake)
+    bool behind = conn->input.waits; /* the rest may have come, and not had its turn */
+    if (conn->state < CONN_OPEN && !behind && now >= conn->opened_ms + limits->handshake)
         give_up(conn, COUNTER_limit_handshake);
-    else if (conn->header_ms && now >= conn->header_ms + limits->header)
+    else if (conn->header_ms && !behind && now >= conn->header_ms + limits->header)
         give_up(conn, COUNTER_limit_header);
     else if (conn->state == CONN_OPEN && !conn_waits_for_peer(conn) &&
              now >= conn->active_ms + limits->idle)
@@ -119,7 +120,7 @@ static void check_deadlines(struct conn *conn)
         return;
     if (conn->bodies_ms && now >= conn->bodies_ms) {
         conn->bodies_ms = 0;
-        if (streams_check_receiving(conn))
+        if (!behind && streams_check_receiving(conn))
             log_slow(conn);
     }
     if (conn->notice_ms && now >= conn->notice_ms + NOTICE_MS)

@@ -1,5 +1,6 @@
-/* What the parts of a connection share: conn.c (bytes in and out), conn_path.c (what the kernel tells
- * of the path: TCP_INFO) and conn_deadline.c (what happens when nothing does). */
+/* What the parts of a connection share: conn.c (its life, bytes out), conn_input.c (bytes in),
+ * conn_path.c (what the kernel tells of the path: TCP_INFO) and conn_deadline.c (what happens when
+ * nothing does). */
 #ifndef HERALD_CONN_INTERNAL_H
 #define HERALD_CONN_INTERNAL_H
 
@@ -13,6 +14,23 @@ static inline uint64_t conn_now_ms(const struct conn *conn)
 {
     return conn->worker->timers.now_ms;
 }
+
+/* It moves on to a later state. */
+void conn_set_state(struct conn *conn, enum conn_state state);
+
+/* Ends it for what its session has found wrong with what the peer sent: counted and logged. */
+void conn_fail(struct conn *conn);
+
+/* Before it is received from. */
+void conn_input_init(struct conn *conn);
+
+/* Once the session has moved on: receives or does not, as it wants, and stands in line for what
+ * waits. Not of a connection that ends: */
+void conn_input_settle(struct conn *conn);
+
+/* What waits of a connection that ends is read over; where the peer's end was behind it, it has come
+ * now. */
+void conn_input_drop(struct conn *conn);
 
 /* The peer took output now. */
 void conn_progressed(struct conn *conn);

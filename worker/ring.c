@@ -211,6 +211,12 @@ void ring_sleep(struct ring *ring, int64_t timeout_ns)
     io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &limit, NULL);
 }
 
+void ring_submit(struct ring *ring)
+{
+    if (io_uring_sq_ready(&ring->uring))
+        io_uring_submit(&ring->uring);
+}
+
 int ring_run(struct ring *ring)
 {
     struct io_uring_cqe *cqe;

@@ -52,6 +52,9 @@ void ring_destroy(struct ring *ring);
  * ever; 0: does not wait), or a signal came. */
 void ring_sleep(struct ring *ring, int64_t timeout_ns);
 
+/* Submits what was armed, without waiting for the next ring_sleep. */
+void ring_submit(struct ring *ring);
+
 /* Runs the callbacks of what has completed. Returns their number. */
 int ring_run(struct ring *ring);
 

@@ -175,14 +175,15 @@ static int shake_hands(struct tls *tls)
     return SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_READ ? 0 : fail(tls);
 }
 
-/* Returns 0 when nothing more can be read now, 1 at close_notify, or an error. */
-static int read_plaintext(struct tls *tls, tls_plaintext *plaintext, void *context)
+/* Returns 0 when nothing more can be read now or `most` bytes were, 1 at close_notify, or an error. */
+static int read_plaintext(struct tls *tls, size_t most, tls_plaintext *plaintext, void *context)
 {
     uint8_t *scratch = tls->context->scratch;
-    for (;;) {
+    while (most) {
         size_t n = 0;
         ERR_clear_error();
-        int rc = SSL_read_ex(tls->ssl, scratch, TLS_SCRATCH_BYTES, &n);
+        int rc = SSL_read_ex(tls->ssl, scratch, most < TLS_SCRATCH_BYTES ? most : TLS_SCRATCH_BYTES,
+                             &n);
         if (rc <= 0) {
             int error = SSL_get_error(tls->ssl, rc);
             if (error == SSL_ERROR_WANT_READ)
@@ -191,25 +192,33 @@ static int read_plaintext(struct tls *tls, tls_plaintext *plaintext, void *conte
                 return 1;
             return fail(tls);
         }
+        most -= n;
         rc = plaintext(context, scratch, n);
         if (rc)
             return rc;
     }
+    return 0;
 }
 
-int tls_receive(struct tls *tls, const void *data, size_t length, tls_plaintext *plaintext,
+int tls_receive(struct tls *tls, struct span *data, size_t most, tls_plaintext *plaintext,
                 void *context)
 {
     int rc = 0;
     if (tls->failed)
         return -EPROTO;
-    tls->in = span_make(data, length);
+    tls->in = *data;
     if (!tls->ready)
         rc = shake_hands(tls);
     if (rc == 0 && tls->ready)
-        rc = read_plaintext(tls, plaintext, context);
+        rc = read_plaintext(tls, most, plaintext, context);
+    *data = tls->in;
     tls->in = (struct span){0};
     return rc;
+}
+
+bool tls_pending(const struct tls *tls)
+{
+    return SSL_pending(tls->ssl) > 0;
 }
 
 bool tls_ready(const struct tls *tls)

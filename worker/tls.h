@@ -42,11 +42,16 @@ void tls_destroy(struct tls *tls);
  * stops the decryption and is returned by tls_receive. */
 typedef int tls_plaintext(void *context, const void *data, size_t length);
 
-/* Feeds ciphertext. Handshake answers and alerts are appended to the output (tls_output). Returns 0;
- * 1 when the peer closed the TLS connection (close_notify); -EPROTO when the connection must end,
- * an alert being in the output then; or what `plaintext` returned. */
-int tls_receive(struct tls *tls, const void *data, size_t length, tls_plaintext *plaintext,
+/* Feeds ciphertext from the front of `data`, which then begins behind what was taken: all of it, unless
+ * `most` bytes of plaintext came before; the rest is to be fed in another call, which may have no data
+ * while tls_pending. Handshake answers and alerts are appended to the output (tls_output). Returns 0;
+ * 1 when the peer closed the TLS connection (close_notify); -EPROTO when the connection must end, an
+ * alert being in the output then; or what `plaintext` returned. */
+int tls_receive(struct tls *tls, struct span *data, size_t most, tls_plaintext *plaintext,
                 void *context);
+
+/* True while decrypted bytes wait for the next tls_receive. */
+bool tls_pending(const struct tls *tls);
 
 /* True once the handshake is done; before that nothing may be sent. */
 bool tls_ready(const struct tls *tls);

@@ -248,8 +248,8 @@ static void feed_starved(struct worker *worker)
         conn->starved = false;
         if (conn->state == CONN_CLOSING)
             conn_dirty(conn);
-        else if (!conn->held && !conn->peer_ended)
-            ring_recv(worker->ring, &conn->recv, conn->fd);
+        else
+            conn_receive(conn);
         conn = next;
     }
 }
@@ -327,6 +327,7 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     worker->more = page_queue_run(worker) || worker->more;
     feed_starved(worker);
     flush_dirty(worker);
+    worker->more = conn_input_run(worker) || worker->more;
     bury_dead(worker);
     flush_logs(worker);
     tell_evictions(worker);

@@ -13,6 +13,7 @@
 #include "worker/content.h"
 #include "worker/http1.h"
 #include "worker/http2.h"
+#include "worker/input.h"
 #include "worker/outbox.h"
 #include "worker/ring.h"
 #include "worker/think.h"
@@ -107,6 +108,7 @@ struct worker {
     struct outcome *free_outcomes;
     unsigned free_outcomes_count;
     struct page_queue pages_waiting;
+    struct input_line inputs; /* connections whose input waits for its turn */
     struct manifest *manifests;
 
     struct worker_log access;

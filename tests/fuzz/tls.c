@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(tls);
     while (rc == 0 && input.rest.length) {
         struct span bytes = input_take(&input, piece);
-        rc = tls_receive(tls, bytes.data, bytes.length, on_plaintext, NULL);
+        rc = tls_receive(tls, &bytes, SIZE_MAX, on_plaintext, NULL);
         MUST(rc == 0 || rc == 1 || rc == -EPROTO);
         MUST(!tls_ready(tls) && !tls_resumed(tls));
         tls_output_taken(tls, tls_output(tls).length / 2);

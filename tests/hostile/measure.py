@@ -33,16 +33,22 @@ class Honest:
             + frame(Type.WINDOW_UPDATE, 0, 0, u32(2**30)))
         self.inbox = bytearray()
 
-    def get(self):
-        """The time one answer takes, in seconds."""
-        stream, self.next = self.next, self.next + 2
-        data = frame(Type.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, stream, self.block)
-        began = time.perf_counter()
-        self.socket.sendall(data)
-        while not self._answered(stream):
+    def ask(self):
+        self.asked, self.next = self.next, self.next + 2
+        self.socket.sendall(frame(Type.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, self.asked,
+                                  self.block))
+
+    def wait(self):
+        while not self._answered(self.asked):
             received = self.socket.recv(65536)
             assert received, "the server ended an honest connection"
             self.inbox += received
+
+    def get(self):
+        """The time one answer takes, in seconds."""
+        began = time.perf_counter()
+        self.ask()
+        self.wait()
         return time.perf_counter() - began
 
     def _answered(self, stream):
@@ -61,15 +67,14 @@ class Honest:
 
 def apart(pid):
     """Leaves a processor to the worker alone; what measures and attacks shares the others: timed is
-    the worker's own queue, not whose turn it is to run. On one processor it only goes first."""
+    the worker's own queue, not whose turn it is to run."""
     first, *others = PROCESSORS
     try:
+        os.setpriority(os.PRIO_PROCESS, pid, -15)
         if others:
             for task in os.listdir("/proc/%d/task" % pid):
                 os.sched_setaffinity(int(task), {first})
             os.sched_setaffinity(0, others)
-        else:
-            os.setpriority(os.PRIO_PROCESS, pid, -15)
     except OSError:                      # not allowed, or it is gone
         pass
 

@@ -152,7 +152,8 @@ static bool to_server(struct pair *pair)
     for (size_t at = 0; at < (size_t)length;) {
         size_t n = pair->piece && pair->piece < (size_t)length - at ? pair->piece
                                                                     : (size_t)length - at;
-        int rc = tls_receive(pair->tls, copy + at, n, on_plaintext, pair);
+        struct span data = span_make(copy + at, n);
+        int rc = tls_receive(pair->tls, &data, SIZE_MAX, on_plaintext, pair);
         if (rc)
             pair->failure = rc;
         at += n;
@@ -224,6 +225,33 @@ static void input_may_come_byte_by_byte(void **state)
     exchange(pair);
     assert_true(tls_ready(pair->tls));
     check_echo(pair);
+    pair_destroy(pair);
+    tls_context_destroy(context);
+}
+
+/* Records are decrypted whole; what is read of them at once is the reader's choice. */
+static void plaintext_is_handed_out_in_portions(void **state)
+{
+    (void)state;
+    struct tls_context *context = context_create();
+    struct pair *pair = connected(context, 0, NULL);
+    char text[RECORD_TEXT], *data;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('a' + i % 26);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(SSL_write(pair->client, text, sizeof(text)), sizeof(text));
+    long length = BIO_get_mem_data(pair->from_client, &data);
+    struct span input = span_make(data, (size_t)length);
+    unsigned calls = 0;
+    for (size_t got = 0; input.length || tls_pending(pair->tls); calls++) {
+        pair->got_length = 0;
+        assert_int_equal(tls_receive(pair->tls, &input, 40, on_plaintext, pair), 0);
+        assert_in_range(pair->got_length, 1, 40);
+        for (size_t i = 0; i < pair->got_length; i++, got++)
+            assert_int_equal(pair->got[i], text[got % sizeof(text)]);
+        assert_true(got > sizeof(text) || input.length); /* the second record is not taken early */
+    }
+    assert_true(calls >= 2 * sizeof(text) / 40);
     pair_destroy(pair);
     tls_context_destroy(context);
 }
@@ -395,8 +423,9 @@ static void garbage_ends_the_connection_with_an_alert_and_hurts_no_other(void **
     struct pair *good = connected(context, 0, NULL);
     struct tls *bad = tls_create(context);
     struct pair sink = {0};
-    assert_int_equal(tls_receive(bad, "GET / HTTP/1.1\r\n\r\n", 18, on_plaintext, &sink), -EPROTO);
-    assert_int_equal(tls_receive(bad, "more", 4, on_plaintext, &sink), -EPROTO);
+    struct span request = SPAN_LITERAL("GET / HTTP/1.1\r\n\r\n"), more = SPAN_LITERAL("more");
+    assert_int_equal(tls_receive(bad, &request, SIZE_MAX, on_plaintext, &sink), -EPROTO);
+    assert_int_equal(tls_receive(bad, &more, SIZE_MAX, on_plaintext, &sink), -EPROTO);
     uint8_t out[512];
     assert_int_equal(tls_seal(bad, "x", 1, out), -EPROTO);
     tls_close(bad);
@@ -489,6 +518,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(it_shakes_hands_and_carries_bytes_both_ways),
         TEST(input_may_come_byte_by_byte),
+        TEST(plaintext_is_handed_out_in_portions),
         TEST(much_data_arrives_byte_for_byte_in_small_records_first),
         TEST(records_are_small_again_where_that_is_asked_for),
         TEST(a_client_that_offers_no_h2_is_told_so),

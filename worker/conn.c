@@ -130,7 +130,7 @@ void conn_open(struct worker *worker, int fd, bool tls, unsigned https_port)
     conn->https_port = https_port;
     stats_add(worker->stats, COUNTER_accepted, 1);
     link_conn(conn);
-    ring_recv(worker->ring, &conn->recv, fd);
+    conn_receive(conn);
     timer_set(&worker->timers, &conn->timer, conn->opened_ms + worker->config->limits.handshake);
 }
 

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #define READ_OVER_MAX (64 * 1024) /* bytes of a peer whose connection ends */
-#define TURN_NS 50000             /* of a wake-up, for what came in bulk */
+#define TURN_NS 30000             /* of a wake-up, for what came in bulk */
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -281,6 +281,8 @@ static void received(struct conn *conn, const void *bytes, size_t length)
         return;
     }
     conn->active_ms = conn_now_ms(conn);
+    if (length < RING_BUFFER_BYTES)
+        input_came_short(&conn->input, conn->active_ms);
     if (conn->ledger.open)
         conn_look(conn);
     /* A handshake is dear whatever its length. */
@@ -302,7 +304,7 @@ void conn_receive(struct conn *conn)
     if (conn->deaf)
         await_close(conn);
     else
-        ring_recv(conn->worker->ring, &conn->recv, conn->fd);
+        ring_recv(conn->worker->ring, &conn->recv, conn->fd, conn->input.bulk);
 }
 
 /* Receives again when this wake-up's buffers are back. */
@@ -318,7 +320,10 @@ static void receive_again(struct conn *conn)
 /* A peer that is ahead of what can be taken in is not listened to meanwhile: its window shuts. */
 static void hold_or_receive(struct conn *conn)
 {
-    bool wants = wants_input(conn) && !input_is_full(&conn->input, conn->held);
+    bool full = input_is_full(&conn->input, conn->held);
+    bool wants = wants_input(conn) && !full;
+    if (full)
+        input_came_in_bulk(&conn->input, conn_now_ms(conn));
     if (wants && conn->held) {
         conn->held = false;
         conn_receive(conn);

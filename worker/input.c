@@ -9,7 +9,7 @@
 
 void input_init(struct input *input)
 {
-    *input = (struct input){.slice = INPUT_SLICE};
+    *input = (struct input){.slice = INPUT_SLICE, .bulk = true};
 }
 
 void input_clear(struct input *input)

@@ -17,8 +17,9 @@
 #define INPUT_SLICE 1024 /* of a connection that nothing is known of */
 #define INPUT_SLICE_MAX 4096
 #define INPUT_SLICE_NS 16000          /* that a slice is to take about */
-#define INPUT_WAITING_MAX (64 * 1024) /* bytes: a peer with more waiting is not received from, */
-#define INPUT_WAITING_LOW (16 * 1024) /* until no more than this is left */
+#define INPUT_WAITING_MAX (16 * 1024) /* bytes: a peer with more waiting is not received from, */
+#define INPUT_WAITING_LOW (8 * 1024)  /* until no more than this is left, */
+#define INPUT_BULK_MS 10000           /* and then in portions for so long */
 
 struct input {
     uint8_t *bytes;  /* owned; NULL while nothing waits */
@@ -28,6 +29,8 @@ struct input {
     uint64_t wakeup; /* in which something last passed, */
     size_t passed;   /* and how many bytes did */
     bool waits;      /* it stands in line */
+    bool bulk;       /* it is received in portions: much may come at once, */
+    uint64_t bulk_ms; /* as it did until then */
     bool ended;      /* the peer sends nothing more: */
     int end_result;  /* how receiving ended, which is looked at behind all that waits */
     struct input *next, *previous;
@@ -77,6 +80,20 @@ void input_took(struct input *input, size_t length, uint64_t ns);
 static inline bool input_is_full(const struct input *input, bool full)
 {
     return input_length(input) > (full ? INPUT_WAITING_LOW : INPUT_WAITING_MAX);
+}
+
+/* So much waited that the peer was not received from. */
+static inline void input_came_in_bulk(struct input *input, uint64_t now_ms)
+{
+    input->bulk = true;
+    input->bulk_ms = now_ms;
+}
+
+/* Less came than a portion is: there was no more. */
+static inline void input_came_short(struct input *input, uint64_t now_ms)
+{
+    if (input->bulk && (!input->bulk_ms || now_ms - input->bulk_ms >= INPUT_BULK_MS))
+        input->bulk = false;
 }
 
 /* The end of the line; nothing for one that stands in it. */

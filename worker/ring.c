@@ -245,11 +245,14 @@ void ring_accept(struct ring *ring, struct ring_op *op, int fd)
     io_uring_sqe_set_data(sqe, op);
 }
 
-void ring_recv(struct ring *ring, struct ring_op *op, int fd)
+void ring_recv(struct ring *ring, struct ring_op *op, int fd, bool once)
 {
     struct io_uring_sqe *sqe = arm(ring, op);
     op->provided = true;
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    if (once)
+        io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     io_uring_sqe_set_data(sqe, op);

@@ -73,9 +73,10 @@ static inline int ring_wait(struct ring *ring, int64_t timeout_ns)
  * waiting. Ends without `more` on failure. */
 void ring_accept(struct ring *ring, struct ring_op *op, int fd);
 
-/* Everything that arrives on a socket, in provided buffers. Result 0 is the end of the stream,
- * -ENOBUFS that no buffer was free: arm again from a later wake-up, never at once. */
-void ring_recv(struct ring *ring, struct ring_op *op, int fd);
+/* Everything that arrives on a socket, in provided buffers; with `once`, no more than one of them.
+ * Result 0 is the end of the stream, -ENOBUFS that no buffer was free: arm again from a later wake-up,
+ * never at once. */
+void ring_recv(struct ring *ring, struct ring_op *op, int fd, bool once);
 
 /* Sends `length` bytes; the kernel retries until all are taken (MSG_WAITALL), so the result is
  * `length` or a failure, or less when the peer went away. The bytes must live until then. */

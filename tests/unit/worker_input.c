@@ -103,6 +103,21 @@ static void a_peer_is_stopped_while_much_waits_and_goes_on_when_little_does(void
     assert_int_equal(input_length(&input), 0);
 }
 
+static void a_peer_is_received_from_in_portions_until_it_has_sent_little_for_long(void **state)
+{
+    struct input input;
+    (void)state;
+    input_init(&input);
+    assert_true(input.bulk); /* nothing is known of it */
+    input_came_short(&input, 1);
+    assert_false(input.bulk);
+    input_came_in_bulk(&input, 1000);
+    input_came_short(&input, 1000 + INPUT_BULK_MS - 1);
+    assert_true(input.bulk);
+    input_came_short(&input, 1000 + INPUT_BULK_MS);
+    assert_false(input.bulk);
+}
+
 static void the_line_is_kept_in_order_and_anyone_may_leave_it(void **state)
 {
     struct input_line line = {0};
@@ -135,6 +150,7 @@ int main(void)
         cmocka_unit_test(what_waits_comes_in_its_order_whatever_it_was_cut_to),
         cmocka_unit_test(dear_input_comes_in_small_slices_and_cheap_input_in_large_ones),
         cmocka_unit_test(a_peer_is_stopped_while_much_waits_and_goes_on_when_little_does),
+        cmocka_unit_test(a_peer_is_received_from_in_portions_until_it_has_sent_little_for_long),
         cmocka_unit_test(the_line_is_kept_in_order_and_anyone_may_leave_it),
     };
     return cmocka_run_group_tests_name("worker_input", tests, NULL, NULL);

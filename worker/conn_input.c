@@ -272,6 +272,17 @@ bool conn_input_run(struct worker *worker)
 
 /* ---- receiving ---- */
 
+/* Looks at what has come just now. More than a little of it may be dear, and then less is to pass the
+ * next time. */
+static void look_at_once(struct conn *conn, struct span *data)
+{
+    size_t length = data->length;
+    uint64_t began = length > INPUT_SLICE ? now_ns() : 0;
+    look_at(conn, data, conn->input.slice);
+    if (began)
+        input_took(&conn->input, length, now_ns() - began);
+}
+
 static void received(struct conn *conn, const void *bytes, size_t length)
 {
     struct span data = span_make(bytes, length);
@@ -287,7 +298,7 @@ static void received(struct conn *conn, const void *bytes, size_t length)
         conn_look(conn);
     /* A handshake is dear whatever its length. */
     if (input_passes(&conn->input, conn->worker->wakeups, length) && conn->state != CONN_HANDSHAKE)
-        look_at(conn, &data, conn->input.slice);
+        look_at_once(conn, &data);
     conn_dirty(conn);
     if (conn->state >= CONN_ENDING)
         return;

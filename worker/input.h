@@ -15,7 +15,7 @@
 
 #define INPUT_SLICE_MIN 64
 #define INPUT_SLICE 1024 /* of a connection that nothing is known of */
-#define INPUT_SLICE_MAX 4096
+#define INPUT_SLICE_MAX 8192
 #define INPUT_SLICE_NS 16000          /* that a slice is to take about */
 #define INPUT_WAITING_MAX (16 * 1024) /* bytes: a peer with more waiting is not received from, */
 #define INPUT_WAITING_LOW (8 * 1024)  /* until no more than this is left, */

@@ -202,7 +202,7 @@ void conn_destroy(struct conn *conn)
     leave_address(conn->worker, conn->place);
     ledger_finish(&conn->ledger);
     free(conn->visits);
-    input_clear(&conn->input);
+    input_finish(&conn->input);
     session_close(&conn->session);
     tls_destroy(conn->tls);
     free(conn);

@@ -209,7 +209,7 @@ static uint64_t now_ns(void)
 
 static bool has_more(const struct conn *conn)
 {
-    return conn->input.bytes || (conn->tls && tls_pending(conn->tls));
+    return input_length(&conn->input) || (conn->tls && tls_pending(conn->tls));
 }
 
 static bool wants_input(const struct conn *conn)
@@ -283,37 +283,56 @@ static void look_at_once(struct conn *conn, struct span *data)
         input_took(&conn->input, length, now_ns() - began);
 }
 
+/* Little is looked at as it comes; the rest of it is what `data` is then. */
+static void pass(struct conn *conn, struct span *data)
+{
+    if (input_passes(&conn->input, conn->worker->wakeups, data->length) &&
+        conn->state != CONN_HANDSHAKE) /* which is dear whatever its length */
+        look_at_once(conn, data);
+}
+
+static void keep(struct conn *conn, struct span data)
+{
+    if (data.length && conn->state < CONN_ENDING &&
+        input_keep(&conn->input, data.data, data.length) < 0)
+        conn_abort(conn);
+}
+
+/* `bytes` is NULL where they have been received behind what waits. */
 static void received(struct conn *conn, const void *bytes, size_t length)
 {
     struct span data = span_make(bytes, length);
+    size_t room = bytes ? RING_BUFFER_BYTES : INPUT_PORTION;
     stats_add(conn->worker->stats, COUNTER_bytes_received, length);
     if (conn->state >= CONN_ENDING) {
         read_over(conn, length);
         return;
     }
     conn->active_ms = conn_now_ms(conn);
-    if (length < RING_BUFFER_BYTES)
+    conn->input.flows = conn->input.bulk;
+    if (length < room)
         input_came_short(&conn->input, conn->active_ms);
     if (conn->ledger.open)
         conn_look(conn);
-    /* A handshake is dear whatever its length. */
-    if (input_passes(&conn->input, conn->worker->wakeups, length) && conn->state != CONN_HANDSHAKE)
-        look_at_once(conn, &data);
+    if (bytes) {
+        pass(conn, &data);
+        keep(conn, data);
+    }
     conn_dirty(conn);
-    if (conn->state >= CONN_ENDING)
-        return;
-    if (data.length && input_keep(&conn->input, data.data, data.length) < 0)
-        conn_abort(conn);
-    else
-        stand_in_line(conn);
+    stand_in_line(conn);
 }
 
 void conn_receive(struct conn *conn)
 {
     if (conn->recv.armed || conn->starved || conn->held || conn->peer_ended || conn->input.ended)
         return;
+    void *room = NULL;
+    if (!conn->deaf && conn->input.flows)
+        room = input_receive(&conn->input);
     if (conn->deaf)
         await_close(conn);
+    else if (room)
+        ring_recv_into(conn->worker->ring, &conn->recv, conn->fd, room, INPUT_PORTION);
     else
         ring_recv(conn->worker->ring, &conn->recv, conn->fd, conn->input.bulk);
 }
@@ -368,6 +387,10 @@ void conn_input_drop(struct conn *conn)
 static void on_recv(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = (struct conn *)((char *)op - offsetof(struct conn, recv));
+    if (conn->input.receiving)
+        input_received(&conn->input, event->result > 0 && conn->state < CONN_ENDING
+                                         ? (size_t)event->result
+                                         : 0);
     if (conn->state == CONN_CLOSING) {
         conn_dirty(conn);
         return;

@@ -12,16 +12,32 @@ void input_init(struct input *input)
     *input = (struct input){.slice = INPUT_SLICE, .bulk = true};
 }
 
-void input_clear(struct input *input)
+/* An idle connection keeps nothing. */
+static void let_go(struct input *input)
 {
-    assert(!input->waits);
+    if (input->receiving)
+        return;
     free(input->bytes);
     input->bytes = NULL;
     input->at = input->end = input->room = 0;
 }
 
+void input_clear(struct input *input)
+{
+    assert(!input->waits);
+    input->at = input->end;
+    let_go(input);
+}
+
+void input_finish(struct input *input)
+{
+    input->receiving = false;
+    input_clear(input);
+}
+
 static int make_room(struct input *input, size_t length)
 {
+    assert(!input->receiving);
     size_t have = input_length(input);
     size_t room = input->room ? input->room : ROOM_LEAST;
     if (input->at) {
@@ -50,6 +66,23 @@ int input_keep(struct input *input, const void *data, size_t length)
     return 0;
 }
 
+void *input_receive(struct input *input)
+{
+    if (input->room - input->end < INPUT_PORTION && make_room(input, INPUT_PORTION) < 0)
+        return NULL;
+    input->receiving = true;
+    return input->bytes + input->end;
+}
+
+void input_received(struct input *input, size_t length)
+{
+    assert(input->receiving && length <= input->room - input->end);
+    input->receiving = false;
+    input->end += length;
+    if (input->at == input->end)
+        let_go(input);
+}
+
 struct span input_next(const struct input *input)
 {
     size_t length = input_length(input);
@@ -62,11 +95,8 @@ void input_taken(struct input *input, size_t length)
 {
     assert(length <= input_length(input));
     input->at += length;
-    if (input->at < input->end)
-        return;
-    free(input->bytes); /* an idle connection keeps nothing */
-    input->bytes = NULL;
-    input->at = input->end = input->room = 0;
+    if (input->at == input->end)
+        let_go(input);
 }
 
 void input_took(struct input *input, size_t length, uint64_t ns)

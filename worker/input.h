@@ -19,10 +19,11 @@
 #define INPUT_SLICE_NS 16000          /* that a slice is to take about */
 #define INPUT_WAITING_MAX (16 * 1024) /* bytes: a peer with more waiting is not received from, */
 #define INPUT_WAITING_LOW (8 * 1024)  /* until no more than this is left, */
-#define INPUT_BULK_MS 10000           /* and then in portions for so long */
+#define INPUT_BULK_MS 10000           /* and then in portions for so long, */
+#define INPUT_PORTION (32 * 1024)     /* of this size while each comes full */
 
 struct input {
-    uint8_t *bytes;  /* owned; NULL while nothing waits */
+    uint8_t *bytes;  /* owned; NULL while nothing waits or is received into them */
     size_t at, end;  /* of `bytes`: what waits */
     size_t room;
     size_t slice;    /* bytes that are looked at in one go */
@@ -30,7 +31,9 @@ struct input {
     size_t passed;   /* and how many bytes did */
     bool waits;      /* it stands in line */
     bool bulk;       /* it is received in portions: much may come at once, */
-    uint64_t bulk_ms; /* as it did until then */
+    uint64_t bulk_ms; /* as it did until then; */
+    bool flows;      /* and the last portion was full */
+    bool receiving;  /* the next comes behind `end`: nothing of `bytes` may move */
     bool ended;      /* the peer sends nothing more: */
     int end_result;  /* how receiving ended, which is looked at behind all that waits */
     struct input *next, *previous;
@@ -45,6 +48,9 @@ void input_init(struct input *input);
 /* Forgets what waits. Not one that stands in line. */
 void input_clear(struct input *input);
 
+/* Once nothing is received any more. */
+void input_finish(struct input *input);
+
 static inline size_t input_length(const struct input *input)
 {
     return input->end - input->at;
@@ -54,7 +60,7 @@ static inline size_t input_length(const struct input *input)
  * no more than a slice passes in a wake-up. */
 static inline bool input_passes(struct input *input, uint64_t wakeup, size_t length)
 {
-    if (input->bytes || input->waits)
+    if (input_length(input) || input->waits)
         return false;
     if (input->wakeup != wakeup) {
         input->wakeup = wakeup;
@@ -66,6 +72,13 @@ static inline bool input_passes(struct input *input, uint64_t wakeup, size_t len
 
 /* Puts bytes behind what waits. Returns 0 or -ENOMEM. */
 int input_keep(struct input *input, const void *data, size_t length);
+
+/* Where INPUT_PORTION bytes are to be received, so that they need not be put there; NULL when memory
+ * runs out. Only input_received may follow but what takes or forgets. */
+void *input_receive(struct input *input);
+
+/* That is over: `length` bytes came, or none. */
+void input_received(struct input *input, size_t length);
 
 /* What is to be looked at next: a slice at most, borrowed until the next call that changes `input`. */
 struct span input_next(const struct input *input);
@@ -89,9 +102,10 @@ static inline void input_came_in_bulk(struct input *input, uint64_t now_ms)
     input->bulk_ms = now_ms;
 }
 
-/* Less came than a portion is: there was no more. */
+/* Less came than there was room for: there was no more. */
 static inline void input_came_short(struct input *input, uint64_t now_ms)
 {
+    input->flows = false;
     if (input->bulk && (!input->bulk_ms || now_ms - input->bulk_ms >= INPUT_BULK_MS))
         input->bulk = false;
 }

@@ -258,6 +258,13 @@ void ring_recv(struct ring *ring, struct ring_op *op, int fd, bool once)
     io_uring_sqe_set_data(sqe, op);
 }
 
+void ring_recv_into(struct ring *ring, struct ring_op *op, int fd, void *data, size_t length)
+{
+    struct io_uring_sqe *sqe = arm(ring, op);
+    io_uring_prep_recv(sqe, fd, data, length, 0);
+    io_uring_sqe_set_data(sqe, op);
+}
+
 void ring_send(struct ring *ring, struct ring_op *op, int fd, const void *data, size_t length)
 {
     struct io_uring_sqe *sqe = arm(ring, op);

@@ -78,6 +78,10 @@ void ring_accept(struct ring *ring, struct ring_op *op, int fd);
  * never at once. */
 void ring_recv(struct ring *ring, struct ring_op *op, int fd, bool once);
 
+/* What has arrived, as much as there is room for, once and without a provided buffer: result is how many
+ * bytes. `data` must live until then. */
+void ring_recv_into(struct ring *ring, struct ring_op *op, int fd, void *data, size_t length);
+
 /* Sends `length` bytes; the kernel retries until all are taken (MSG_WAITALL), so the result is
  * `length` or a failure, or less when the peer went away. The bytes must live until then. */
 void ring_send(struct ring *ring, struct ring_op *op, int fd, const void *data, size_t length);

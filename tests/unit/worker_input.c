@@ -118,6 +118,30 @@ static void a_peer_is_received_from_in_portions_until_it_has_sent_little_for_lon
     assert_false(input.bulk);
 }
 
+static void what_is_received_behind_what_waits_keeps_its_order_and_its_place(void **state)
+{
+    struct input input;
+    (void)state;
+    input_init(&input);
+    assert_int_equal(input_keep(&input, "ab", 2), 0);
+    char *room = input_receive(&input);
+    assert_non_null(room);
+    input_taken(&input, 2); /* nothing waits, and what is being received stays where it is */
+    assert_true(input_passes(&input, 1, 1));
+    memset(room, 'c', INPUT_PORTION);
+    input_received(&input, INPUT_PORTION);
+    assert_int_equal(input_length(&input), INPUT_PORTION);
+    assert_int_equal(input_next(&input).data[0], 'c');
+    input_receive(&input);
+    input_clear(&input); /* the connection ends, and the kernel still writes */
+    assert_non_null(input.bytes);
+    input_received(&input, 0);
+    assert_null(input.bytes);
+    input_receive(&input);
+    input_finish(&input);
+    assert_null(input.bytes);
+}
+
 static void the_line_is_kept_in_order_and_anyone_may_leave_it(void **state)
 {
     struct input_line line = {0};
@@ -151,6 +175,7 @@ int main(void)
         cmocka_unit_test(dear_input_comes_in_small_slices_and_cheap_input_in_large_ones),
         cmocka_unit_test(a_peer_is_stopped_while_much_waits_and_goes_on_when_little_does),
         cmocka_unit_test(a_peer_is_received_from_in_portions_until_it_has_sent_little_for_long),
+        cmocka_unit_test(what_is_received_behind_what_waits_keeps_its_order_and_its_place),
         cmocka_unit_test(the_line_is_kept_in_order_and_anyone_may_leave_it),
     };
     return cmocka_run_group_tests_name("worker_input", tests, NULL, NULL);

@@ -335,7 +335,7 @@ struct resource *content_peek(struct content *content, const struct config_route
 struct resource *content_last(struct content *content, const struct config_route *route,
                               struct span path)
 {
-    struct entry *entry = find(content, route, path, hash_of(content, route->root_fd, path));
+    struct entry *entry = path.length ? find(content, route, path) : NULL;
     bool late = entry && entry->known && content_now_ms() - entry->checked_ms < CONTENT_LATE_MS;
     return late ? entry->resource : NULL;
 }

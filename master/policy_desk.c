@@ -122,7 +122,7 @@ static void publish_push(struct policy_desk *desk)
     struct segment_header *header = desk->supervisor->segment.header;
     for (unsigned i = 0; i < SEGMENT_PUSH_OFF_SITES_MAX; i++)
         atomic_store(&header->push_off_sites[i],
-                     i < store->sites_off_count ? segment_site_key(store->sites_off[i]) : 0);
+                     i < store->sites_off_count ? segment_key(store->sites_off[i]) : 0);
     atomic_store(&header->push_off, store->push_off          ? PUSH_OFF_EVERYWHERE
                                     : store->sites_off_count ? PUSH_OFF_SOME_SITES
                                                              : PUSH_OFF_NOWHERE);

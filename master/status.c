@@ -1,6 +1,7 @@
 #include "master/status.h"
 
 #include "master/policy_status.h"
+#include "master/rests.h"
 #include "master/waste.h"
 #include "policy/decision.h"
 #include "policy/learned.h"
@@ -283,6 +284,7 @@ static void put_serving(json_t *status, struct supervisor *s)
     put(status, "user", s->serving->user.drop ? text(s->serving->user.name) : json_null());
     put(status, "listens", listens_json(s));
     put(status, "sites", sites_json(config));
+    put(status, "origins", rests_json(s->serving));
 }
 
 json_t *status_make(struct supervisor *s, bool experiment)

@@ -763,14 +763,14 @@ void origins_rename(struct origins *origins, struct span name, struct span addre
 
 #define SET_MULTI(option, value) (rc = rc ? rc : curl_multi_setopt(origins->multi, option, value))
 
-struct origins *origins_create(struct ring *ring, struct timers *timers, struct stats *stats,
+struct origins *origins_create(struct ring *ring, struct timers *timers, struct segment_slot *slot,
                                const struct config *config)
 {
     struct origins *origins = calloc(1, sizeof(*origins));
     CURLMcode rc = CURLM_OK;
     if (!origins)
         return NULL;
-    *origins = (struct origins){.timers = timers, .stats = stats};
+    *origins = (struct origins){.timers = timers, .stats = &slot->stats};
     origins->timer.fired = on_timer;
     origins->sockets = (struct origin_sockets){.ring = ring, .ready = on_ready, .context = origins};
     origins->upstreams = upstreams_create(config);
@@ -783,6 +783,7 @@ struct origins *origins_create(struct ring *ring, struct timers *timers, struct 
         origins_destroy(origins);
         return NULL;
     }
+    upstreams_tell(origins->upstreams, slot->servers, SEGMENT_SERVERS_MAX);
     SET_MULTI(CURLMOPT_SOCKETFUNCTION, on_socket);
     SET_MULTI(CURLMOPT_SOCKETDATA, origins);
     SET_MULTI(CURLMOPT_TIMERFUNCTION, on_timer_wanted);

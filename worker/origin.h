@@ -9,7 +9,7 @@
 #define HERALD_ORIGIN_H
 
 #include "master/handoff/config.h"
-#include "master/handoff/stats.h"
+#include "master/handoff/segment.h"
 #include "policy/request.h"
 #include "worker/ring.h"
 #include "worker/timer.h"
@@ -59,9 +59,9 @@ struct exchange_events {
     void (*end)(void *context, enum exchange_end how, const char *text);
 };
 
-/* `ring`, `timers`, `stats` and `config` are borrowed until destroy. Returns NULL when memory runs
+/* `ring`, `timers`, `slot` and `config` are borrowed until destroy. Returns NULL when memory runs
  * out. */
-struct origins *origins_create(struct ring *ring, struct timers *timers, struct stats *stats,
+struct origins *origins_create(struct ring *ring, struct timers *timers, struct segment_slot *slot,
                                const struct config *config);
 
 /* Begins the end: connections are closed, nothing new is begun, no event follows. Returns true when

@@ -258,15 +258,29 @@ static uint64_t content_expected(const struct fetch *fetch)
     return left < most ? left : most;
 }
 
+/* What has come so far is sent, and then the stream is reset. */
+static void break_off(struct fetch *fetch, const char *why)
+{
+    fetch->failed = true;
+    snprintf(fetch->failure, sizeof(fetch->failure), "%s", why);
+    proxy_log(fetch, fetch->stream->response.status);
+    stream_content_ready(fetch->stream);
+}
+
 static bool on_content(void *context, const void *data, size_t length)
 {
     struct fetch *fetch = context;
     if (!fetch->stream)
         return proxy_cache_content(fetch, data, length);
-    if (buffer_length(&fetch->content) >= fetch->worker->config->limits.stream_buffer ||
-        buffer_put(&fetch->content, data, length, content_expected(fetch)) < 0) {
-        fetch->paused = true;
-        return false;
+    if (fetch->failed)
+        return true;
+    size_t held = buffer_length(&fetch->content);
+    bool full = held >= fetch->worker->config->limits.stream_buffer;
+    if (full || buffer_put(&fetch->content, data, length, content_expected(fetch)) < 0) {
+        fetch->paused = held > 0;
+        if (!fetch->paused) /* nothing would tell when there is memory again */
+            break_off(fetch, "out of memory");
+        return !fetch->paused;
     }
     fetch->received += length;
     markup_add(fetch->note, data, length);
@@ -306,11 +320,14 @@ static void on_end(void *context, enum exchange_end how, const char *text)
     struct stream *stream = fetch->stream;
     fetch->server = exchange_server(fetch->exchange);
     fetch->exchange = NULL;
-    snprintf(fetch->failure, sizeof(fetch->failure), "%s", how == EXCHANGE_DONE ? "" : text);
+    if (!fetch->failed)
+        snprintf(fetch->failure, sizeof(fetch->failure), "%s", how == EXCHANGE_DONE ? "" : text);
     if (fetch->fill || !stream) {
         proxy_cache_end(fetch, how == EXCHANGE_DONE, STATUS_OF_END[how]);
         return;
     }
+    if (fetch->failed)
+        return;
     if (how == EXCHANGE_DONE) {
         markup_done(fetch->note);
         fetch->note = NULL;

@@ -163,10 +163,36 @@ int upstreams_choose(struct upstreams *upstreams, const struct config_origin *or
     return rested;
 }
 
+static void tell(const struct upstream *upstream)
+{
+    if (!upstream->told)
+        return;
+    atomic_store_explicit(&upstream->told->failures, upstream->failures, memory_order_relaxed);
+    atomic_store_explicit(&upstream->told->until_ms,
+                          upstream->rest_began_ms ? upstream->rest_until_ms : 0,
+                          memory_order_relaxed);
+}
+
+void upstreams_tell(struct upstreams *upstreams, struct segment_server *told, size_t room)
+{
+    for (size_t i = 0; i < room; i++) {
+        struct upstream *one = i < upstreams->count ? upstreams->all[i] : NULL;
+        uint64_t key = one ? segment_key(one->server->text) : 0;
+        atomic_store_explicit(&told[i].key, key, memory_order_relaxed);
+        atomic_store_explicit(&told[i].failures, 0, memory_order_relaxed);
+        atomic_store_explicit(&told[i].until_ms, 0, memory_order_relaxed);
+        if (one)
+            one->told = &told[i];
+    }
+}
+
 void upstream_answered(struct upstream *upstream)
 {
+    if (!upstream->failures && !upstream->rest_began_ms)
+        return;
     upstream->failures = 0;
     upstream->rest_began_ms = 0;
+    tell(upstream);
 }
 
 bool upstream_failed(struct upstream *upstream, uint32_t rest_ms, uint64_t now_ms)
@@ -181,11 +207,13 @@ bool upstream_failed(struct upstream *upstream, uint32_t rest_ms, uint64_t now_m
     if (!began) { /* several fail together that were under way together: one rest */
         upstream->rest_until_ms =
             upstream->rest_until_ms > now_ms + rest_ms ? upstream->rest_until_ms : now_ms + rest_ms;
+        tell(upstream);
         return false;
     }
     upstream->failures++;
     upstream->rest_began_ms = now_ms;
     upstream->rest_until_ms = now_ms + rest_ms * factor;
+    tell(upstream);
     return true;
 }
 

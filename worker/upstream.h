@@ -4,6 +4,7 @@
 #define HERALD_UPSTREAM_H
 
 #include "master/handoff/config.h"
+#include "master/handoff/segment.h"
 #include "master/handoff/span.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ struct upstream {
     unsigned failures;      /* since it last answered */
     uint64_t rest_began_ms; /* 0: it does not rest */
     uint64_t rest_until_ms;
+    struct segment_server *told; /* where others read how it does; NULL: nowhere */
     struct origin_handle *idle; /* origin.c's, as is the next one: handles to be used again */
     unsigned idle_count;
 };
@@ -36,6 +38,10 @@ void upstreams_destroy(struct upstreams *upstreams); /* NULL is accepted */
 
 size_t upstreams_count(const struct upstreams *upstreams);
 struct upstream *upstreams_at(struct upstreams *upstreams, size_t index);
+
+/* From now on each tells in one of `told` (borrowed, `room` of them) how it does; the others are freed,
+ * and servers beyond `room` tell nothing. */
+void upstreams_tell(struct upstreams *upstreams, struct segment_server *told, size_t room);
 
 /* The next server in turn for a request of `origin` that has not been at the places in `tried`: one
  * that is well, else the one whose rest began first. Returns its place among origin->servers with

@@ -424,7 +424,7 @@ static int start_parts(struct worker *worker, struct fault *fault)
     snprintf(worker->via_name, sizeof(worker->via_name), "herald-%02x%02x%02x%02x", id[0], id[1], id[2],
              id[3]);
     if (worker->handoff->shares && has_origins(config)) {
-        worker->origins = origins_create(worker->ring, &worker->timers, worker->stats, config);
+        worker->origins = origins_create(worker->ring, &worker->timers, worker->slot, config);
         if (!worker->origins)
             return fault_set(fault, -ENOMEM, "origin", 0, "libcurl cannot be set up");
         if (config->cache.memory_bytes)

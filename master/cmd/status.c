@@ -222,6 +222,24 @@ static void print_shared(const json_t *list)
     }
 }
 
+/* The servers behind origins: those that rest say so. */
+static void print_origins(const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        printf("%s%-28s ", i ? "         " : "\norigins  ", word(one, "server"));
+        if (number(one, "resting"))
+            printf("rests at %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+                   " workers for %" JSON_INTEGER_FORMAT " s; ",
+                   number(one, "resting"), number(one, "of"), number(one, "until_s"));
+        if (number(one, "failures"))
+            printf("failed %" JSON_INTEGER_FORMAT " times since it last answered\n",
+                   number(one, "failures"));
+        else
+            printf("has not failed\n");
+    }
+}
+
 static void print_switch(const json_t *status)
 {
     const json_t *push = json_object_get(json_object_get(status, "policy"), "push");
@@ -245,6 +263,7 @@ static void print_all(const json_t *status)
     status_print_waste(json_object_get(status, "waste"));
     print_policies(status);
     print_shared(json_object_get(status, "shared"));
+    print_origins(json_object_get(status, "origins"));
 }
 
 int cmd_status(int argc, char **argv)

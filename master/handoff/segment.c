@@ -219,7 +219,7 @@ void segment_finish(struct segment *segment)
     memset(segment, 0, sizeof(*segment));
 }
 
-uint64_t segment_site_key(const char *name)
+uint64_t segment_key(const char *name)
 {
     uint64_t key = 14695981039346656037u;
     for (; *name; name++)
@@ -232,7 +232,7 @@ bool segment_push_is_off(const struct segment_header *header, const char *name)
     uint32_t where = atomic_load_explicit(&header->push_off, memory_order_relaxed);
     if (where != PUSH_OFF_SOME_SITES)
         return where == PUSH_OFF_EVERYWHERE;
-    uint64_t key = segment_site_key(name);
+    uint64_t key = segment_key(name);
     for (unsigned i = 0; i < SEGMENT_PUSH_OFF_SITES_MAX; i++)
         if (atomic_load_explicit(&header->push_off_sites[i], memory_order_relaxed) == key)
             return true;

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC UINT64_C(0x31646c6172656821)
-#define SEGMENT_LAYOUT 6 /* changes whenever a struct below or the push table's words change */
+#define SEGMENT_LAYOUT 7 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
 #define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
 #define SEGMENT_LEARNED_BYTES (UINT64_C(6) << 20) /* 4,096 buckets (policy/learned.h) */
@@ -25,6 +25,7 @@
 #define SEGMENT_FIGURES_BYTES (512 * 1024)        /* policy/figures.h */
 #define SEGMENT_SHARED_MAX 16 /* dictionaries (policy/shared_dict.h) */
 #define SEGMENT_TICKET_KEYS 3
+#define SEGMENT_SERVERS_MAX 64        /* of origins, of which a worker tells how they do */
 #define SEGMENT_VERSIONS_MAX 8        /* versions of the policies that a worker has at once */
 #define SEGMENT_PUSH_OFF_SITES_MAX 64 /* sites whose pushes are switched off */
 
@@ -42,6 +43,13 @@ struct segment_version {
     _Atomic uint64_t differing; /* of them, those decided otherwise */
 } __attribute__((aligned(64)));
 
+/* A server of an origin, as one worker finds it. */
+struct segment_server {
+    _Atomic uint64_t key;      /* segment_key of its text in the config; 0: free */
+    _Atomic uint32_t failures; /* since it last answered */
+    _Atomic uint64_t until_ms; /* CLOCK_MONOTONIC: it rests until then; 0: it was not seen to fail */
+};
+
 /* One worker's page(s). The worker writes the second part, the master the first. Slot indices are
  * unique among running workers of all generations, and so is the push table's owner id, which is
  * the slot's index + 1. A slot is given out again only after its worker was reaped and the push
@@ -57,6 +65,7 @@ struct segment_slot {
     _Atomic uint32_t connections;            /* open now */
     _Atomic uint32_t in_policy; /* the version of which a hook is running; 0: none is */
     struct segment_version versions[SEGMENT_VERSIONS_MAX];
+    struct segment_server servers[SEGMENT_SERVERS_MAX];
     struct stats stats;
 } __attribute__((aligned(4096)));
 
@@ -82,7 +91,7 @@ struct segment_header {
     _Atomic uint64_t sweep_at;   /* next bucket of the incremental sweep of dead words */
     _Atomic uint64_t versions;   /* which versions decide: segment_versions_word */
     _Atomic uint32_t shadow;     /* the version that is asked beside them; 0: none */
-    _Atomic uint64_t push_off_sites[SEGMENT_PUSH_OFF_SITES_MAX]; /* segment_site_key; 0: free */
+    _Atomic uint64_t push_off_sites[SEGMENT_PUSH_OFF_SITES_MAX]; /* segment_key; 0: free */
 } __attribute__((aligned(4096)));
 
 /* One session ticket key (RFC 5077's form: name, AES-256-CBC key, HMAC-SHA-256 key). */
@@ -141,8 +150,9 @@ static inline uint64_t segment_versions_word(uint32_t active, uint32_t canary, u
            (uint64_t)permille << (2 * SEGMENT_VERSION_BITS);
 }
 
-/* What names a site in `push_off_sites`: an FNV-1a hash of its first name, never 0. */
-uint64_t segment_site_key(const char *name);
+/* What names a site in `push_off_sites`, and a server: an FNV-1a hash of its first name or its text,
+ * never 0. */
+uint64_t segment_key(const char *name);
 
 /* Whether pushes are switched off for the site whose first name is `name`. */
 bool segment_push_is_off(const struct segment_header *header, const char *name);

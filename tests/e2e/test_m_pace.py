@@ -254,7 +254,7 @@ class Visitor(threading.Thread):
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "cleartext"])
 def test_a_reload_loses_no_request_of_connections_that_are_kept(herald, tls):
-    site = herald(workers=2)
+    site = herald(workers=2, limits={"handshake": "1s"})  # what `fresh` waits for in cleartext
     site.workers_may_change = True
     visitors = [Visitor(site, tls, pause) for pause in (0, 0, 0.003, 0.01, 0.05, 0.1, 0.3)]
     with Peer(site, tls) as idle, Peer(site, tls) as fresh:

@@ -436,6 +436,30 @@ def test_when_all_rest_the_longest_rested_is_tried(herald, connect, origin):
     assert counters(site)["origin_rests"] == 1
 
 
+def servers(site):
+    return json.loads(site.command("status", "--json").stdout)["origins"]
+
+
+def test_status_tells_which_servers_rest(herald, connect, origin):
+    broken = {1: True, 2: False}
+    app = origin(lambda request, wire: None if broken[1] else GOOD)
+    good = origin(lambda request, wire: None if broken[2] else GOOD)
+    site = proxied(herald, app, good, keys={"rest": "10m"}, workers=1)
+    first, second = servers(site)
+    assert first == {"server": app.url, "resting": 0, "of": 1, "until_s": 0, "failures": 0}
+    assert second == dict(first, server=good.url)
+    client = connect(site)
+    for _ in range(2):
+        assert client.get("/").status == 200
+    rests, well = servers(site)
+    assert rests["resting"] == 1 and rests["failures"] == 1 and 0 < rests["until_s"] <= 600
+    assert well == second
+    assert "%-28s rests at 1 of 1 workers for " % app.url in site.command("status").stdout
+    broken.update({1: False, 2: True})
+    assert client.get("/").status == 200     # now the other rests
+    assert [one["resting"] for one in servers(site)] == [0, 1]
+
+
 @pytest.mark.parametrize("most, status", [(1, 503), (2, 200)])
 def test_more_requests_than_a_server_may_have_are_refused(herald, connect, origin, most, status):
     gate = threading.Event()

@@ -128,16 +128,19 @@ def over_http1(site, number):
         peer.request("/new/%d.html" % number).answer()
 
 
-def proxied(site, number):
-    client = Client(site, tls=False)
-    try:
-        client.get("/api/%d" % number)
-    finally:
-        client.close()
+def proxied(folder):
+    def ask_origin(site, number):
+        client = Client(site, tls=False)
+        try:
+            client.get("/%s/%d" % (folder, number))
+        finally:
+            client.close()
+    return ask_origin
 
 
-WAYS = {"h2c": visit, "proxied": proxied, "tls": lambda site, number: visit(site, number, tls=True),
-        "nothing there": missing, "http/1.1": over_http1}
+WAYS = {"h2c": visit, "tls": lambda site, number: visit(site, number, tls=True),
+        "proxied": proxied("api"), "passed on": proxied("raw"), "nothing there": missing,
+        "http/1.1": over_http1}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -145,7 +148,8 @@ def test_a_worker_without_memory_fails_nobody_but_who_needed_it(scarce, scarcity
     """Every request is of another page, whose HTML is read for what it references."""
     origin = Origin()
     request.addfinalizer(origin.close)
-    site = scarce(policies=["scan", "learned"], routes={"/api/*": {"origin": [origin.url]}})
+    site = scarce(policies=["scan", "learned"], routes={
+        "/api/*": {"origin": [origin.url]}, "/raw/*": {"origin": [origin.url], "cache": False}})
     for number in range(1000):
         site.root.write("/new/%d.html" % number,
                         b"<!doctype html><link rel=stylesheet href=/assets/site.css>"

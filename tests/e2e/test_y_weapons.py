@@ -246,7 +246,7 @@ def test_handshakes_that_are_broken_off_cost_nobody_else(herald, connect):
 
 
 def test_garbage_instead_of_a_handshake_is_counted_and_closed(herald, connect):
-    site = herald(workers=1)
+    site = herald(workers=1, limits={"handshake": "1s"})
     for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 2000, bytes(500),
                  b"\x80\x2e\x01\x00\x02" + bytes(40), os.urandom(3000)):
         with socket.create_connection((server.ADDRESS, site.tls_port)) as peer:

@@ -46,9 +46,9 @@ static json_t *server_json(const struct generation *generation, const char *text
         if (generation->seats[i].state != SEAT_EMPTY)
             add_slot(&rest, &generation->segment->slots[generation->seats[i].slot], key, now_ms);
     uint64_t left_ms = rest.until_ms > now_ms ? rest.until_ms - now_ms : 0;
-    return json_pack("{s:s, s:i, s:i, s:I, s:i}", "server", text, "resting", (int)rest.resting, "of",
-                     (int)rest.workers, "until_s", (json_int_t)((left_ms + 999) / 1000), "failures",
-                     (int)rest.failures);
+    return json_pack("{s:s, s:i, s:i, s:I, s:i}", "server", text, "resting", (int)rest.resting,
+                     "of", (int)rest.workers, "until_s", (json_int_t)((left_ms + 999) / 1000),
+                     "failures", (int)rest.failures);
 }
 
 static bool has(const json_t *list, const char *text)

@@ -205,7 +205,7 @@ static void an_endless_loop_ends_after_a_second_of_cpu_time(void **state)
 
 static void memory_is_bounded(void **state)
 {
-    static const char *const HOGS[] = {"local t = {}\nwhile true do t[#t + 1] = {} end",
+    static const char *const HOGS[] = {"local t = {}\nwhile true do t[#t + 1] = ('x'):rep(1e3) .. #t end",
                                        "local s = 'x'\nwhile true do s = s .. s end",
                                        "local s = ''\nlocal r = ('x'):rep(1e8)",
                                        "local t = {}\nfor i = 1, 1e9 do t[i] = i end"};

@@ -1,20 +1,14 @@
 #include "master/rests.h"
 
+#include "master/loop.h"
+
 #include <string.h>
-#include <time.h>
 
 struct rest {
     unsigned resting, workers;
     uint64_t until_ms;
     uint32_t failures;
 };
-
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now); /* as the workers tell it */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void add_slot(struct rest *rest, const struct segment_slot *slot, uint64_t key,
                      uint64_t now_ms)
@@ -73,7 +67,7 @@ json_t *rests_json(const struct generation *generation)
 {
     const struct config *config = generation->config;
     json_t *list = json_array();
-    uint64_t now_ms = clock_ms();
+    uint64_t now_ms = loop_workers_ms();
     for (size_t i = 0; list && i < config->sites_count; i++)
         for (size_t j = 0; j < config->sites[i].routes_count; j++)
             add_origin(list, generation, &config->sites[i].routes[j].origin, now_ms);

@@ -229,13 +229,6 @@ static json_t *learned_json(const struct segment *segment)
     return one;
 }
 
-static uint32_t shared_clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint32_t)now.tv_sec + 1; /* as the workers tell it */
-}
-
 /* How full the policies' dictionaries are, in the config's order. */
 static json_t *shared_json(const struct segment *segment, const struct config *config)
 {
@@ -246,7 +239,7 @@ static json_t *shared_json(const struct segment *segment, const struct config *c
         json_t *one = json_object();
         if (shared_dict_attach(&dict, segment->shared[i], segment->header->shared_bytes[i], 1,
                                segment->secrets->hash_key) == 0) {
-            shared_dict_load(&dict, shared_clock_s(), &load);
+            shared_dict_load(&dict, (uint32_t)(loop_workers_ms() / 1000) + 1, &load);
             put(one, "name", text(config->shared[i].name));
             put_number(one, "entries", load.entries);
             put_number(one, "bytes", load.bytes);

@@ -4,7 +4,6 @@
 #include "worker/proxy.h"
 #include "worker/stream.h"
 
-#include <time.h>
 
 static void log_candidate(struct log *log, const struct candidate *candidate)
 {
@@ -71,9 +70,7 @@ static void log_page(struct log *log, const struct page *page)
 
 static int64_t elapsed_us(uint64_t began_us)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - began_us);
+    return (int64_t)(timer_clock_us() - began_us);
 }
 
 static void log_client(struct stream *stream, struct log *log)

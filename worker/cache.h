@@ -65,10 +65,12 @@ struct cache_lookup;
 
 /* `answer` is not CACHE_WAITS. */
 typedef void cache_found(struct cache_lookup *lookup, enum cache_answer answer);
+typedef void cache_interim(struct cache_lookup *lookup, const struct field *fields, size_t count);
 
 /* Embedded in its owner, zeroed first; the owner cancels it before going away. */
 struct cache_lookup {
     cache_found *found;
+    cache_interim *interim;    /* NULL: what is said before the answer is of no use */
     struct resource *resource; /* CACHE_FOUND: a reference, the receiver's */
     struct cache_fill *fill;   /* CACHE_LEADS; also with a FOUND that is stale: fetch it beside */
     int status;                /* CACHE_FAILED: what to answer */
@@ -142,15 +144,14 @@ const struct cache_request *cache_fill_request(const struct cache_fill *fill);
 /* Whether the answer may be the asker's own: the request has cookies or Authorization. */
 bool cache_credentialed(const struct cache_request *request);
 
-/* Calls `each` for every lookup that waits for the fill; it may end none of them. */
-void cache_fill_each_waiter(struct cache_fill *fill,
-                            void (*each)(struct cache_lookup *lookup, void *context), void *context);
+/* The origin has said 103: tells every lookup that waits for the fill. */
+void cache_fill_interim(struct cache_fill *fill, const struct field *fields, size_t count);
 
 /* The fill goes on though nobody reads what it brings. */
 void cache_fill_keep(struct cache_fill *fill);
 
-/* Whether anybody waits for this fill or reads what it brings, or it is so little that it is as well
- * read to its end. */
+/* Whether anybody waits for this fill or reads what it brings, or it is so little that it is as
+ * well read to its end. */
 bool cache_fill_wanted(const struct cache_fill *fill);
 
 /* The response is whole: stores it. The fill is gone. Returns the stored resource, borrowed until

@@ -93,13 +93,12 @@ static struct cache_lookup *next_waiter(struct content_link *waiters)
     return lookup;
 }
 
-void cache_fill_each_waiter(struct cache_fill *fill,
-                            void (*each)(struct cache_lookup *lookup, void *context), void *context)
+void cache_fill_interim(struct cache_fill *fill, const struct field *fields, size_t count)
 {
-    struct content_link *next, *link = fill->waiters.next;
-    for (; link != &fill->waiters; link = next) {
-        next = link->next;
-        each(LINK_OWNER(link, struct cache_lookup, link), context);
+    for (struct content_link *link = fill->waiters.next; link != &fill->waiters; link = link->next) {
+        struct cache_lookup *lookup = LINK_OWNER(link, struct cache_lookup, link);
+        if (lookup->interim)
+            lookup->interim(lookup, fields, count);
     }
 }
 

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 
 #define READ_OVER_MAX (64 * 1024) /* bytes of a peer whose connection ends */
 #define TURN_NS 30000             /* of a wake-up, for what came in bulk */
@@ -200,13 +199,6 @@ static struct conn *conn_of_input(struct input *input)
     return (struct conn *)((char *)input - offsetof(struct conn, input));
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static bool has_more(const struct conn *conn)
 {
     return input_length(&conn->input) || (conn->tls && tls_pending(conn->tls));
@@ -249,7 +241,7 @@ static uint64_t take_timed_turn(struct conn *conn, uint64_t began_ns)
         take_turn(conn);
         stand_in_line(conn);
     }
-    uint64_t now = now_ns();
+    uint64_t now = timer_clock_ns();
     if (!handshake)
         input_took(&conn->input, length, now - began_ns);
     return now;
@@ -261,7 +253,7 @@ bool conn_input_run(struct worker *worker)
     if (!line->first)
         return false;
     ring_submit(worker->ring); /* nobody's answer waits for what is looked at now */
-    uint64_t began = now_ns(), now = began;
+    uint64_t began = timer_clock_ns(), now = began;
     while (line->first && now - began < TURN_NS) {
         struct input *input = line->first;
         input_line_leave(line, input);
@@ -277,10 +269,10 @@ bool conn_input_run(struct worker *worker)
 static void look_at_once(struct conn *conn, struct span *data)
 {
     size_t length = data->length;
-    uint64_t began = length > INPUT_SLICE ? now_ns() : 0;
+    uint64_t began = length > INPUT_SLICE ? timer_clock_ns() : 0;
     look_at(conn, data, conn->input.slice);
     if (began)
-        input_took(&conn->input, length, now_ns() - began);
+        input_took(&conn->input, length, timer_clock_ns() - began);
 }
 
 /* Little is looked at as it comes; the rest of it is what `data` is then. */

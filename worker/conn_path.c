@@ -5,19 +5,11 @@
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ASSUMED_MSS 1460 /* bytes; what Ethernet carries over IPv4 */
 #define RENEW_MS 2000 /* claims are given more time this often */
 #define SMALL_WINDOW_BYTES 65536 /* TLS records of a whole send would wait for a second window */
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 /* As if the kernel told what is assumed: a connection at rest, in slow start, whose peer takes any
  * amount. */
@@ -42,7 +34,7 @@ size_t conn_read_tcp_info(struct conn *conn, struct tcp_info *info)
     conn->acked_bytes = info->tcpi_bytes_acked;
     conn->rtt_us = info->tcpi_rtt;
     /* The kernel counts in ticks; what was seen missing the last time came after that. */
-    uint64_t now = now_us();
+    uint64_t now = timer_clock_us();
     uint64_t acked_us = now - info->tcpi_last_ack_recv * UINT64_C(1000);
     conn->acked_us = acked_us > conn->read_us ? acked_us : conn->read_us;
     conn->read_us = now;

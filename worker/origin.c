@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HANDLES_KEPT 256      /* of one server */
 #define CONNECTIONS_KEPT 256L /* idle ones, of all servers */
@@ -128,15 +127,13 @@ static int on_close_socket(void *context, curl_socket_t fd)
 static int on_timer_wanted(CURLM *multi, long timeout_ms, void *context)
 {
     struct origins *origins = context;
-    struct timespec now;
     (void)multi;
     origins->timer_due = timeout_ms == 0;
     if (timeout_ms <= 0) {
         timer_stop(origins->timers, &origins->timer);
         return 0;
     }
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t now_ms = timer_clock_us() / 1000;
     timer_set(origins->timers, &origins->timer, now_ms + (uint64_t)timeout_ms + 1);
     return 0;
 }

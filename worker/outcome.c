@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define OUTCOMES_KEPT 256
 
@@ -170,18 +169,11 @@ struct outcome *outcome_of_request(struct conn *conn, uint64_t resource)
     return NULL;
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 void outcome_asked(struct conn *conn, struct outcome *outcome, struct ledger_entry *entry,
                    uint64_t bytes)
 {
     if (!entry) {
-        outcome->last_us = now_us();
+        outcome->last_us = timer_clock_us();
         close_when_done(conn, outcome);
         return;
     }

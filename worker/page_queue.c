@@ -3,21 +3,13 @@
 #include "worker/conn.h"
 
 #include <assert.h>
-#include <time.h>
 
 #define SLICE_US 2000 /* of a wake-up, from the first page on */
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static bool time_is_left(struct worker *worker)
 {
     struct page_queue *queue = &worker->pages_waiting;
-    uint64_t now = now_us();
+    uint64_t now = timer_clock_us();
     if (queue->wakeup != worker->wakeups) {
         queue->wakeup = worker->wakeups;
         queue->began_us = now;

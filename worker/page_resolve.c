@@ -43,9 +43,8 @@ static enum push_answer ask_table(struct page *page, unsigned i, struct resource
     if (!site->remember_s)
         return PUSH_ABSENT;
     bool ending;
-    enum push_answer answer =
-        push_table_peek_ending(&page->worker->pushes, key, validator, worker_ticks(page->worker),
-                               &ending);
+    enum push_answer answer = push_table_peek_ending(&page->worker->pushes, key, validator,
+                                                     worker_ticks(page->worker), &ending);
     if (ending && !page->is_shadow)
         client_lift(&stream->client, stream->conn, site, key, validator, answer,
                     respond_ttl(resource, site));
@@ -101,6 +100,14 @@ static void on_found(struct content_lookup *lookup, enum content_outcome outcome
         page_round_over(page);
 }
 
+/* The path of a candidate's file; `decoded` has room for it. Returns 0 or -EINVAL. */
+static int read_path(const struct candidate *candidate, char *decoded, struct span *path)
+{
+    struct span query;
+    *path = candidate->path;
+    return candidate->plain ? 0 : respond_path(candidate->path, decoded, path, &query);
+}
+
 /* A file that takes too long to be looked at again is taken for what it was: else a busy machine
  * would not push what it pushed a second before. */
 static void take_last_known(struct page *page)
@@ -109,9 +116,8 @@ static void take_last_known(struct page *page)
     for (unsigned i = page->judged; i < page->decision.count; i++) {
         struct content_lookup *lookup = &page->lookups[i].lookup;
         char decoded[DECISION_PATH_MAX + 1];
-        struct span path, query;
-        if (!content_waiting(lookup) ||
-            respond_path(page->decision.items[i].path, decoded, &path, &query) < 0)
+        struct span path;
+        if (!content_waiting(lookup) || read_path(&page->decision.items[i], decoded, &path) < 0)
             continue;
         struct resource *resource =
             content_last(page->worker->content, config_route(site, path), path);
@@ -290,12 +296,10 @@ static void resolve_one(struct page *page, unsigned i)
     struct candidate *candidate = &page->decision.items[i];
     struct stream *stream = page->stream;
     char decoded[DECISION_PATH_MAX + 1];
-    struct span path, query;
+    struct span path;
     if (candidate->kind == CANDIDATE_PRECONNECT || candidate->verdict != REASON_PENDING)
         return;
-    if (candidate->plain) {
-        path = candidate->path;
-    } else if (respond_path(candidate->path, decoded, &path, &query) < 0) {
+    if (read_path(candidate, decoded, &path) < 0) {
         candidate->verdict = REASON_BAD_PATH;
         return;
     }

@@ -209,25 +209,17 @@ static void on_found(struct cache_lookup *lookup, enum cache_answer answer)
     act((struct fetch *)((char *)lookup - offsetof(struct fetch, lookup)), answer);
 }
 
-struct interim_fields {
-    const struct field *fields;
-    size_t count;
-};
-
-/* Lookups of others than streams, for what may be pushed, have another callback. */
-static void tell_interim(struct cache_lookup *lookup, void *context)
+static void on_interim(struct cache_lookup *lookup, const struct field *fields, size_t count)
 {
-    const struct interim_fields *said = context;
     struct fetch *fetch = (struct fetch *)((char *)lookup - offsetof(struct fetch, lookup));
-    if (lookup->found == on_found && fetch->stream)
-        page_interim(fetch->stream, said->fields, said->count);
+    if (fetch->stream)
+        page_interim(fetch->stream, fields, count);
 }
 
 void proxy_cache_interim(struct fetch *fetch, const struct field *fields, size_t count)
 {
-    struct interim_fields said = {fields, count};
     if (!cache_credentialed(cache_fill_request(fetch->fill)))
-        cache_fill_each_waiter(fetch->fill, tell_interim, &said);
+        cache_fill_interim(fetch->fill, fields, count);
 }
 
 bool proxy_cache_begin(struct fetch *fetch)
@@ -239,6 +231,7 @@ bool proxy_cache_begin(struct fetch *fetch)
         return false;
     request_of(stream, &request);
     fetch->lookup.found = on_found;
+    fetch->lookup.interim = on_interim;
     enum cache_answer answer = cache_find(fetch->worker->cache, &request, &fetch->lookup);
     if (answer == CACHE_PASS) {
         fetch->passed = true;

@@ -261,9 +261,7 @@ static void refuse(struct rehearsal *rehearsal, const char *why)
 
 static uint64_t now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return timer_clock_us() / 1000;
 }
 
 /* The connection whose other end `fd` is, and all it claimed, goes. */

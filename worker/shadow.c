@@ -4,7 +4,6 @@
 #include "worker/stream.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define EXAMPLES_MAX 8 /* of each shadow version, by one worker */
 #define TEXT_MAX 480
@@ -17,17 +16,10 @@ struct text {
 
 /* ---- the time it takes ---- */
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 bool shadow_affordable(struct worker *worker)
 {
     struct shadow_purse *purse = &worker->shadow_purse;
-    uint64_t more = (now_us() - purse->at_us) / SHADOW_SHARE;
+    uint64_t more = (timer_clock_us() - purse->at_us) / SHADOW_SHARE;
     purse->at_us += more * SHADOW_SHARE;
     purse->left_us += (int64_t)more;
     if (purse->left_us > SHADOW_SAVED_US) /* as at first, when it was never filled */
@@ -37,12 +29,12 @@ bool shadow_affordable(struct worker *worker)
 
 void shadow_hooks_begin(struct worker *worker)
 {
-    worker->shadow_purse.began_us = now_us();
+    worker->shadow_purse.began_us = timer_clock_us();
 }
 
 void shadow_hooks_end(struct worker *worker)
 {
-    worker->shadow_purse.left_us -= (int64_t)(now_us() - worker->shadow_purse.began_us);
+    worker->shadow_purse.left_us -= (int64_t)(timer_clock_us() - worker->shadow_purse.began_us);
 }
 
 /* ---- what differs ---- */

@@ -11,11 +11,16 @@ void timers_finish(struct timers *timers)
     *timers = (struct timers){0};
 }
 
-void timers_update(struct timers *timers)
+uint64_t timer_clock_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    timers->now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void timers_update(struct timers *timers)
+{
+    timers->now_us = timer_clock_us();
     timers->now_ms = timers->now_us / 1000;
 }
 

@@ -1,5 +1,6 @@
-/* Deadlines of one loop: a heap whose earliest entry is the wait's timeout. Moving a deadline later,
- * which nearly every event does, costs one store: the heap is put right when the old time comes. */
+/* Deadlines of one loop: a heap whose earliest entry is the wait's timeout. Moving a deadline
+ * later, which nearly every event does, costs one store: the heap is put right when the old time
+ * comes. */
 #ifndef HERALD_TIMER_H
 #define HERALD_TIMER_H
 
@@ -28,14 +29,22 @@ struct timers {
 
 void timers_finish(struct timers *timers);
 
+/* The loop's clock, read anew: for what is timed within a wake-up. */
+uint64_t timer_clock_ns(void);
+
+static inline uint64_t timer_clock_us(void)
+{
+    return timer_clock_ns() / 1000;
+}
+
 /* Reads the clock. */
 void timers_update(struct timers *timers);
 
 /* Makes room for `count` entries, so that timer_set need not. Returns 0 or -ENOMEM. */
 int timers_reserve(struct timers *timers, size_t count);
 
-/* Sets or moves the deadline. Where no room was reserved (timers that are stopped and set again, many
- * owners' at once) it makes some, and a worker without memory for that ends. */
+/* Sets or moves the deadline. Where no room was reserved (timers that are stopped and set again,
+ * many owners' at once) it makes some, and a worker without memory for that ends. */
 void timer_set(struct timers *timers, struct timer *timer, uint64_t deadline_ms);
 void timer_stop(struct timers *timers, struct timer *timer);
 

@@ -115,12 +115,14 @@ def visit(site, number, tls=False):
         client.close()
 
 
-def missing(site, number):
-    client = Client(site, tls=False)
-    try:
-        client.get("/none/%d" % number)
-    finally:
-        client.close()
+def get(path):
+    def ask(site, number):
+        client = Client(site, tls=False)
+        try:
+            client.get(path % number)
+        finally:
+            client.close()
+    return ask
 
 
 def over_http1(site, number):
@@ -128,18 +130,8 @@ def over_http1(site, number):
         peer.request("/new/%d.html" % number).answer()
 
 
-def proxied(folder):
-    def ask_origin(site, number):
-        client = Client(site, tls=False)
-        try:
-            client.get("/%s/%d" % (folder, number))
-        finally:
-            client.close()
-    return ask_origin
-
-
 WAYS = {"h2c": visit, "tls": lambda site, number: visit(site, number, tls=True),
-        "proxied": proxied("api"), "passed on": proxied("raw"), "nothing there": missing,
+        "proxied": get("/api/%d"), "passed on": get("/raw/%d"), "nothing there": get("/none/%d"),
         "http/1.1": over_http1}
 
 

@@ -324,8 +324,11 @@ def read_ahead_mib(site, streams, paths):
     for number in range(streams):
         link.send(link.request(2 * number + 1, paths[number % len(paths)]))
     link.read_for(5, lambda: link.received[Type.DATA] >= streams)
-    link.read_for(PAUSE_S)
-    grown = anonymous_mib(site.worker()) - before
+    grown, last = 0, -1
+    while grown > last:                      # until it stands still
+        last = grown
+        link.read_for(PAUSE_S)
+        grown = round(anonymous_mib(site.worker()) - before, 1)
     link.close()
     return grown
 

@@ -9,6 +9,8 @@ import server
 from h2client import Client, visit_once
 from webroot import ASSETS, binary_bytes
 
+pytestmark = pytest.mark.alone
+
 WINDOW = 65535
 
 

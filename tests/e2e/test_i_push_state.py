@@ -16,6 +16,8 @@ from crowd import CLIENTS, PUSHLOAD, WORKERS, Crowd, check, pushload_is_built, s
 from server import SOAK, wait_until
 from webroot import ASSETS, LIGHT_ASSETS
 
+pytestmark = pytest.mark.alone
+
 SEEN_S = 1.2                             # a version is served for a second without a look
 
 

@@ -10,6 +10,8 @@ import server
 from h2client import Client
 from load import Load
 
+pytestmark = pytest.mark.alone
+
 # "Its slot serves again within a second": the first restart waits 0.1 s.
 AGAIN_S = 1.0 if not server.ASAN else 5.0
 

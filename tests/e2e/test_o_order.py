@@ -9,6 +9,8 @@ import server
 from h2client import (CANCEL, DATA, INITIAL_WINDOW_SIZE, REFUSED_STREAM, RST_STREAM, WINDOW_MAX)
 from webroot import binary_bytes
 
+pytestmark = pytest.mark.alone
+
 PAGE = "/page.html"
 FIGURES = re.compile(r"^size=(\d+) budget=(\d+) taken=(\d+)$")
 SEND = 80 << 10                          # what one send carries, records of TLS included

@@ -15,6 +15,8 @@ from attacker import Attacker, Ended     # noqa: E402
 from rawh2_wire import PREFACE, Flag, Setting, Type, frame, u32   # noqa: E402
 from site_under_attack import Target     # noqa: E402
 
+pytestmark = pytest.mark.alone
+
 CALM = "GOAWAY ENHANCE_YOUR_CALM"
 COUNTERS = os.path.join(server.TOP, "master", "handoff", "counters.def")
 LIMITS = os.path.join(server.TOP, "master", "handoff", "limits.def")

@@ -11,6 +11,8 @@ import server
 from load import Load
 from versions import CSS, JS, PAGE, Versions, pushes
 
+pytestmark = pytest.mark.alone
+
 ACTIVATIONS = 200
 PUSHLOAD = os.path.join(server.TOP, "build", "bench", "pushload")
 

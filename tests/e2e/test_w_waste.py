@@ -14,6 +14,8 @@ from h2client import Cookies
 from server import HOLDOUT, wait_until
 from webroot import ASSETS
 
+pytestmark = pytest.mark.alone
+
 PAGES = {"/": list(ASSETS[:3])}
 
 

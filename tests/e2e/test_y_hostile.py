@@ -15,6 +15,8 @@ import rawhpack                          # noqa: E402
 import site_under_attack                 # noqa: E402
 from rawh2_wire import Type              # noqa: E402
 
+pytestmark = pytest.mark.alone
+
 ATTACKS = corpus.load()
 
 

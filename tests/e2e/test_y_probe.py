@@ -9,6 +9,8 @@ import pytest
 import server
 from h2client import Client, Cookies
 
+pytestmark = pytest.mark.alone
+
 PAGES = 60
 ROUNDS = 8
 SURE = 0.8         # of what may be known

@@ -33,7 +33,8 @@ BUILD_DIR ?= $(CURDIR)/build
 QUIET = $(if $(V),,@echo '  $(1) $@';)
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. $(CFLAGS) $(WARNINGS) -Werror $(HARDENING) $(SANITIZE) \
              $(LIB_CFLAGS) -MMD -MP
-ALL_LDFLAGS = $(CFLAGS) $(LDFLAGS) $(SANITIZE)
+LINK = $(LINK_HARDENING) $(LDFLAGS)
+ALL_LDFLAGS = $(CFLAGS) $(LINK) $(SANITIZE)
 PATHS = -DHERALD_VERSION='"$(VERSION)"' -DHERALD_STOCK_DIR='"$(STOCK_DIR)"' \
         -DHERALD_SITE_DIR='"$(SITE_DIR)"' -DHERALD_BUILD_DIR='"$(BUILD_DIR)"' \
         -DHERALD_PREFIX='"$(PREFIX)"'
@@ -57,7 +58,7 @@ help:
 	@echo 'make install      DESTDIR and PREFIX are honoured'
 
 # What it was given is given again when it has changed itself: new libraries, say.
-GIVEN = $(foreach name,CC CFLAGS PREFIX,$(if $(filter file,$(origin $(name))),$(name)='$($(name))'))
+GIVEN = $(foreach name,CC CFLAGS LDFLAGS PREFIX,$(if $(filter file,$(origin $(name))),$(name)='$($(name))'))
 
 config.mk: configure
 	$(if $(wildcard config.mk),$(GIVEN)) ./configure
@@ -85,31 +86,31 @@ $(BUILD)/llhttp/%.o: $(LLHTTP_SOURCES)/%.c Makefile $(wildcard config.mk)
 
 $(BUILD)/tests/unit_%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LINK) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
 
 $(BUILD)/tests/model_%: tests/model/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LINK) -o $@ $< $(LIBRARY) $(LIB_LIBS) -lcmocka
 
 $(BUILD)/tests/%: tests/tools/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LINK) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 $(BUILD)/bench/micro_%: bench/micro/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LINK) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 $(BUILD)/bench/pushload: bench/pushload.c $(wildcard bench/pushload/*.[ch]) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LINK) -o $@ $(filter %.c,$^) $(LIBRARY) $(LIB_LIBS)
 
 $(BUILD)/bench/page_link: $(wildcard bench/page/link/*.[ch])
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LINK) -o $@ $(filter %.c,$^)
 
 $(BUILD)/bench/page_visit: $(wildcard bench/page/visit/*.[ch])
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LDFLAGS) -o $@ $(filter %.c,$^) -lnghttp2 -lssl -lcrypto
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(LINK) -o $@ $(filter %.c,$^) -lnghttp2 -lssl -lcrypto
 
 $(BUILD)/bench/instructions_shim.so: bench/instructions/shim.c
 	@mkdir -p $(@D)
@@ -117,17 +118,17 @@ $(BUILD)/bench/instructions_shim.so: bench/instructions/shim.c
 
 $(BUILD)/bench/%: bench/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(ALL_CFLAGS) $(PATHS) $(LINK) -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 test-binaries: $(HERALD) $(TEST_BINARIES)
 
 bench-binaries: $(BENCH_BINARIES)
 
 deps-build:
-	@./configure --install-deps=build
+	@$(if $(wildcard config.mk),$(GIVEN)) ./configure --install-deps=build
 
 deps-test:
-	@./configure --install-deps
+	@$(if $(wildcard config.mk),$(GIVEN)) ./configure --install-deps
 
 # The targets that people call compile on every CPU.
 PARALLEL = -j$(shell nproc) --no-print-directory
@@ -205,7 +206,7 @@ fuzz-binaries: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(PATHS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIB_LIBS)
+	$(call QUIET,LD)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(PATHS) $(LINK) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIB_LIBS)
 
 # The fuzz targets are compiled here too, since only `make fuzz` runs them. The suppressed ones are what cppcheck cannot read: names that C++ reserves, jansson's loops.
 lint:

@@ -1,0 +1,51 @@
+"""./configure, as people call it again and again: also make demo and make check do."""
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from server import TOP
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(os.path.join(TOP, "configure"), tmp_path)
+    return tmp_path
+
+
+def configure(folder, *arguments):
+    """The time and the text of config.mk."""
+    environment = {"PATH": os.environ["PATH"]}
+    subprocess.run(["./configure", *arguments], cwd=folder, env=environment, check=True,
+                   stdout=subprocess.DEVNULL, timeout=60)
+    made = folder / "config.mk"
+    return made.stat().st_mtime_ns, made.read_text()
+
+
+def test_a_config_that_is_the_same_keeps_its_time(folder):
+    """Everything that is compiled depends on it."""
+    first = configure(folder, "CFLAGS=-O1")
+    assert configure(folder, "CFLAGS=-O1") == first
+    time.sleep(0.02)
+    changed = configure(folder, "CFLAGS=-O2", "LDFLAGS=-Wl,-O1")
+    assert changed[0] > first[0]
+    assert "CFLAGS = -O2\nLDFLAGS = -Wl,-O1\n" in changed[1]
+
+
+def test_a_newer_configure_writes_it_anew(folder):
+    first = configure(folder)
+    time.sleep(0.02)
+    os.utime(folder / "configure")
+    assert configure(folder)[0] > first[0]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["config.mk", "configure"]
+
+
+def test_what_was_given_is_kept_by_the_targets_that_configure_again(folder):
+    """make check of somebody's own compiler and flags must not test other ones."""
+    shutil.copy(os.path.join(TOP, "Makefile"), folder)
+    configure(folder, "CFLAGS=-O1 -g", "PREFIX=/opt/herald")
+    shown = subprocess.run(["make", "-n", "deps-build"], cwd=folder, check=True, text=True,
+                           stdout=subprocess.PIPE, timeout=60).stdout
+    assert "CFLAGS='-O1 -g'" in shown and "PREFIX='/opt/herald'" in shown

@@ -34,7 +34,8 @@ static void say_what_to_try(const struct supervisor *supervisor, void *context)
     suggest("nghttp -ans --no-push", tls, "the same without pushes: each asset is asked for");
     suggest("nghttp -ans", clear, "without TLS");
     suggest("curl -k --http2 -o page.html", tls, "a client that takes no pushes");
-    suggest("herald status", "--demo", "what was pushed, and why not more");
+    printf("  %s status --demo\n      what was pushed, and why not more\n",
+           program_invocation_name); /* as it was called: it may not be installed */
     printf("Every page gets a line here: what was pushed, or why nothing was. Ctrl-C ends it.\n\n");
     fflush(stdout);
 }

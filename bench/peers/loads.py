@@ -59,7 +59,7 @@ def h2load(server, transport, path, count, connections, streams, cores):
 
 def pushload(server, transport, path, options, cores):
     """Returns (pages, CPU seconds, report). Pages that did not come count as a failure."""
-    command = [TOP + "/build/bench/pushload", "--json", "--authority",
+    command = [TOP + "/build/bench/pushload", "--json", "--half-close", "--authority",
                "127.0.0.1:%d" % server.ports[transport]] + options
     output, spent = run(command + [server.url(transport, path)], cores)
     try:

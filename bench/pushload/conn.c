@@ -347,7 +347,8 @@ static void count_page(struct conn *conn)
 
 /* Says goodbye in order and waits for the other side to do so: a close with unread bytes would
  * be a reset, after which the server may not have seen all acknowledgements. Over TLS the socket
- * stays open until the server's close_notify, or the server might end before it can send one. */
+ * stays open until the server's close_notify, or the server might end before it can send one, unless
+ * a half-close is wanted: a server may take the client's close_notify for no end. */
 static void linger_on(struct conn *conn)
 {
     if (conn->client && page_came(conn))
@@ -357,7 +358,7 @@ static void linger_on(struct conn *conn)
     ERR_clear_error();
     if (conn->ssl)
         SSL_shutdown(conn->ssl);
-    else
+    if (!conn->ssl || conn->run->load->options->half_close)
         shutdown(conn->fd, SHUT_WR);
     conn->linger_us = load_now_us();
     conn->state = CONN_LINGERING;

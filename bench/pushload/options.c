@@ -51,6 +51,8 @@ static const struct option_entry ENTRIES[] = {
     {"--jar", TEXT, AT(jar), 0, 0, "FILE", "read the clients from there and save them there"},
     {"--authority", TEXT, AT(authority), 0, 0, "HOST", "ask for this authority, not the URL's"},
     {"--seed", NUMBER, AT(seed), 0, 4294967295UL, "N", "of all choices by chance (1)"},
+    {"--half-close", FLAG, AT(half_close), 0, 0, "",
+     "over TLS, too, send a FIN behind the last byte: some servers wait for it"},
     {"--no-verify", FLAG_OFF, AT(verify), 0, 0, "", "do not compare pushed bodies with a GET's"},
     {"--json", FLAG, AT(json), 0, 0, "", "report as JSON"},
     {"--help", HELP, 0, 0, 0, "", "print this"},

@@ -34,6 +34,7 @@ struct options {
     bool at_once;
     bool fetch_missing;
     bool verify;
+    bool half_close; /* over TLS; in cleartext it is all there is to say */
     bool json;
     const char *jar; /* where clients are kept between runs, or NULL */
 };

@@ -59,6 +59,7 @@ MEMORY_CONNECTIONS = 2000
 
 IDLE_CONNECTIONS = 10000
 KNOWN_ENTRIES = 10 ** 7
+USUAL_ENTRIES = 10 ** 6  # beside the peers: no page of the table's memory is touched for the first time
 
 HERALD_CASES = [
     alone("idle-h2c", "10,000 idle connections ÷ none, 1 KiB h2c", ONE_KIB, 4096, 1.05, "plain",

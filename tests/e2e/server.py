@@ -1,5 +1,4 @@
 """Starts ./herald for a test, watches it, and reads what it says: its log is read here only."""
-import collections
 import json
 import os
 import random
@@ -12,6 +11,7 @@ import tempfile
 import threading
 import time
 
+from sockets import tcp_rows
 from webroot import Webroot
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -176,20 +176,6 @@ def descriptors(pid):
     return found
 
 
-class Connection4(collections.namedtuple("Connection4", "local remote inode sending receiving")):
-    """A row of /proc/net/tcp: ports, and the bytes in the two queues."""
-
-
-def tcp_rows():
-    with open("/proc/net/tcp") as table:
-        for line in table.readlines()[1:]:
-            words = line.split()
-            if words[3] != "0A":         # not the listeners
-                sending, receiving = words[4].split(":")
-                yield Connection4(int(words[1].split(":")[1], 16), int(words[2].split(":")[1], 16),
-                                  int(words[9]), int(sending, 16), int(receiving, 16))
-
-
 class Herald:
     """A herald that serves, with its ports, root, access log and processes."""
 
@@ -329,9 +315,8 @@ class Herald:
 
     def worker_of(self, client_port):
         """The worker that holds the connection from the client's port; None until one accepted it."""
-        ports = (self.tls_port, self.h2c_port)
-        inodes = {"socket:[%d]" % row.inode for row in tcp_rows()
-                  if row.local in ports and row.remote == client_port and row.inode}
+        inodes = {"socket:[%d]" % row.inode for port in (self.tls_port, self.h2c_port)
+                  for row in tcp_rows(local=port, remote=client_port) if row.inode}
         for pid in children(self.pid):
             if inodes & descriptors(pid):
                 return pid
@@ -339,10 +324,9 @@ class Herald:
 
     def in_flight(self, client_port):
         """Bytes between the server's socket and the client's reader: both queues of a connection."""
-        ports = (self.tls_port, self.h2c_port)
-        return sum(row.sending if row.local in ports else row.receiving for row in tcp_rows()
-                   if (row.local in ports and row.remote == client_port)
-                   or (row.remote in ports and row.local == client_port))
+        return sum(sum(row.sending for row in tcp_rows(local=port, remote=client_port))
+                   + sum(row.receiving for row in tcp_rows(local=client_port, remote=port))
+                   for port in (self.tls_port, self.h2c_port))
 
     def reload(self, seconds=30):
         """HUP, and waits until only workers of the new generation are left."""

@@ -14,6 +14,7 @@ import pytest
 import server
 from crowd import CLIENTS, PUSHLOAD, WORKERS, Crowd, check, pushload_is_built, serve, thousand  # noqa: F401
 from server import SOAK, wait_until
+from sockets import tcp_rows
 from webroot import ASSETS, LIGHT_ASSETS
 
 pytestmark = pytest.mark.alone
@@ -70,8 +71,7 @@ def kill_in_mid_push(site, crowd, size):
             site.url()]
     running = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     wait_until(lambda: running.poll() is not None or
-               sum(row.remote == site.tls_port and row.inode > 0
-                   for row in server.tcp_rows()) >= CLIENTS * 0.9, 20,
+               sum(row.inode > 0 for row in tcp_rows(remote=site.tls_port)) >= CLIENTS * 0.9, 20,
                "nearly all clients to be connected, which ask at once then", every=0.001)
     os.kill(min(before), 9)
     wait_restarted(site, before)

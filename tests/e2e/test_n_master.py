@@ -20,6 +20,7 @@ import pytest
 import server
 from h2client import Client, visit_once
 from load import Load
+from sockets import listeners
 from webroot import LIGHT_ASSETS
 
 NOBODY = 65534
@@ -489,12 +490,6 @@ def test_connections_queued_on_a_retired_share_are_served(herald):
         connection.close()
     server.wait_until(lambda: not any(map(server.alive, frozen)), 15, "the frozen to be killed")
     server.wait_until(lambda: len(site.workers()) == 2, 15, "the new generation alone")
-
-
-def listeners(port):
-    """How many sockets listen on the port of 127.0.0.1."""
-    with open("/proc/net/tcp") as table:
-        return sum(" 0100007F:%04X 00000000:0000 0A " % port in line for line in table)
 
 
 def test_retired_shares_are_closed_under_load_without_a_refusal(herald):

@@ -1,5 +1,6 @@
 #include "worker/body.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,51 +16,38 @@ struct body_reader {
     struct content *content;
     struct resource *resource; /* a reference: the descriptor stays open */
     const struct representation *representation;
-    uint64_t offset;                     /* of the next read */
-    uint64_t left;                       /* not yet read */
-    struct read_ahead *ahead;            /* NULL once orphaned */
-    struct body_reader *next, *previous; /* in ahead->holding or ahead->waiting */
-    uint8_t *buffer;                     /* NULL: none */
-    size_t room;                         /* bytes of it */
-    size_t start, filled;                /* what is there to be taken */
+    uint64_t offset;          /* of the next read */
+    uint64_t left;            /* not yet read */
+    struct read_ahead *ahead; /* NULL once orphaned */
+    struct link place;        /* in ahead->holding, or ahead->waiting while it has no buffer */
+    uint8_t *buffer;          /* NULL: none */
+    size_t room;              /* bytes of it */
+    size_t start, filled;     /* what is there to be taken */
     int failure;
     bool reading;
-    bool waiting;
     const struct body_events *events;
     void *context;
 };
 
 /* ---- a connection's buffers ---- */
 
-static void wait_for_room(struct body_reader *reader)
+void read_ahead_init(struct read_ahead *ahead, size_t piece_max, size_t bytes_max)
 {
-    struct read_ahead *ahead = reader->ahead;
-    if (reader->waiting)
-        return;
-    reader->waiting = true;
-    reader->next = NULL;
-    reader->previous = ahead->waiting_last;
-    if (ahead->waiting_last)
-        ahead->waiting_last->next = reader;
-    else
-        ahead->waiting = reader;
-    ahead->waiting_last = reader;
+    *ahead = (struct read_ahead){.piece_max = piece_max, .bytes_max = bytes_max};
+    list_init(&ahead->holding);
+    list_init(&ahead->waiting);
 }
 
-static void wait_no_more(struct body_reader *reader)
+static bool waits_for_room(const struct body_reader *reader)
 {
-    struct read_ahead *ahead = reader->ahead;
-    if (!reader->waiting)
-        return;
-    reader->waiting = false;
-    if (reader->previous)
-        reader->previous->next = reader->next;
-    else
-        ahead->waiting = reader->next;
-    if (reader->next)
-        reader->next->previous = reader->previous;
-    else
-        ahead->waiting_last = reader->previous;
+    return !reader->buffer && list_has(&reader->place);
+}
+
+static void wait_for_room(struct body_reader *reader)
+{
+    assert(!reader->buffer);
+    if (!list_has(&reader->place))
+        list_insert(&reader->ahead->waiting, &reader->place);
 }
 
 static void take_buffer(struct body_reader *reader, uint8_t *buffer, size_t room)
@@ -67,24 +55,14 @@ static void take_buffer(struct body_reader *reader, uint8_t *buffer, size_t room
     struct read_ahead *ahead = reader->ahead;
     reader->buffer = buffer;
     reader->room = room;
-    reader->previous = NULL;
-    reader->next = ahead->holding;
-    if (ahead->holding)
-        ahead->holding->previous = reader;
-    ahead->holding = reader;
+    list_insert(&ahead->holding, &reader->place);
     ahead->bytes += room;
 }
 
 static void count_no_more(struct body_reader *reader)
 {
-    struct read_ahead *ahead = reader->ahead;
-    ahead->bytes -= reader->room;
-    if (reader->previous)
-        reader->previous->next = reader->next;
-    else
-        ahead->holding = reader->next;
-    if (reader->next)
-        reader->next->previous = reader->previous;
+    reader->ahead->bytes -= reader->room;
+    list_remove(&reader->place);
 }
 
 /* What it holds is read again. No read is under way. */
@@ -103,9 +81,10 @@ static void give_buffer(struct body_reader *reader)
 /* Gives up what streams hold that nobody takes. */
 static void reclaim(struct read_ahead *ahead)
 {
-    struct body_reader *next;
-    for (struct body_reader *reader = ahead->holding; reader; reader = next) {
-        next = reader->next;
+    struct link *next;
+    for (struct link *at = ahead->holding.next; at != &ahead->holding; at = next) {
+        struct body_reader *reader = LIST_OWNER(at, struct body_reader, place);
+        next = at->next;
         if (!reader->reading && reader->events->shut(reader->context))
             give_buffer(reader);
     }
@@ -115,9 +94,10 @@ static void reclaim(struct read_ahead *ahead)
 static void serve_waiting(struct read_ahead *ahead)
 {
     size_t promised = ahead->bytes;
-    while (ahead->waiting && (!promised || promised + ahead->piece_max <= ahead->bytes_max)) {
-        struct body_reader *first = ahead->waiting;
-        wait_no_more(first);
+    while (!list_empty(&ahead->waiting) &&
+           (!promised || promised + ahead->piece_max <= ahead->bytes_max)) {
+        struct body_reader *first = LIST_OWNER(ahead->waiting.next, struct body_reader, place);
+        list_remove(&first->place);
         promised += ahead->piece_max;
         first->events->ready(first->context);
     }
@@ -125,7 +105,7 @@ static void serve_waiting(struct read_ahead *ahead)
 
 void read_ahead_settle(struct read_ahead *ahead)
 {
-    if (!ahead->waiting)
+    if (list_empty(&ahead->waiting))
         return;
     if (ahead->bytes + ahead->piece_max > ahead->bytes_max)
         reclaim(ahead);
@@ -190,7 +170,7 @@ static void read_more(struct body_reader *reader, size_t max)
             reader->failure = -ENOMEM;
             return;
         }
-        wait_no_more(reader);
+        list_remove(&reader->place);
         take_buffer(reader, buffer, length);
     }
     reader->reading = true;
@@ -240,7 +220,7 @@ void body_close(struct body *body)
     if (!reader)
         return;
     struct read_ahead *ahead = reader->ahead;
-    wait_no_more(reader);
+    list_remove(&reader->place);
     if (reader->reading) { /* the buffer is the kernel's until the read ends */
         count_no_more(reader);
         reader->ahead = NULL;
@@ -257,7 +237,7 @@ static int reader_fill(struct body_reader *reader, uint64_t left, size_t max)
     if (!reader->failure && reader->start == reader->filled && left) {
         if (!reader->reading)
             read_more(reader, max);
-        if (reader->reading || reader->waiting)
+        if (reader->reading || waits_for_room(reader))
             return -EAGAIN;
     }
     return reader->failure;
@@ -301,7 +281,7 @@ void body_take(struct body *body, uint8_t *out, size_t length)
     if (reader) {
         memcpy(out, reader->buffer + reader->start, length);
         reader->start += length;
-        if (reader->start == reader->filled && reader->ahead->waiting) {
+        if (reader->start == reader->filled && !list_empty(&reader->ahead->waiting)) {
             give_buffer(reader);
             serve_waiting(reader->ahead);
         }

@@ -8,6 +8,7 @@
 #define HERALD_BODY_H
 
 #include "worker/content.h"
+#include "worker/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,9 +21,11 @@ struct read_ahead {
     size_t piece_max; /* bytes of one body's buffer */
     size_t bytes_max; /* of all of them */
     size_t bytes;
-    struct body_reader *holding;                /* those with a buffer */
-    struct body_reader *waiting, *waiting_last; /* those that want one, first come first served */
+    struct link holding; /* body readers with a buffer */
+    struct link waiting; /* and those that want one, first come first served */
 };
+
+void read_ahead_init(struct read_ahead *ahead, size_t piece_max, size_t bytes_max);
 
 /* Lets those that wait have what shut streams hold. To be called when a send has ended: a window
  * that shuts meanwhile tells nobody. */

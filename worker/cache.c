@@ -15,7 +15,7 @@ struct cache *cache_create(size_t bytes_max, size_t entry_max, struct stats *sta
     cache->stats = stats;
     cache->bytes_max = bytes_max;
     cache->entry_max = entry_max < bytes_max ? entry_max : bytes_max;
-    link_init(&cache->recent);
+    list_init(&cache->recent);
     cache->buckets = calloc(CACHE_BUCKETS, sizeof(struct cache_entry *));
     if (!cache->buckets || getrandom(cache->key, sizeof(cache->key), 0) != sizeof(cache->key)) {
         cache_destroy(cache);
@@ -29,8 +29,8 @@ void cache_destroy(struct cache *cache)
     if (!cache)
         return;
     assert(cache->fills_count == 0);
-    while (!link_empty(&cache->recent))
-        cached_remove(cache, LINK_OWNER(cache->recent.next, struct cached, recent));
+    while (!list_empty(&cache->recent))
+        cached_remove(cache, LIST_OWNER(cache->recent.next, struct cached, recent));
     assert(cache->bytes == 0);
     free(cache->buckets);
     free(cache);
@@ -87,8 +87,8 @@ static struct cache_entry *add_entry(struct cache *cache, struct span key, uint6
     struct cache_entry *entry = malloc(sizeof(*entry) + key.length);
     if (!entry)
         return NULL;
-    link_init(&entry->variants);
-    link_init(&entry->fills);
+    list_init(&entry->variants);
+    list_init(&entry->fills);
     entry->hash = hash;
     entry->length = key.length;
     memcpy(entry->text, key.data, key.length);
@@ -100,7 +100,7 @@ static struct cache_entry *add_entry(struct cache *cache, struct span key, uint6
 void cache_entry_settle(struct cache *cache, struct cache_entry *entry)
 {
     struct cache_entry **at = bucket_of(cache, entry->hash);
-    if (!link_empty(&entry->variants) || !link_empty(&entry->fills))
+    if (!list_empty(&entry->variants) || !list_empty(&entry->fills))
         return;
     while (*at != entry)
         at = &(*at)->next;
@@ -162,8 +162,8 @@ bool cache_usable(const struct cache_terms *terms, const struct cache_request *r
 
 struct cached *cache_variant(struct cache_entry *entry, const struct cache_request *request)
 {
-    for (struct content_link *at = entry->variants.next; at != &entry->variants; at = at->next) {
-        struct cached *cached = LINK_OWNER(at, struct cached, link);
+    for (struct link *at = entry->variants.next; at != &entry->variants; at = at->next) {
+        struct cached *cached = LIST_OWNER(at, struct cached, link);
         if (cache_selects(span_make(cached->text, cached->vary_length),
                           span_make(cached->text + cached->vary_length, cached->selecting_length),
                           request))
@@ -175,8 +175,8 @@ struct cached *cache_variant(struct cache_entry *entry, const struct cache_reque
 void cached_remove(struct cache *cache, struct cached *cached)
 {
     struct cache_entry *entry = cached->entry;
-    link_remove(&cached->link);
-    link_remove(&cached->recent);
+    list_remove(&cached->link);
+    list_remove(&cached->recent);
     cache->bytes -= cached->bytes;
     resource_release(cached->resource);
     free(cached);
@@ -191,11 +191,11 @@ static bool is_pinned(const struct cached *cached)
 
 bool cache_make_room(struct cache *cache, size_t bytes)
 {
-    struct content_link *at = cache->recent.previous;
+    struct link *at = cache->recent.previous;
     while (bytes > cache->bytes_max || cache->bytes > cache->bytes_max - bytes) {
         if (at == &cache->recent || bytes > cache->bytes_max)
             return false;
-        struct cached *last = LINK_OWNER(at, struct cached, recent);
+        struct cached *last = LIST_OWNER(at, struct cached, recent);
         at = at->previous;
         if (is_pinned(last))
             continue;
@@ -210,9 +210,9 @@ static void remove_replaced(struct cache *cache, struct cache_entry *entry, stru
                             struct span selecting)
 {
     unsigned count = 0;
-    struct content_link *next;
-    for (struct content_link *at = entry->variants.next; at != &entry->variants; at = next) {
-        struct cached *cached = LINK_OWNER(at, struct cached, link);
+    struct link *next;
+    for (struct link *at = entry->variants.next; at != &entry->variants; at = next) {
+        struct cached *cached = LIST_OWNER(at, struct cached, link);
         next = at->next;
         bool same =
             span_equal(span_make(cached->text, cached->vary_length), vary) &&
@@ -245,8 +245,8 @@ struct cached *cache_store(struct cache *cache, struct cache_entry *entry,
         memcpy(cached->text + vary.length, selecting.data, selecting.length);
     }
     cache->bytes += bytes;
-    link_insert(entry->variants.next, &cached->link);
-    link_insert(cache->recent.next, &cached->recent);
+    list_insert(entry->variants.next, &cached->link);
+    list_insert(cache->recent.next, &cached->recent);
     return cached;
 }
 
@@ -254,8 +254,8 @@ struct cached *cache_store(struct cache *cache, struct cache_entry *entry,
 
 static void touch(struct cache *cache, struct cached *cached)
 {
-    link_remove(&cached->recent);
-    link_insert(cache->recent.next, &cached->recent);
+    list_remove(&cached->recent);
+    list_insert(cache->recent.next, &cached->recent);
 }
 
 static void count_up(struct cache *cache, const struct cache_request *request, enum counter counter)
@@ -290,10 +290,10 @@ static struct cache_fill *joinable_fill(struct cache_entry *entry,
                                         const struct cache_request *request)
 {
     const struct cached *known =
-        link_empty(&entry->variants) ? NULL : LINK_OWNER(entry->variants.next, struct cached, link);
+        list_empty(&entry->variants) ? NULL : LIST_OWNER(entry->variants.next, struct cached, link);
     char selecting[CACHE_VARY_BYTES];
-    for (struct content_link *at = entry->fills.next; at != &entry->fills; at = at->next) {
-        struct cache_fill *fill = LINK_OWNER(at, struct cache_fill, link);
+    for (struct link *at = entry->fills.next; at != &entry->fills; at = at->next) {
+        struct cache_fill *fill = LIST_OWNER(at, struct cache_fill, link);
         struct span vary = known ? span_make(known->text, known->vary_length) : (struct span){0};
         if (!fill->joinable || fill->condemned || (fill->growth && fill->growth->dropped))
             continue;
@@ -324,7 +324,7 @@ static enum cache_answer join(struct cache *cache, struct cache_fill *fill,
         return found(lookup, fill->resource, CACHE_WAY_HIT);
     }
     lookup->request = *request;
-    link_insert(&fill->waiters, &lookup->link);
+    list_insert(&fill->waiters, &lookup->link);
     return CACHE_WAITS;
 }
 
@@ -389,7 +389,7 @@ enum cache_answer cache_find(struct cache *cache, const struct cache_request *re
 
 void cache_cancel(struct cache_lookup *lookup)
 {
-    link_remove(&lookup->link);
+    list_remove(&lookup->link);
 }
 
 struct resource *cache_peek(struct cache *cache, const struct cache_request *request)
@@ -413,15 +413,15 @@ void cache_invalidate(struct cache *cache, struct span scheme, struct span autho
     struct span key = {text, write_key(scheme, authority, target, text)};
     struct cache_entry *entry =
         key.length ? find_entry(cache, key, identity_hash(cache->key, key)) : NULL;
-    struct content_link held = {0};
+    struct link held = {0};
     if (!entry)
         return;
-    for (struct content_link *at = entry->fills.next; at != &entry->fills; at = at->next)
-        LINK_OWNER(at, struct cache_fill, link)->condemned = true;
-    link_insert(&entry->fills, &held); /* keeps the entry while its variants go */
-    while (!link_empty(&entry->variants))
-        cached_remove(cache, LINK_OWNER(entry->variants.next, struct cached, link));
-    link_remove(&held);
+    for (struct link *at = entry->fills.next; at != &entry->fills; at = at->next)
+        LIST_OWNER(at, struct cache_fill, link)->condemned = true;
+    list_insert(&entry->fills, &held); /* keeps the entry while its variants go */
+    while (!list_empty(&entry->variants))
+        cached_remove(cache, LIST_OWNER(entry->variants.next, struct cached, link));
+    list_remove(&held);
     cache_entry_settle(cache, entry);
     stats_add(cache->stats, COUNTER_proxy_cache_invalidations, 1);
 }

@@ -21,6 +21,7 @@
 #include "master/handoff/stats.h"
 #include "worker/content.h"
 #include "worker/growth.h"
+#include "worker/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,7 +77,7 @@ struct cache_lookup {
     int status;                /* CACHE_FAILED: what to answer */
     enum cache_way way;
 
-    struct content_link link; /* in the fill's waiters; cache.c's, as is the rest */
+    struct link link; /* in the fill's waiters; cache.c's, as is the rest */
     struct cache_request request;
 };
 

@@ -59,12 +59,12 @@ struct cache_fill *cache_fill_begin(struct cache *cache, struct cache_entry *ent
     fill->joinable = joinable;
     fill->credentialed = cache_credentialed(request);
     fill->began_ms = cache_now_ms(cache);
-    link_init(&fill->waiters);
+    list_init(&fill->waiters);
     if (stale) {
         fill->stale = resource_hold(stale->resource);
         fill->stale_terms = stale->terms;
     }
-    link_insert(&entry->fills, &fill->link);
+    list_insert(&entry->fills, &fill->link);
     cache->fills_count++;
     return fill;
 }
@@ -73,8 +73,8 @@ struct cache_fill *cache_fill_begin(struct cache *cache, struct cache_entry *ent
 static void fill_free(struct cache_fill *fill)
 {
     struct cache *cache = fill->cache;
-    assert(link_empty(&fill->waiters));
-    link_remove(&fill->link);
+    assert(list_empty(&fill->waiters));
+    list_remove(&fill->link);
     cache->fills_count--;
     cache_entry_settle(cache, fill->entry);
     resource_release(fill->stale);
@@ -86,26 +86,26 @@ static void fill_free(struct cache_fill *fill)
 
 /* ---- those who wait ---- */
 
-static struct cache_lookup *next_waiter(struct content_link *waiters)
+static struct cache_lookup *next_waiter(struct link *waiters)
 {
-    struct cache_lookup *lookup = LINK_OWNER(waiters->next, struct cache_lookup, link);
-    link_remove(&lookup->link);
+    struct cache_lookup *lookup = LIST_OWNER(waiters->next, struct cache_lookup, link);
+    list_remove(&lookup->link);
     return lookup;
 }
 
 void cache_fill_interim(struct cache_fill *fill, const struct field *fields, size_t count)
 {
-    for (struct content_link *link = fill->waiters.next; link != &fill->waiters; link = link->next) {
-        struct cache_lookup *lookup = LINK_OWNER(link, struct cache_lookup, link);
+    for (struct link *link = fill->waiters.next; link != &fill->waiters; link = link->next) {
+        struct cache_lookup *lookup = LIST_OWNER(link, struct cache_lookup, link);
         if (lookup->interim)
             lookup->interim(lookup, fields, count);
     }
 }
 
 /* They ask again: one leads, or each is passed. */
-static void send_away(struct cache *cache, struct content_link *waiters)
+static void send_away(struct cache *cache, struct link *waiters)
 {
-    while (!link_empty(waiters)) {
+    while (!list_empty(waiters)) {
         struct cache_lookup *lookup = next_waiter(waiters);
         struct cache_request request = lookup->request;
         enum cache_answer answer = cache_find(cache, &request, lookup);
@@ -119,16 +119,16 @@ static void hand_out(struct cache_fill *fill, struct resource *resource, struct 
                      struct span selecting, const struct cache_terms *terms, enum cache_way way)
 {
     struct cache *cache = fill->cache;
-    struct content_link waiters;
-    link_take_all(&fill->waiters, &waiters);
+    struct link waiters;
+    list_take_all(&fill->waiters, &waiters);
     resource_hold(resource);
-    struct content_link others;
-    link_init(&others);
-    while (!link_empty(&waiters)) {
+    struct link others;
+    list_init(&others);
+    while (!list_empty(&waiters)) {
         struct cache_lookup *lookup = next_waiter(&waiters);
         if (!cache_usable(terms, &lookup->request) ||
             !cache_selects(vary, selecting, &lookup->request)) {
-            link_insert(&others, &lookup->link);
+            list_insert(&others, &lookup->link);
             continue;
         }
         lookup->resource = resource_hold(resource);
@@ -162,9 +162,9 @@ static struct cache_terms judge(const struct cache_fill *fill, int status,
 /* Whether the variant that is being validated is still the one stored; NULL: it has gone. */
 static struct cached *stale_cached(const struct cache_fill *fill)
 {
-    struct content_link *variants = &fill->entry->variants;
-    for (struct content_link *at = variants->next; at != variants; at = at->next) {
-        struct cached *cached = LINK_OWNER(at, struct cached, link);
+    struct link *variants = &fill->entry->variants;
+    for (struct link *at = variants->next; at != variants; at = at->next) {
+        struct cached *cached = LIST_OWNER(at, struct cached, link);
         if (cached->resource == fill->stale)
             return cached;
     }
@@ -241,8 +241,8 @@ static void forget_stale(struct cache_fill *fill)
 static enum cache_kept let_go(struct cache_fill *fill, bool mark)
 {
     struct cache *cache = fill->cache;
-    struct content_link waiters;
-    link_take_all(&fill->waiters, &waiters);
+    struct link waiters;
+    list_take_all(&fill->waiters, &waiters);
     if (mark && fill->joinable)
         cache_mark(cache, fill->entry, fill->credentialed, true);
     fill_free(fill);
@@ -270,13 +270,13 @@ static enum cache_kept head_of_304(struct cache_fill *fill, const struct field *
                                    size_t count, struct resource **resource)
 {
     struct cache *cache = fill->cache;
-    struct content_link waiters;
+    struct link waiters;
     struct resource *fresh = refresh(fill, fields, count);
     if (!fresh)
         return let_go(fill, false);
     *resource = fresh;
     if (fill->terms.always_validates) { /* it answers its asker alone */
-        link_take_all(&fill->waiters, &waiters);
+        list_take_all(&fill->waiters, &waiters);
         fill_free(fill);
         send_away(cache, &waiters);
         return CACHE_REFRESHED;
@@ -303,14 +303,14 @@ static bool is_storable(struct cache_fill *fill, int status, const struct field 
 /* Those who wait get it now, when it may be used without asking the origin; else they ask. */
 static void share(struct cache_fill *fill)
 {
-    struct content_link waiters;
+    struct link waiters;
     if (cache_fresh_s(fill->cache, fill->resource, &fill->terms) > 0) {
         hand_out(fill, fill->resource, span_make(fill->text, fill->vary_length),
                  span_make(fill->text + fill->vary_length, fill->selecting_length), &fill->terms,
                  CACHE_WAY_HIT);
         return;
     }
-    link_take_all(&fill->waiters, &waiters);
+    list_take_all(&fill->waiters, &waiters);
     send_away(fill->cache, &waiters);
 }
 
@@ -379,7 +379,7 @@ void cache_fill_keep(struct cache_fill *fill)
 bool cache_fill_wanted(const struct cache_fill *fill)
 {
     return (fill->growth && fill->growth->length <= LITTLE_BYTES) || fill->request.background ||
-           !link_empty(&fill->waiters) || (fill->resource && fill->resource->references > 1) ||
+           !list_empty(&fill->waiters) || (fill->resource && fill->resource->references > 1) ||
            (fill->growth && fill->growth->readers);
 }
 
@@ -402,7 +402,7 @@ static struct cached *store(struct cache_fill *fill)
 
 struct resource *cache_fill_finish(struct cache_fill *fill)
 {
-    assert(fill->growth && link_empty(&fill->waiters));
+    assert(fill->growth && list_empty(&fill->waiters));
     fill->joinable = false;
     growth_end(fill->growth, 0);
     struct cached *cached = NULL;
@@ -421,7 +421,7 @@ struct resource *cache_fill_finish(struct cache_fill *fill)
 struct resource *cache_fill_abandon(struct cache_fill *fill, int status)
 {
     struct cache *cache = fill->cache;
-    struct content_link waiters;
+    struct link waiters;
     fill->joinable = false;
     if (fill->growth) {
         growth_end(fill->growth, -EIO);
@@ -431,9 +431,9 @@ struct resource *cache_fill_abandon(struct cache_fill *fill, int status)
         struct cache_terms terms = fill->stale_terms;
         return end_with_stored(fill, fill->stale, &terms, CACHE_WAY_STALE);
     }
-    link_take_all(&fill->waiters, &waiters);
+    list_take_all(&fill->waiters, &waiters);
     fill_free(fill);
-    while (status && !link_empty(&waiters)) {
+    while (status && !list_empty(&waiters)) {
         struct cache_lookup *lookup = next_waiter(&waiters);
         lookup->status = status;
         lookup->found(lookup, CACHE_FAILED);

@@ -6,6 +6,7 @@
 
 #include "worker/cache.h"
 #include "worker/content_parts.h"
+#include "worker/list.h"
 
 #define CACHE_BUCKETS 16384 /* a power of two */
 #define CACHE_MARKS 4096    /* URLs that are known to be passed; a power of two */
@@ -25,8 +26,8 @@ struct cache_terms {
 /* One URL: what is stored of it, and what is being fetched. In the table while there is either. */
 struct cache_entry {
     struct cache_entry *next;     /* in its bucket */
-    struct content_link variants; /* the last stored first */
-    struct content_link fills;
+    struct link variants; /* the last stored first */
+    struct link fills;
     uint64_t hash;
     size_t length;
     char text[]; /* the URL, its authority in lower case and without a default port */
@@ -34,8 +35,8 @@ struct cache_entry {
 
 /* One stored response. */
 struct cached {
-    struct content_link link;   /* in entry->variants */
-    struct content_link recent; /* in cache->recent */
+    struct link link;   /* in entry->variants */
+    struct link recent; /* in cache->recent */
     struct cache_entry *entry;
     struct resource *resource; /* a reference */
     struct cache_terms terms;
@@ -50,7 +51,7 @@ struct cache {
     const struct cache_clock *clock;
     uint8_t key[IDENTITY_HASH_KEY_BYTES]; /* of the table's hash: clients choose URLs */
     struct cache_entry **buckets;
-    struct content_link recent; /* all that is stored, the last used first */
+    struct link recent; /* all that is stored, the last used first */
     unsigned fills_count;
     struct {
         uint64_t hash, until_ms;
@@ -59,10 +60,10 @@ struct cache {
 
 /* A fetch under way. */
 struct cache_fill {
-    struct content_link link; /* in entry->fills */
+    struct link link; /* in entry->fills */
     struct cache *cache;
     struct cache_entry *entry;
-    struct content_link waiters;
+    struct link waiters;
     struct cache_request request; /* of who led, in memory of its own: */
     char *kept;
     bool credentialed;

@@ -74,8 +74,9 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     conn->timer.fired = conn_on_timer;
     conn->opened_ms = conn->active_ms = conn->progress_ms = worker->timers.now_ms;
     guard_init(&conn->guard, &worker->config->limits, &worker->timers.now_ms);
-    conn->ahead.piece_max = worker->config->limits.stream_buffer;
-    conn->ahead.bytes_max = worker->config->limits.connection_buffer;
+    list_init(&conn->pages_waiting.pages);
+    read_ahead_init(&conn->ahead, worker->config->limits.stream_buffer,
+                    worker->config->limits.connection_buffer);
     if (tls)
         conn->tls = tls_create(worker->tls);
     if ((tls && !conn->tls) ||
@@ -180,7 +181,7 @@ void conn_abort(struct conn *conn)
     }
     conn_set_state(conn, CONN_CLOSING);
     timer_stop(&worker->timers, &conn->timer);
-    input_line_leave(&worker->inputs, &conn->input);
+    list_remove(&conn->input.turn);
     while (conn->streams)
         stream_end(conn->streams);
     struct ledger_sink sink = conn_sink(conn);

@@ -12,6 +12,7 @@
 #include "worker/guard.h"
 #include "worker/input.h"
 #include "worker/ledger.h"
+#include "worker/list.h"
 #include "worker/path.h"
 #include "worker/session.h"
 #include "worker/worker.h"
@@ -38,8 +39,8 @@ struct known_cookie {
 /* Pages of one connection that wait for their turn, and its place among the connections that have
  * such pages (worker/page_queue.h). */
 struct page_line {
-    struct page_line *next, *previous;
-    struct page *first, *last; /* NULL: none waits, and the line stands nowhere */
+    struct link turn;  /* in page_queue->lines; in no list while none waits */
+    struct link pages; /* page->turn */
 };
 
 struct conn {

@@ -106,7 +106,7 @@ static void check_deadlines(struct conn *conn)
 {
     const struct config_limits *limits = &conn->worker->config->limits;
     uint64_t now = conn_now_ms(conn);
-    bool behind = conn->input.waits; /* the rest may have come, and not had its turn */
+    bool behind = list_has(&conn->input.turn); /* the rest may have come, and not had its turn */
     if (conn->state < CONN_OPEN && !behind && now >= conn->opened_ms + limits->handshake)
         give_up(conn, COUNTER_limit_handshake);
     else if (conn->header_ms && !behind && now >= conn->header_ms + limits->header)

@@ -194,11 +194,6 @@ static void receiving_ended(struct conn *conn, int result)
 
 /* ---- whose turn it is ---- */
 
-static struct conn *conn_of_input(struct input *input)
-{
-    return (struct conn *)((char *)input - offsetof(struct conn, input));
-}
-
 static bool has_more(const struct conn *conn)
 {
     return input_length(&conn->input) || (conn->tls && tls_pending(conn->tls));
@@ -212,8 +207,9 @@ static bool wants_input(const struct conn *conn)
 /* A peer that is ahead of what its session takes waits outside the line until that wants more. */
 static void stand_in_line(struct conn *conn)
 {
-    if (conn->state < CONN_ENDING && wants_input(conn) && (has_more(conn) || conn->input.ended))
-        input_line_stand(&conn->worker->inputs, &conn->input);
+    if (!list_has(&conn->input.turn) && conn->state < CONN_ENDING && wants_input(conn) &&
+        (has_more(conn) || conn->input.ended))
+        list_insert(&conn->worker->inputs, &conn->input.turn);
 }
 
 /* Looks at the next slice, and then at the peer's end, if that is what comes next. */
@@ -249,23 +245,23 @@ static uint64_t take_timed_turn(struct conn *conn, uint64_t began_ns)
 
 bool conn_input_run(struct worker *worker)
 {
-    struct input_line *line = &worker->inputs;
-    if (!line->first)
+    struct link *line = &worker->inputs;
+    if (list_empty(line))
         return false;
     ring_submit(worker->ring); /* nobody's answer waits for what is looked at now */
     uint64_t began = timer_clock_ns(), now = began;
-    while (line->first && now - began < TURN_NS) {
-        struct input *input = line->first;
-        input_line_leave(line, input);
-        now = take_timed_turn(conn_of_input(input), now);
+    while (!list_empty(line) && now - began < TURN_NS) {
+        struct conn *conn = LIST_OWNER(line->next, struct conn, input.turn);
+        list_remove(&conn->input.turn);
+        now = take_timed_turn(conn, now);
     }
-    return line->first != NULL;
+    return !list_empty(line);
 }
 
 /* ---- receiving ---- */
 
-/* Looks at what has come just now. More than a little of it may be dear, and then less is to pass the
- * next time. */
+/* Looks at what has come just now. More than a little of it may be dear, and then less is to pass
+ * the next time. */
 static void look_at_once(struct conn *conn, struct span *data)
 {
     size_t length = data->length;
@@ -364,7 +360,7 @@ void conn_input_settle(struct conn *conn)
 void conn_input_drop(struct conn *conn)
 {
     size_t length = input_length(&conn->input);
-    input_line_leave(&conn->worker->inputs, &conn->input);
+    list_remove(&conn->input.turn);
     if (conn->state == CONN_CLOSING)
         return;
     input_clear(&conn->input);
@@ -380,9 +376,8 @@ static void on_recv(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = (struct conn *)((char *)op - offsetof(struct conn, recv));
     if (conn->input.receiving)
-        input_received(&conn->input, event->result > 0 && conn->state < CONN_ENDING
-                                         ? (size_t)event->result
-                                         : 0);
+        input_received(&conn->input,
+                       event->result > 0 && conn->state < CONN_ENDING ? (size_t)event->result : 0);
     if (conn->state == CONN_CLOSING) {
         conn_dirty(conn);
         return;

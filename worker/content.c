@@ -22,12 +22,12 @@ struct content *content_create(struct ring *ring, struct timers *timers, struct 
     content->stats = stats;
     content->bytes_max = bytes_max;
     content->scan_timer.fired = content_scan_timer_fired;
-    link_init(&content->present);
-    link_init(&content->absent);
-    link_init(&content->loads_queue);
-    link_init(&content->reads_queue);
-    link_init(&content->scans_ready);
-    link_init(&content->scans_waiting);
+    list_init(&content->present);
+    list_init(&content->absent);
+    list_init(&content->loads_queue);
+    list_init(&content->reads_queue);
+    list_init(&content->scans_ready);
+    list_init(&content->scans_waiting);
     content->buckets = calloc(CONTENT_BUCKETS, sizeof(struct entry *));
     content->mime = mime_create(MIME_PATH);
     if (!content->buckets || !content->mime ||
@@ -101,7 +101,7 @@ static struct entry *add(struct content *content, const struct config_route *rou
     struct entry *entry = calloc(1, sizeof(*entry) + path.length + 1);
     if (!entry)
         return NULL;
-    link_init(&entry->waiters);
+    list_init(&entry->waiters);
     entry->hash = hash;
     entry->root_fd = route->root_fd;
     entry->symlinks = route->symlinks;
@@ -117,7 +117,7 @@ static void uncount(struct content *content, struct entry *entry)
 {
     if (!entry->recent.next)
         return;
-    link_remove(&entry->recent);
+    list_remove(&entry->recent);
     if (entry->outcome == CONTENT_FOUND)
         content->present_count--;
     else
@@ -140,17 +140,17 @@ static void count(struct content *content, struct entry *entry)
     }
     content->bytes += entry->bytes;
     content->descriptors += entry->descriptors;
-    link_insert((found ? &content->present : &content->absent)->next, &entry->recent);
+    list_insert((found ? &content->present : &content->absent)->next, &entry->recent);
 }
 
 static void touch(struct content *content, struct entry *entry)
 {
-    struct content_link *list =
+    struct link *list =
         entry->outcome == CONTENT_FOUND ? &content->present : &content->absent;
     if (!entry->recent.next || list->next == &entry->recent)
         return;
-    link_remove(&entry->recent);
-    link_insert(list->next, &entry->recent);
+    list_remove(&entry->recent);
+    list_insert(list->next, &entry->recent);
 }
 
 static void remove_entry(struct content *content, struct entry *entry)
@@ -158,7 +158,7 @@ static void remove_entry(struct content *content, struct entry *entry)
     struct entry **at = bucket_of(content, entry->hash);
     struct entry **slot = recent_slot(content, entry->root_fd,
                                       span_make(entry->path, entry->path_length));
-    assert(!entry->load && link_empty(&entry->waiters));
+    assert(!entry->load && list_empty(&entry->waiters));
     while (*at != entry)
         at = &(*at)->next;
     *at = entry->next;
@@ -170,10 +170,10 @@ static void remove_entry(struct content *content, struct entry *entry)
 }
 
 /* Drops the least recently used entry of a list; false when all of them are being looked at. */
-static bool drop_last(struct content *content, struct content_link *list)
+static bool drop_last(struct content *content, struct link *list)
 {
-    for (struct content_link *at = list->previous; at != list; at = at->previous) {
-        struct entry *entry = LINK_OWNER(at, struct entry, recent);
+    for (struct link *at = list->previous; at != list; at = at->previous) {
+        struct entry *entry = LIST_OWNER(at, struct entry, recent);
         if (!entry->load) {
             remove_entry(content, entry);
             return true;
@@ -215,12 +215,12 @@ void content_answer(struct content *content, struct content_lookup *lookup,
 }
 
 /* Answers everyone in `waiters`, some of whom may cancel others meanwhile. */
-static void answer_all(struct content *content, struct content_link *waiters,
+static void answer_all(struct content *content, struct link *waiters,
                        enum content_outcome outcome, struct resource *resource)
 {
-    while (!link_empty(waiters)) {
-        struct content_lookup *lookup = LINK_OWNER(waiters->next, struct content_lookup, link);
-        link_remove(&lookup->link);
+    while (!list_empty(waiters)) {
+        struct content_lookup *lookup = LIST_OWNER(waiters->next, struct content_lookup, link);
+        list_remove(&lookup->link);
         content_answer(content, lookup, outcome, resource);
     }
 }
@@ -228,14 +228,14 @@ static void answer_all(struct content *content, struct content_link *waiters,
 static void find_stale(struct content *content, struct entry *entry, struct content_lookup *lookup,
                        uint64_t now_ms)
 {
-    struct content_link waiters;
-    link_insert(&entry->waiters, &lookup->link);
+    struct link waiters;
+    list_insert(&entry->waiters, &lookup->link);
     if (entry->load)
         return;
     touch(content, entry);
     if (content_load(content, entry, now_ms) == 0)
         return;
-    link_take_all(&entry->waiters, &waiters);
+    list_take_all(&entry->waiters, &waiters);
     remove_entry(content, entry);
     answer_all(content, &waiters, CONTENT_FAILED, NULL);
 }
@@ -292,8 +292,8 @@ void content_loaded(struct load *load, enum content_outcome outcome)
     struct content *content = load->content;
     struct entry *entry = load->entry;
     struct resource *resource = NULL;
-    struct content_link waiters;
-    link_take_all(&entry->waiters, &waiters);
+    struct link waiters;
+    list_take_all(&entry->waiters, &waiters);
     uncount(content, entry);
     entry->load = NULL;
     if (load->resource || load->siblings)
@@ -322,7 +322,7 @@ void content_loaded(struct load *load, enum content_outcome outcome)
 
 void content_cancel(struct content_lookup *lookup)
 {
-    link_remove(&lookup->link);
+    list_remove(&lookup->link);
 }
 
 struct resource *content_peek(struct content *content, const struct config_route *route,

@@ -11,6 +11,7 @@
 #include "master/handoff/stats.h"
 #include "policy/assets.h"
 #include "policy/request.h"
+#include "worker/list.h"
 #include "worker/ring.h"
 #include "worker/timer.h"
 
@@ -116,11 +117,6 @@ struct content_lookup;
 typedef void content_found(struct content_lookup *lookup, enum content_outcome outcome,
                            struct resource *resource);
 
-/* A link of a list; {NULL, NULL} when in none. */
-struct content_link {
-    struct content_link *next, *previous;
-};
-
 /* Embedded in its owner, zeroed first; the owner must cancel it before going away. */
 struct content_lookup {
     content_found *found;
@@ -131,7 +127,7 @@ struct content_lookup {
     bool wants_assets;
     struct span scheme, authority;
 
-    struct content_link link; /* content.c's, as is the rest */
+    struct link link; /* content.c's, as is the rest */
     const struct config_site *site;
 };
 
@@ -213,7 +209,7 @@ struct content_reader {
     size_t length;
     uint64_t offset;
     bool last;
-    struct content_link link;
+    struct link link;
 };
 
 /* Reads `length` bytes (1 to 1 GiB, within the representation) at `offset` into `buffer`. The

@@ -29,7 +29,7 @@ static void stat_after(struct load *load);
 
 static struct load *load_of(struct ring_op *op)
 {
-    return LINK_OWNER(op, struct load, op);
+    return LIST_OWNER(op, struct load, op);
 }
 
 static struct representation *current(struct load *load)
@@ -86,9 +86,9 @@ static void start_queued(struct content *content)
     if (content->loads_starting)
         return;
     content->loads_starting = true;
-    while (content->loads_running < CONTENT_LOADS_MAX && !link_empty(&content->loads_queue)) {
-        struct load *load = LINK_OWNER(content->loads_queue.next, struct load, queue);
-        link_remove(&load->queue);
+    while (content->loads_running < CONTENT_LOADS_MAX && !list_empty(&content->loads_queue)) {
+        struct load *load = LIST_OWNER(content->loads_queue.next, struct load, queue);
+        list_remove(&load->queue);
         content->loads_queued--;
         begin(load);
     }
@@ -401,19 +401,19 @@ int content_load(struct content *content, struct entry *entry, uint64_t now_ms)
         begin(load);
     } else {
         content->loads_queued++;
-        link_insert(&content->loads_queue, &load->queue);
+        list_insert(&content->loads_queue, &load->queue);
     }
     return 0;
 }
 
 void content_loads_end(struct content *content)
 {
-    struct content_link queue;
-    link_take_all(&content->loads_queue, &queue);
+    struct link queue;
+    list_take_all(&content->loads_queue, &queue);
     content->loads_queued = 0;
-    while (!link_empty(&queue)) {
-        struct load *load = LINK_OWNER(queue.next, struct load, queue);
-        link_remove(&load->queue);
+    while (!list_empty(&queue)) {
+        struct load *load = LIST_OWNER(queue.next, struct load, queue);
+        list_remove(&load->queue);
         content_loaded(load, CONTENT_FAILED);
     }
 }

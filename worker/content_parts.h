@@ -30,8 +30,8 @@
  * two lists of the least recently used while it has an outcome that may be dropped. */
 struct entry {
     struct entry *next; /* in its bucket */
-    struct content_link recent;
-    struct content_link waiters;
+    struct link recent;
+    struct link waiters;
     struct load *load;         /* under way, or NULL */
     struct resource *resource; /* a reference; FOUND only */
     enum content_outcome outcome;
@@ -52,7 +52,7 @@ struct entry {
  */
 struct load {
     struct ring_op op;
-    struct content_link queue;
+    struct link queue;
     struct content *content;
     struct entry *entry;
     struct resource *checked;  /* compared with the files: the entry's, or `resource` when new */
@@ -92,19 +92,19 @@ struct content {
     size_t bytes, bytes_max;
     unsigned descriptors;
     unsigned present_count, absent_count;
-    struct content_link present, absent; /* most recently used first */
+    struct link present, absent; /* most recently used first */
 
     unsigned loads_running, loads_queued;
     bool loads_starting;
-    struct content_link loads_queue;
+    struct link loads_queue;
 
     unsigned reads_running;
     struct read_slot reads[CONTENT_READS_MAX];
-    struct content_link reads_queue;
+    struct link reads_queue;
 
     unsigned scans_count;
-    struct content_link scans_ready;   /* a slice of work can be done */
-    struct content_link scans_waiting; /* for a read or a stylesheet */
+    struct link scans_ready;   /* a slice of work can be done */
+    struct link scans_waiting; /* for a read or a stylesheet */
     struct timer scan_timer;
 };
 
@@ -113,49 +113,6 @@ uint64_t content_hash(const void *data, size_t length);
 
 /* CLOCK_MONOTONIC in milliseconds, as fine as a tick; no system call. */
 uint64_t content_now_ms(void);
-
-static inline void link_init(struct content_link *head)
-{
-    head->next = head->previous = head;
-}
-
-static inline bool link_empty(const struct content_link *head)
-{
-    return head->next == head;
-}
-
-/* Puts `link` before `at`: at the end of the list whose head is `at`. */
-static inline void link_insert(struct content_link *at, struct content_link *link)
-{
-    link->next = at;
-    link->previous = at->previous;
-    at->previous->next = link;
-    at->previous = link;
-}
-
-static inline void link_remove(struct content_link *link)
-{
-    if (!link->next)
-        return;
-    link->next->previous = link->previous;
-    link->previous->next = link->next;
-    link->next = link->previous = NULL;
-}
-
-/* Moves all of `from` to the empty list `to`. */
-static inline void link_take_all(struct content_link *from, struct content_link *to)
-{
-    link_init(to);
-    if (link_empty(from))
-        return;
-    *to = *from;
-    to->next->previous = to;
-    to->previous->next = to;
-    link_init(from);
-}
-
-#define LINK_OWNER(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* content.c: the load is over (content_file.c's); it is freed here. FOUND comes with a reference in
  * load->resource, or with none when entry->resource was found unchanged. */

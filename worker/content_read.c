@@ -32,10 +32,10 @@ static void finish(struct read_slot *slot, int result)
     struct content_reader *reader = slot->reader;
     slot->reader = NULL;
     content->reads_running--;
-    if (!link_empty(&content->reads_queue)) {
+    if (!list_empty(&content->reads_queue)) {
         struct content_reader *following =
-            LINK_OWNER(content->reads_queue.next, struct content_reader, link);
-        link_remove(&following->link);
+            LIST_OWNER(content->reads_queue.next, struct content_reader, link);
+        list_remove(&following->link);
         start(content, slot, following);
     }
     reader->done(reader, result);
@@ -45,7 +45,7 @@ static void finish(struct read_slot *slot, int result)
  * changes the other time, and leaves this version whole. */
 static void confirmed(struct ring_op *op, const struct ring_event *event)
 {
-    struct read_slot *slot = LINK_OWNER(op, struct read_slot, op);
+    struct read_slot *slot = LIST_OWNER(op, struct read_slot, op);
     struct content_stamp now = stamp_of(&slot->stat);
     const struct content_stamp *opened = &slot->reader->representation->stamp;
     if (event->result < 0)
@@ -59,7 +59,7 @@ static void confirmed(struct ring_op *op, const struct ring_event *event)
 
 static void bytes_read(struct ring_op *op, const struct ring_event *event)
 {
-    struct read_slot *slot = LINK_OWNER(op, struct read_slot, op);
+    struct read_slot *slot = LIST_OWNER(op, struct read_slot, op);
     const struct content_reader *reader = slot->reader;
     if (event->result > 0)
         slot->got += (size_t)event->result;
@@ -101,22 +101,22 @@ void content_read_at(struct content *content, struct content_reader *reader,
     reader->buffer = buffer;
     reader->length = length;
     reader->last = last;
-    reader->link = (struct content_link){NULL, NULL};
+    reader->link = (struct link){NULL, NULL};
     if (content->ending)
         reader->done(reader, -ECANCELED);
     else if (slot)
         start(content, slot, reader);
     else
-        link_insert(&content->reads_queue, &reader->link);
+        list_insert(&content->reads_queue, &reader->link);
 }
 
 void content_reads_end(struct content *content)
 {
-    struct content_link queue;
-    link_take_all(&content->reads_queue, &queue);
-    while (!link_empty(&queue)) {
-        struct content_reader *reader = LINK_OWNER(queue.next, struct content_reader, link);
-        link_remove(&reader->link);
+    struct link queue;
+    list_take_all(&content->reads_queue, &queue);
+    while (!list_empty(&queue)) {
+        struct content_reader *reader = LIST_OWNER(queue.next, struct content_reader, link);
+        list_remove(&reader->link);
         reader->done(reader, -ECANCELED);
     }
 }

@@ -21,13 +21,13 @@ struct page_scan {
 
 /* A scan under way. In neither list only while content_work has it. */
 struct scan {
-    struct content_link link;
+    struct link link;
     struct content *content;
     const struct config_site *site;
     struct resource *resource; /* a reference, which keeps `page` */
     struct page_scan *page;
     struct assets_scan *parser;
-    struct content_link waiters;
+    struct link waiters;
     uint64_t deadline_ms;
     bool late;      /* the deadline has passed: nobody waits any more */
     bool html_read; /* the stylesheets are next */
@@ -147,10 +147,10 @@ static struct assets_scan *open_parser(const struct resource *resource,
 static void set_timer(struct content *content)
 {
     uint64_t first = UINT64_MAX;
-    struct content_link *lists[] = {&content->scans_ready, &content->scans_waiting};
+    struct link *lists[] = {&content->scans_ready, &content->scans_waiting};
     for (unsigned i = 0; i < 2; i++)
-        for (struct content_link *at = lists[i]->next; at != lists[i]; at = at->next) {
-            struct scan *scan = LINK_OWNER(at, struct scan, link);
+        for (struct link *at = lists[i]->next; at != lists[i]; at = at->next) {
+            struct scan *scan = LIST_OWNER(at, struct scan, link);
             if (!scan->late && scan->deadline_ms < first)
                 first = scan->deadline_ms;
         }
@@ -162,12 +162,12 @@ static void set_timer(struct content *content)
 
 static void answer_waiters(struct scan *scan)
 {
-    struct content_link waiters;
+    struct link waiters;
     struct resource *resource = resource_hold(scan->resource);
-    link_take_all(&scan->waiters, &waiters);
-    while (!link_empty(&waiters)) {
-        struct content_lookup *lookup = LINK_OWNER(waiters.next, struct content_lookup, link);
-        link_remove(&lookup->link);
+    list_take_all(&scan->waiters, &waiters);
+    while (!list_empty(&waiters)) {
+        struct content_lookup *lookup = LIST_OWNER(waiters.next, struct content_lookup, link);
+        list_remove(&lookup->link);
         lookup->found(lookup, CONTENT_FOUND, resource);
     }
     resource_release(resource);
@@ -183,7 +183,7 @@ static void finish(struct scan *scan)
     content_cancel(&scan->lookup);
     resource_release(scan->sheet_resource);
     free(scan->piece);
-    link_remove(&scan->link);
+    list_remove(&scan->link);
     content->scans_count--;
     answer_waiters(scan);
     resource_release(scan->resource);
@@ -213,8 +213,8 @@ static struct scan *start(struct content *content, struct resource *resource,
     scan->site = lookup->site;
     scan->resource = resource_hold(resource);
     scan->deadline_ms = now_ms + CONTENT_SCAN_WAIT_MS;
-    link_init(&scan->waiters);
-    link_insert(&content->scans_ready, &scan->link);
+    list_init(&scan->waiters);
+    list_insert(&content->scans_ready, &scan->link);
     content->scans_count++;
     set_timer(content);
     return scan;
@@ -229,19 +229,19 @@ bool content_scan_wait(struct content *content, struct content_lookup *lookup,
     struct scan *scan = page ? page->running : start(content, resource, lookup);
     if (!scan || scan->late)
         return false;
-    link_insert(&scan->waiters, &lookup->link);
+    list_insert(&scan->waiters, &lookup->link);
     return true;
 }
 
 /* A scan that is late and still waited for, or NULL. */
 static struct scan *find_overdue(struct content *content)
 {
-    struct content_link *lists[] = {&content->scans_ready, &content->scans_waiting};
+    struct link *lists[] = {&content->scans_ready, &content->scans_waiting};
     for (unsigned i = 0; i < 2; i++)
-        for (struct content_link *at = lists[i]->next; at != lists[i]; at = at->next) {
-            struct scan *scan = LINK_OWNER(at, struct scan, link);
+        for (struct link *at = lists[i]->next; at != lists[i]; at = at->next) {
+            struct scan *scan = LIST_OWNER(at, struct scan, link);
             scan->late |= scan->deadline_ms <= content->timers->now_ms;
-            if (scan->late && !link_empty(&scan->waiters))
+            if (scan->late && !list_empty(&scan->waiters))
                 return scan;
         }
     return NULL;
@@ -250,7 +250,7 @@ static struct scan *find_overdue(struct content *content)
 /* Those who wait are answered without the scan, which goes on for who comes later. */
 void content_scan_timer_fired(struct timer *timer)
 {
-    struct content *content = LINK_OWNER(timer, struct content, scan_timer);
+    struct content *content = LIST_OWNER(timer, struct content, scan_timer);
     struct scan *scan;
     while ((scan = find_overdue(content)))
         answer_waiters(scan);
@@ -262,13 +262,13 @@ static void make_ready(struct scan *scan)
 {
     if (!scan->link.next)
         return;
-    link_remove(&scan->link);
-    link_insert(&scan->content->scans_ready, &scan->link);
+    list_remove(&scan->link);
+    list_insert(&scan->content->scans_ready, &scan->link);
 }
 
 static void piece_read(struct content_reader *reader, int result)
 {
-    struct scan *scan = LINK_OWNER(reader, struct scan, reader);
+    struct scan *scan = LIST_OWNER(reader, struct scan, reader);
     scan->reading = false;
     scan->failed |= result < 0;
     scan->piece_length = result > 0 ? (size_t)result : 0;
@@ -307,7 +307,7 @@ static void scan_html(struct scan *scan)
 static void sheet_found(struct content_lookup *lookup, enum content_outcome outcome,
                         struct resource *resource)
 {
-    struct scan *scan = LINK_OWNER(lookup, struct scan, lookup);
+    struct scan *scan = LIST_OWNER(lookup, struct scan, lookup);
     scan->sheet_found = true;
     scan->sheet_outcome = outcome;
     scan->sheet_resource = resource ? resource_hold(resource) : NULL;
@@ -362,26 +362,26 @@ static bool scan_step(struct scan *scan)
 
 bool content_work(struct content *content)
 {
-    if (link_empty(&content->scans_ready))
+    if (list_empty(&content->scans_ready))
         return false;
-    struct scan *scan = LINK_OWNER(content->scans_ready.next, struct scan, link);
-    link_remove(&scan->link);
+    struct scan *scan = LIST_OWNER(content->scans_ready.next, struct scan, link);
+    list_remove(&scan->link);
     if (scan_step(scan))
         finish(scan);
     else if (scan->reading || content_waiting(&scan->lookup))
-        link_insert(&content->scans_waiting, &scan->link);
+        list_insert(&content->scans_waiting, &scan->link);
     else
-        link_insert(&content->scans_ready, &scan->link);
-    return !link_empty(&content->scans_ready);
+        list_insert(&content->scans_ready, &scan->link);
+    return !list_empty(&content->scans_ready);
 }
 
 /* Reads under way end by themselves, and their scans with them. */
 void content_scans_end(struct content *content)
 {
-    struct content_link *lists[] = {&content->scans_ready, &content->scans_waiting};
+    struct link *lists[] = {&content->scans_ready, &content->scans_waiting};
     for (unsigned i = 0; i < 2; i++)
-        for (struct content_link *at = lists[i]->next, *next; at != lists[i]; at = next) {
-            struct scan *scan = LINK_OWNER(at, struct scan, link);
+        for (struct link *at = lists[i]->next, *next; at != lists[i]; at = next) {
+            struct scan *scan = LIST_OWNER(at, struct scan, link);
             next = at->next;
             if (!scan->reading)
                 finish(scan);

@@ -24,7 +24,7 @@ static void let_go(struct input *input)
 
 void input_clear(struct input *input)
 {
-    assert(!input->waits);
+    assert(!list_has(&input->turn));
     input->at = input->end;
     let_go(input);
 }
@@ -110,34 +110,4 @@ void input_took(struct input *input, size_t length, uint64_t ns)
         input->slice = INPUT_SLICE_MIN;
     if (input->slice > INPUT_SLICE_MAX)
         input->slice = INPUT_SLICE_MAX;
-}
-
-void input_line_stand(struct input_line *line, struct input *input)
-{
-    if (input->waits)
-        return;
-    input->waits = true;
-    input->next = NULL;
-    input->previous = line->last;
-    if (line->last)
-        line->last->next = input;
-    else
-        line->first = input;
-    line->last = input;
-}
-
-void input_line_leave(struct input_line *line, struct input *input)
-{
-    if (!input->waits)
-        return;
-    input->waits = false;
-    if (input->previous)
-        input->previous->next = input->next;
-    else
-        line->first = input->next;
-    if (input->next)
-        input->next->previous = input->previous;
-    else
-        line->last = input->previous;
-    input->next = input->previous = NULL;
 }

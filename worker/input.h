@@ -8,6 +8,7 @@
 #define HERALD_INPUT_H
 
 #include "master/handoff/span.h"
+#include "worker/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,18 +30,13 @@ struct input {
     size_t slice;    /* bytes that are looked at in one go */
     uint64_t wakeup; /* in which something last passed, */
     size_t passed;   /* and how many bytes did */
-    bool waits;      /* it stands in line */
     bool bulk;       /* it is received in portions: much may come at once, */
     uint64_t bulk_ms; /* as it did until then; */
     bool flows;      /* and the last portion was full */
     bool receiving;  /* the next comes behind `end`: nothing of `bytes` may move */
     bool ended;      /* the peer sends nothing more: */
     int end_result;  /* how receiving ended, which is looked at behind all that waits */
-    struct input *next, *previous;
-};
-
-struct input_line {
-    struct input *first, *last;
+    struct link turn; /* its place in the line of those whose turn is to come */
 };
 
 void input_init(struct input *input);
@@ -60,7 +56,7 @@ static inline size_t input_length(const struct input *input)
  * no more than a slice passes in a wake-up. */
 static inline bool input_passes(struct input *input, uint64_t wakeup, size_t length)
 {
-    if (input_length(input) || input->waits)
+    if (input_length(input) || list_has(&input->turn))
         return false;
     if (input->wakeup != wakeup) {
         input->wakeup = wakeup;
@@ -109,9 +105,5 @@ static inline void input_came_short(struct input *input, uint64_t now_ms)
     if (input->bulk && (!input->bulk_ms || now_ms - input->bulk_ms >= INPUT_BULK_MS))
         input->bulk = false;
 }
-
-/* The end of the line; nothing for one that stands in it. */
-void input_line_stand(struct input_line *line, struct input *input);
-void input_line_leave(struct input_line *line, struct input *input);
 
 #endif

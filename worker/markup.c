@@ -2,6 +2,7 @@
 
 #include "worker/content_parts.h"
 #include "worker/inflate.h"
+#include "worker/list.h"
 #include "worker/respond.h"
 #include "worker/respond_parts.h"
 
@@ -20,7 +21,7 @@ struct known_page {
 };
 
 struct markup_note {
-    struct content_link link; /* in markup->ready, once it is whole */
+    struct link link; /* in markup->ready, once it is whole */
     struct markup *markup;
     struct known_page *page; /* while it is read; may have been given to another meanwhile: */
     uint64_t hash;
@@ -44,7 +45,7 @@ struct markup {
     uint8_t key[IDENTITY_HASH_KEY_BYTES];
     uint64_t uses;
     unsigned notes_count;
-    struct content_link ready;
+    struct link ready;
     struct known_page pages[MARKUP_PAGES_MAX];
 };
 
@@ -55,7 +56,7 @@ struct markup *markup_create(struct cache *cache, struct stats *stats)
         return NULL;
     markup->cache = cache;
     markup->stats = stats;
-    link_init(&markup->ready);
+    list_init(&markup->ready);
     if (getrandom(markup->key, sizeof(markup->key), 0) == sizeof(markup->key))
         return markup;
     free(markup);
@@ -66,8 +67,8 @@ void markup_destroy(struct markup *markup)
 {
     if (!markup)
         return;
-    while (!link_empty(&markup->ready))
-        markup_drop(LINK_OWNER(markup->ready.next, struct markup_note, link));
+    while (!list_empty(&markup->ready))
+        markup_drop(LIST_OWNER(markup->ready.next, struct markup_note, link));
     assert(markup->notes_count == 0);
     for (unsigned i = 0; i < MARKUP_PAGES_MAX; i++)
         assets_destroy(markup->pages[i].assets);
@@ -230,7 +231,7 @@ void markup_drop(struct markup_note *note)
 {
     if (!note)
         return;
-    link_remove(&note->link);
+    list_remove(&note->link);
     note->markup->notes_count--;
     inflate_destroy(note->inflate);
     assets_scan_destroy(note->scan);
@@ -253,7 +254,7 @@ void markup_done(struct markup_note *note)
         return;
     }
     page->content = content;
-    link_insert(&note->markup->ready, &note->link);
+    list_insert(&note->markup->ready, &note->link);
 }
 
 /* ---- reading ---- */
@@ -328,11 +329,11 @@ static void finish(struct markup_note *note, bool good)
 
 bool markup_work(struct markup *markup)
 {
-    if (!markup || link_empty(&markup->ready))
+    if (!markup || list_empty(&markup->ready))
         return false;
-    struct markup_note *note = LINK_OWNER(markup->ready.next, struct markup_note, link);
+    struct markup_note *note = LIST_OWNER(markup->ready.next, struct markup_note, link);
     bool good = note->html_read ? read_sheet(note) : read_html(note);
     if (!good || (note->html_read && note->sheet >= assets_scan_stylesheets(note->scan)))
         finish(note, good);
-    return !link_empty(&markup->ready);
+    return !list_empty(&markup->ready);
 }

@@ -294,7 +294,7 @@ void page_interim(struct stream *stream, const struct field *fields, size_t coun
     assert(!page->responded);
     if (!page->interim)
         page->interim = interim;
-    if (!page->waits && !page->resolving)
+    if (!list_has(&page->turn) && !page->resolving)
         go_on(page);
 }
 
@@ -306,6 +306,6 @@ void page_respond(struct stream *stream)
     page->responded = true;
     if (status != 200 && status != 304)
         give_up(page);
-    else if (!page->waits && !page->resolving)
+    else if (!list_has(&page->turn) && !page->resolving)
         go_on(page);
 }

@@ -18,6 +18,7 @@
 #include "worker/client.h"
 #include "worker/content.h"
 #include "worker/hints.h"
+#include "worker/list.h"
 #include "worker/stream.h"
 #include "worker/timer.h"
 
@@ -70,8 +71,7 @@ struct page {
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
     struct budget budget;     /* in bytes; set when pushes are possible */
     struct priority priority; /* the page's own, as its client asked for it when that was decided */
-    bool waits;               /* for its turn (worker/page_queue.h) */
-    struct page *waits_next, *waits_previous; /* in its connection's line */
+    struct link turn; /* that it waits for (worker/page_queue.h), in its connection's line */
     enum reason no_push;    /* why nothing could be pushed at all; REASON_PENDING: it could */
     unsigned hinted;        /* candidates */
     unsigned hints_through; /* the candidates that `hints` tells of: the first ones */

@@ -449,6 +449,8 @@ int worker_prepare(struct worker *worker, const struct handoff *handoff, struct 
                               .access.fd = -1,
                               .errors.fd = -1};
     worker->stats = &worker->slot->stats;
+    list_init(&worker->pages_waiting.lines);
+    list_init(&worker->inputs);
     timers_update(&worker->timers);
     worker->slow_start_after_idle = conn_path_restarts();
     worker->drain.fired = on_drain_deadline;

@@ -14,6 +14,7 @@
 #include "worker/http1.h"
 #include "worker/http2.h"
 #include "worker/input.h"
+#include "worker/list.h"
 #include "worker/outbox.h"
 #include "worker/ring.h"
 #include "worker/think.h"
@@ -46,7 +47,7 @@ struct worker_log {
 
 /* Connections with pages that wait for their turn to be decided (worker/page_queue.h). */
 struct page_queue {
-    struct page_line *first, *last;
+    struct link lines; /* page_line: */
     uint64_t wakeup;   /* the one in which pages were last decided, */
     uint64_t began_us; /* and since when */
 };
@@ -108,7 +109,7 @@ struct worker {
     struct outcome *free_outcomes;
     unsigned free_outcomes_count;
     struct page_queue pages_waiting;
-    struct input_line inputs; /* connections whose input waits for its turn */
+    struct link inputs; /* connections whose input waits for its turn */
     struct manifest *manifests;
 
     struct worker_log access;

@@ -169,10 +169,10 @@ static inline enum content_outcome find(struct answer *answer, const char *path)
 /* Makes all that is known older. */
 static inline void age(uint64_t ms)
 {
-    struct content_link *lists[] = {&content->present, &content->absent};
+    struct link *lists[] = {&content->present, &content->absent};
     for (unsigned i = 0; i < 2; i++)
-        for (struct content_link *at = lists[i]->next; at != lists[i]; at = at->next) {
-            struct entry *entry = LINK_OWNER(at, struct entry, recent);
+        for (struct link *at = lists[i]->next; at != lists[i]; at = at->next) {
+            struct entry *entry = LIST_OWNER(at, struct entry, recent);
             entry->checked_ms -= ms;
             entry->siblings_ms -= ms;
         }
@@ -181,8 +181,8 @@ static inline void age(uint64_t ms)
 /* Makes what is known trusted, as if it hadn't been read just after it was written. */
 static inline void trust(void)
 {
-    for (struct content_link *at = content->present.next; at != &content->present; at = at->next)
-        LINK_OWNER(at, struct entry, recent)->racy = false;
+    for (struct link *at = content->present.next; at != &content->present; at = at->next)
+        LIST_OWNER(at, struct entry, recent)->racy = false;
 }
 
 static inline void stop(void)

@@ -149,7 +149,7 @@ static void each_authority_has_its_own_result(void **state)
     put_file("index.html", page);
     const struct assets *assets = scan(&one, "/", HTTPS, EXAMPLE);
     assert_non_null(asset_of(assets, "/logo.png"));
-    LINK_OWNER(content->present.next, struct entry, recent)->racy = false;
+    LIST_OWNER(content->present.next, struct entry, recent)->racy = false;
     assets = scan(&other, "/", HTTP, SPAN_LITERAL("127.0.0.1:8080"));
     assert_ptr_equal(other.resource, one.resource);
     assert_int_equal(assets->count, 2);
@@ -168,7 +168,7 @@ static void many_authorities_get_no_scan_each(void **state)
     put_file("index.html", page);
     for (unsigned i = 0; i < CONTENT_SCAN_AUTHORITIES; i++) {
         assert_non_null(scan(&answers[i], "/", HTTPS, span_of(names[i])));
-        LINK_OWNER(content->present.next, struct entry, recent)->racy = false;
+        LIST_OWNER(content->present.next, struct entry, recent)->racy = false;
     }
     ask(&further, "/", HTTPS, SPAN_LITERAL("e.test"));
     assert_int_equal(further.answered, 1);

@@ -25,16 +25,17 @@ static void a_little_passes_and_what_is_more_waits(void **state)
 static void nothing_passes_what_waits(void **state)
 {
     struct input input;
-    struct input_line line = {0};
+    struct link line;
     (void)state;
+    list_init(&line);
     input_init(&input);
     assert_int_equal(input_keep(&input, "abc", 3), 0);
     assert_false(input_passes(&input, 1, 1));
     input_taken(&input, 3);
     assert_true(input_passes(&input, 1, 1));
-    input_line_stand(&line, &input); /* something of it waits elsewhere: decrypted, say */
+    list_insert(&line, &input.turn); /* something of it waits elsewhere: decrypted, say */
     assert_false(input_passes(&input, 2, 1));
-    input_line_leave(&line, &input);
+    list_remove(&input.turn);
     assert_true(input_passes(&input, 3, 1));
 }
 
@@ -142,30 +143,6 @@ static void what_is_received_behind_what_waits_keeps_its_order_and_its_place(voi
     assert_null(input.bytes);
 }
 
-static void the_line_is_kept_in_order_and_anyone_may_leave_it(void **state)
-{
-    struct input_line line = {0};
-    struct input inputs[4];
-    (void)state;
-    for (int i = 0; i < 4; i++) {
-        input_init(&inputs[i]);
-        input_line_stand(&line, &inputs[i]);
-        input_line_stand(&line, &inputs[i]); /* once */
-    }
-    input_line_leave(&line, &inputs[2]);
-    input_line_leave(&line, &inputs[2]);
-    assert_ptr_equal(line.first, &inputs[0]);
-    input_line_leave(&line, &inputs[0]);
-    input_line_stand(&line, &inputs[0]);
-    assert_ptr_equal(line.first, &inputs[1]);
-    assert_ptr_equal(line.first->next, &inputs[3]);
-    assert_ptr_equal(line.last, &inputs[0]);
-    for (int i = 0; i < 4; i++)
-        input_line_leave(&line, &inputs[i]);
-    assert_null(line.first);
-    assert_null(line.last);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,7 +153,6 @@ int main(void)
         cmocka_unit_test(a_peer_is_stopped_while_much_waits_and_goes_on_when_little_does),
         cmocka_unit_test(a_peer_is_received_from_in_portions_until_it_has_sent_little_for_long),
         cmocka_unit_test(what_is_received_behind_what_waits_keeps_its_order_and_its_place),
-        cmocka_unit_test(the_line_is_kept_in_order_and_anyone_may_leave_it),
     };
     return cmocka_run_group_tests_name("worker_input", tests, NULL, NULL);
 }

@@ -207,6 +207,13 @@ void ring_sleep(struct ring *ring, int64_t timeout_ns)
     struct io_uring_cqe *cqe;
     struct __kernel_timespec limit = {.tv_sec = timeout_ns / 1000000000,
                                       .tv_nsec = timeout_ns % 1000000000};
+    /* Operations that had to wait complete only when the kernel is asked for events, which liburing does
+     * not do while there are any: those of a peer that always has more, say, which complete as they are
+     * submitted. */
+    if (io_uring_cq_ready(&ring->uring)) {
+        io_uring_submit_and_get_events(&ring->uring);
+        return;
+    }
     /* A time-out, a signal and a full completion queue all end the wait: the loop goes round. */
     io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &limit, NULL);
 }

@@ -1,0 +1,100 @@
+/* The ring, with real descriptors. */
+#include "worker/ring.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TURNS_MAX 3
+
+static struct ring *ring;
+
+/* A peer that always has more: what is received from it completes as it is submitted. */
+struct torrent {
+    struct ring_op op;
+    int fds[2];
+    unsigned received;
+};
+
+static void torrent_came(struct ring_op *op, const struct ring_event *event)
+{
+    struct torrent *torrent = (struct torrent *)op;
+    assert_int_equal(event->result, 1);
+    torrent->received++;
+}
+
+static void torrent_flows(struct torrent *torrent)
+{
+    assert_int_equal(write(torrent->fds[1], "x", 1), 1);
+    ring_recv(ring, &torrent->op, torrent->fds[0], true);
+}
+
+struct guest {
+    struct ring_op op;
+    bool came;
+};
+
+static void guest_came(struct ring_op *op, const struct ring_event *event)
+{
+    struct guest *guest = (struct guest *)op;
+    assert_true(event->result & POLLIN);
+    guest->came = true;
+}
+
+static void who_had_to_wait_is_seen_beside_one_who_always_has_more(void **state)
+{
+    struct torrent torrent = {.op.done = torrent_came};
+    struct guest guest = {.op.done = guest_came};
+    int fds[2];
+    unsigned turns = 0;
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, torrent.fds), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ring_poll(ring, &guest.op, fds[0], POLLIN);
+    torrent_flows(&torrent);
+    ring_submit(ring);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    while (!guest.came && turns++ < 1000) {
+        ring_sleep(ring, 0);
+        ring_run(ring);
+        if (!torrent.op.armed)
+            torrent_flows(&torrent);
+        ring_submit(ring); /* so that its completion is there before the next wait */
+    }
+    assert_true(guest.came);
+    assert_in_range(turns, 0, TURNS_MAX);
+    ring_wait(ring, 0);
+    assert_false(torrent.op.armed);
+    for (unsigned i = 0; i < 2; i++) {
+        close(fds[i]);
+        close(torrent.fds[i]);
+    }
+}
+
+static int set_up(void **state)
+{
+    struct fault fault;
+    (void)state;
+    return ring_create(&ring, &fault);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    ring_destroy(ring);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_had_to_wait_is_seen_beside_one_who_always_has_more),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -25,6 +25,7 @@ struct content *content_create(struct ring *ring, struct timers *timers, struct 
     list_init(&content->present);
     list_init(&content->absent);
     list_init(&content->loads_queue);
+    list_init(&content->answers);
     list_init(&content->reads_queue);
     list_init(&content->scans_ready);
     list_init(&content->scans_waiting);
@@ -287,13 +288,73 @@ static void take_version(struct entry *entry, struct load *load)
     load->resource = NULL;
 }
 
+static void answer_next(struct load *load)
+{
+    struct content_lookup *lookup = LIST_OWNER(load->waiters.next, struct content_lookup, link);
+    uint64_t began_ns = timer_clock_ns();
+    list_remove(&lookup->link);
+    content_answer(load->content, lookup, load->outcome, load->resource);
+    load->content->answering_ns += timer_clock_ns() - began_ns;
+}
+
+static void load_destroy(struct load *load)
+{
+    resource_release(load->resource);
+    free(load);
+}
+
+static bool time_is_left(const struct content *content)
+{
+    return content->ending || content->answering_ns < CONTENT_ANSWERS_NS;
+}
+
+/* A crowd may have waited for one file: the first is answered now, and the others while the wake-up has
+ * time for it. */
+static void answer_waiters(struct load *load)
+{
+    struct content *content = load->content;
+    bool first = true;
+    while (!list_empty(&load->waiters) && (first || time_is_left(content))) {
+        first = false;
+        answer_next(load);
+    }
+    if (list_empty(&load->waiters))
+        load_destroy(load);
+    else
+        list_insert(&content->answers, &load->queue);
+}
+
+/* One waiter of each load in turn: who asks for another file does not wait for all of a crowd. Returns
+ * true when some are left. */
+static bool answer_in_turn(struct content *content)
+{
+    bool first = true;
+    while (!list_empty(&content->answers) && (first || time_is_left(content))) {
+        struct load *load = LIST_OWNER(content->answers.next, struct load, queue);
+        list_remove(&load->queue);
+        first = false;
+        if (!list_empty(&load->waiters))
+            answer_next(load);
+        if (list_empty(&load->waiters)) /* some may have left */
+            load_destroy(load);
+        else
+            list_insert(&content->answers, &load->queue);
+    }
+    return !list_empty(&content->answers);
+}
+
+bool content_work(struct content *content)
+{
+    bool more = answer_in_turn(content);
+    content->answering_ns = 0;
+    return content_scans_work(content) || more;
+}
+
 void content_loaded(struct load *load, enum content_outcome outcome)
 {
     struct content *content = load->content;
     struct entry *entry = load->entry;
-    struct resource *resource = NULL;
-    struct link waiters;
-    list_take_all(&entry->waiters, &waiters);
+    list_take_all(&entry->waiters, &load->waiters);
     uncount(content, entry);
     entry->load = NULL;
     if (load->resource || load->siblings)
@@ -303,21 +364,21 @@ void content_loaded(struct load *load, enum content_outcome outcome)
     entry->outcome = outcome;
     if (outcome == CONTENT_FOUND) {
         take_version(entry, load);
-        resource = resource_hold(entry->resource);
+        load->resource = resource_hold(entry->resource);
     } else {
         resource_release(entry->resource);
         entry->resource = NULL;
         entry->racy = false;
     }
-    free(load);
+    load->entry = NULL;
+    load->outcome = outcome;
     if (outcome == CONTENT_FAILED) {
         remove_entry(content, entry); /* what failed is tried again by the next look-up */
     } else {
         count(content, entry);
         trim(content);
     }
-    answer_all(content, &waiters, outcome, resource);
-    resource_release(resource);
+    answer_waiters(load);
 }
 
 void content_cancel(struct content_lookup *lookup)
@@ -344,11 +405,13 @@ bool content_quiesce(struct content *content)
 {
     if (!content->ending) {
         content->ending = true;
+        answer_in_turn(content);
         content_loads_end(content);
         content_reads_end(content);
         content_scans_end(content);
     }
-    return content->loads_running == 0 && content->reads_running == 0 && content->scans_count == 0;
+    return content->loads_running == 0 && content->reads_running == 0 && content->scans_count == 0 &&
+           list_empty(&content->answers);
 }
 
 void content_destroy(struct content *content)
@@ -357,6 +420,7 @@ void content_destroy(struct content *content)
         return;
     assert(content->loads_running == 0 && content->reads_running == 0);
     assert(content->scans_count == 0 && content->loads_queued == 0);
+    assert(!content->answers.next || list_empty(&content->answers));
     for (size_t i = 0; content->buckets && i < CONTENT_BUCKETS; i++)
         while (content->buckets[i])
             remove_entry(content, content->buckets[i]);

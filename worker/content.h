@@ -137,8 +137,8 @@ struct content_lookup {
 struct content *content_create(struct ring *ring, struct timers *timers, struct stats *stats,
                                size_t bytes_max);
 
-/* Begins the end: what waits is called back with CONTENT_FAILED, reads with -ECANCELED, and nothing
- * new is begun. Returns true when nothing is in flight and content_destroy may be called; until
+/* Begins the end: what waits for a file is called back with CONTENT_FAILED, reads with -ECANCELED, and
+ * nothing new is begun. Returns true when nothing is in flight and content_destroy may be called; until
  * then run the loop and call it again. */
 bool content_quiesce(struct content *content);
 
@@ -179,7 +179,8 @@ struct resource *content_last(struct content *content, const struct config_route
 const struct assets *content_assets(const struct resource *resource, struct span scheme,
                                     struct span authority);
 
-/* Scans pages, at most ASSETS_SLICE_MAX bytes a call. Call it once in each wake-up of the loop;
+/* Answers look-ups that waited for the same look at a file, as many as a wake-up has time for, and scans
+ * pages, at most ASSETS_SLICE_MAX bytes a call. Call it once in each wake-up of the loop;
  * returns true when more is to be done, so that the loop must not wait. */
 bool content_work(struct content *content);
 

@@ -19,6 +19,7 @@
 #define CONTENT_LOADS_MAX 32       /* under way, with one operation each: cold ones take a thread */
 #define CONTENT_QUEUE_MAX 8192     /* loads waiting for one of those */
 #define CONTENT_READS_MAX 32       /* pieces of large files under way */
+#define CONTENT_ANSWERS_NS 100000  /* of a wake-up, for those who waited for loads */
 #define CONTENT_ATTEMPTS_MAX 4     /* at reading a file that keeps changing */
 #define CONTENT_SIBLINGS_MS 10000  /* how often the precompressed siblings are looked at */
 #define CONTENT_PATH_MAX 4000      /* bytes of a path; the kernel takes 4,095 */
@@ -49,12 +50,14 @@ struct entry {
 };
 
 /* One look at a file: whether the known version still is the file, and if not, making the new one.
- */
+ * When it is over it stays while those who waited for it are answered. */
 struct load {
     struct ring_op op;
-    struct link queue;
+    struct link queue; /* for its beginning; then in `answers` */
+    struct link waiters; /* once it is over: who has no answer yet, */
+    enum content_outcome outcome; /* which is this, and `resource` */
     struct content *content;
-    struct entry *entry;
+    struct entry *entry;       /* NULL once it is over */
     struct resource *checked;  /* compared with the files: the entry's, or `resource` when new */
     struct resource *resource; /* being made, or NULL */
     bool siblings;             /* the check includes them */
@@ -98,6 +101,9 @@ struct content {
     bool loads_starting;
     struct link loads_queue;
 
+    struct link answers; /* loads that are over, whose waiters take turns */
+    uint64_t answering_ns;       /* used up of this wake-up's CONTENT_ANSWERS_NS */
+
     unsigned reads_running;
     struct read_slot reads[CONTENT_READS_MAX];
     struct link reads_queue;
@@ -114,7 +120,8 @@ uint64_t content_hash(const void *data, size_t length);
 /* CLOCK_MONOTONIC in milliseconds, as fine as a tick; no system call. */
 uint64_t content_now_ms(void);
 
-/* content.c: the load is over (content_file.c's); it is freed here. FOUND comes with a reference in
+/* content.c: the load is over (content_file.c's), and is content.c's from now on. FOUND comes with a
+ * reference in
  * load->resource, or with none when entry->resource was found unchanged. */
 void content_loaded(struct load *load, enum content_outcome outcome);
 
@@ -152,7 +159,10 @@ const char *coding_suffix(unsigned coding);
 /* content_read.c */
 void content_reads_end(struct content *content);
 
-/* content_scan.c: true when `lookup` was put among those that wait for the scan of `resource`. */
+/* content_scan.c: what content_work does for scans. */
+bool content_scans_work(struct content *content);
+
+/* True when `lookup` was put among those that wait for the scan of `resource`. */
 bool content_scan_wait(struct content *content, struct content_lookup *lookup,
                        struct resource *resource);
 void content_scans_end(struct content *content);

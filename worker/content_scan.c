@@ -19,7 +19,7 @@ struct page_scan {
     char text[]; /* scheme, authority */
 };
 
-/* A scan under way. In neither list only while content_work has it. */
+/* A scan under way. In neither list only while content_scans_work has it. */
 struct scan {
     struct link link;
     struct content *content;
@@ -257,7 +257,7 @@ void content_scan_timer_fired(struct timer *timer)
     set_timer(content);
 }
 
-/* What was waited for has come. While content_work has the scan it sees that by itself. */
+/* What was waited for has come. While content_scans_work has the scan it sees that by itself. */
 static void make_ready(struct scan *scan)
 {
     if (!scan->link.next)
@@ -360,7 +360,7 @@ static bool scan_step(struct scan *scan)
                             scan->sheet >= assets_scan_stylesheets(scan->parser));
 }
 
-bool content_work(struct content *content)
+bool content_scans_work(struct content *content)
 {
     if (list_empty(&content->scans_ready))
         return false;

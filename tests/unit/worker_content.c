@@ -77,6 +77,65 @@ static void many_who_wait_for_one_file_share_one_open(void **state)
         forget(&answers[i]);
 }
 
+#define CROWD 200
+static struct answer crowd[CROWD];
+
+static void take_a_while(struct answer *answer)
+{
+    uint64_t began_ns = timer_clock_ns();
+    (void)answer;
+    while (timer_clock_ns() - began_ns < CONTENT_ANSWERS_NS / 2)
+        ;
+}
+
+static void begin_crowd(void)
+{
+    memset(crowd, 0, sizeof(crowd));
+    put_file("a.css", "body{}");
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i].then = take_a_while;
+        begin_find(&crowd[i], &site.routes[0], "/a.css");
+    }
+}
+
+static unsigned crowd_answered(void)
+{
+    unsigned answered = 0;
+    for (unsigned i = 0; i < CROWD; i++)
+        answered += crowd[i].answered;
+    return answered;
+}
+
+static void who_waits_for_another_file_does_not_wait_for_a_crowd(void **state)
+{
+    struct answer other = {0};
+    (void)state;
+    put_file("b.css", "p{}");
+    begin_crowd();
+    find(&other, "/b.css");
+    assert_int_equal(other.outcome, CONTENT_FOUND);
+    assert_in_range(crowd_answered(), 1, CROWD / 4);
+    for (unsigned i = 0; i < CROWD; i++) {
+        await(&crowd[i]);
+        assert_int_equal(crowd[i].outcome, CONTENT_FOUND);
+        forget(&crowd[i]);
+    }
+    forget(&other);
+}
+
+static void a_crowd_is_answered_at_the_end_but_for_who_has_left(void **state)
+{
+    (void)state;
+    begin_crowd();
+    await(&crowd[0]);
+    assert_int_equal(crowd[CROWD - 1].answered, 0);
+    content_cancel(&crowd[CROWD - 1].lookup);
+    content_quiesce(content);
+    assert_int_equal(crowd_answered(), CROWD - 1);
+    for (unsigned i = 0; i < CROWD; i++)
+        forget(&crowd[i]);
+}
+
 static void a_directory_means_its_index_and_needs_its_slash(void **state)
 {
     struct answer answer = {0};
@@ -863,6 +922,8 @@ int main(void)
         BENCH_TEST(an_empty_file_is_a_file),
         BENCH_TEST(a_known_file_is_answered_at_once),
         BENCH_TEST(many_who_wait_for_one_file_share_one_open),
+        BENCH_TEST(who_waits_for_another_file_does_not_wait_for_a_crowd),
+        BENCH_TEST(a_crowd_is_answered_at_the_end_but_for_who_has_left),
         BENCH_TEST(a_directory_means_its_index_and_needs_its_slash),
         BENCH_TEST(what_is_no_file_beneath_the_root_is_not_served),
         BENCH_TEST(a_fifo_a_socket_and_a_closed_file_are_refused_without_waiting),

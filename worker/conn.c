@@ -131,6 +131,7 @@ void conn_open(struct worker *worker, int fd, bool tls, unsigned https_port)
     conn->https_port = https_port;
     stats_add(worker->stats, COUNTER_accepted, 1);
     link_conn(conn);
+    worker_worked(worker, tls ? 2 : 1);
     conn_receive(conn);
     timer_set(&worker->timers, &conn->timer, conn->opened_ms + worker->config->limits.handshake);
 }
@@ -182,8 +183,10 @@ void conn_abort(struct conn *conn)
     conn_set_state(conn, CONN_CLOSING);
     timer_stop(&worker->timers, &conn->timer);
     list_remove(&conn->input.turn);
-    while (conn->streams)
+    unsigned streams = 0;
+    for (; conn->streams; streams++)
         stream_end(conn->streams);
+    worker_worked(worker, 1 + streams / 4);
     struct ledger_sink sink = conn_sink(conn);
     ledger_abandon(&conn->ledger, &sink);
     outcomes_abandon(conn);

@@ -372,6 +372,14 @@ void conn_input_drop(struct conn *conn)
     }
 }
 
+/* A peer that leaves before this side's first word of a handshake has nothing to wait for, so its turn
+ * is not waited for either: whoever opens and closes faster than handshakes are made would otherwise
+ * have as many connections as it likes stand in line. */
+static bool has_last_words(const struct conn *conn)
+{
+    return has_more(conn) && (conn->state != CONN_HANDSHAKE || conn->queued_bytes);
+}
+
 static void on_recv(struct ring_op *op, const struct ring_event *event)
 {
     struct conn *conn = (struct conn *)((char *)op - offsetof(struct conn, recv));
@@ -390,7 +398,7 @@ static void on_recv(struct ring_op *op, const struct ring_event *event)
         stats_add(conn->worker->stats, COUNTER_buffer_shortages, 1);
     } else if (conn->deaf || event->result == -ECANCELED) {
         ; /* this side has cancelled it */
-    } else if (has_more(conn)) {
+    } else if (has_last_words(conn)) {
         conn->input.ended = true;
         conn->input.end_result = event->result;
         conn_dirty(conn);

@@ -121,8 +121,7 @@ uint64_t content_hash(const void *data, size_t length);
 uint64_t content_now_ms(void);
 
 /* content.c: the load is over (content_file.c's), and is content.c's from now on. FOUND comes with a
- * reference in
- * load->resource, or with none when entry->resource was found unchanged. */
+ * reference in load->resource, or with none when entry->resource was found unchanged. */
 void content_loaded(struct load *load, enum content_outcome outcome);
 
 /* Gives one look-up, which is in no list, its answer, unless it waits on for the scan of its page.

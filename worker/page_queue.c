@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-#define SLICE_US 2000 /* of a wake-up, from the first page on */
+#define SLICE_US 100 /* of a wake-up, from the first page on */
 
 static bool time_is_left(struct worker *worker)
 {

@@ -27,6 +27,7 @@
 
 #define ACCESS_LOG_BYTES (256 * 1024)
 #define ERROR_LOG_BYTES (32 * 1024)
+#define BURIALS_NS 100000 /* of a wake-up, for connections that have ended */
 
 /* ---- pools and ids ---- */
 
@@ -254,13 +255,18 @@ static void feed_starved(struct worker *worker)
     }
 }
 
-static void bury_dead(struct worker *worker)
+/* A session with all its streams takes a while. Returns true when some are left for the next wake-up. */
+static bool bury_dead(struct worker *worker)
 {
+    uint64_t began = worker->dead ? timer_clock_ns() : 0;
     while (worker->dead) {
         struct conn *conn = worker->dead;
         worker->dead = conn->next;
         conn_destroy(conn);
+        if (timer_clock_ns() - began >= BURIALS_NS)
+            break;
     }
+    return worker->dead != NULL;
 }
 
 static void on_logs_due(struct timer *timer)
@@ -328,7 +334,7 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     feed_starved(worker);
     flush_dirty(worker);
     worker->more = conn_input_run(worker) || worker->more;
-    bury_dead(worker);
+    worker->more = bury_dead(worker) || worker->more;
     flush_logs(worker);
     tell_evictions(worker);
 }

@@ -65,17 +65,28 @@ class Honest:
         return False
 
 
+def prefer(pid):
+    """A server's processes run before those of other sessions, where that is allowed: a nice value ranks
+    a process within its session only (sched(7), autogroups)."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, -15)
+        with open("/proc/%d/autogroup" % pid, "w") as autogroup:
+            autogroup.write("-20")
+    except OSError:                      # not allowed, or it is gone
+        pass
+
+
 def apart(pid):
     """Leaves a processor to the worker alone; what measures and attacks shares the others: timed is
     the worker's own queue, not whose turn it is to run."""
     first, *others = PROCESSORS
+    prefer(pid)
     try:
-        os.setpriority(os.PRIO_PROCESS, pid, -15)
         if others:
             for task in os.listdir("/proc/%d/task" % pid):
                 os.sched_setaffinity(int(task), {first})
             os.sched_setaffinity(0, others)
-    except OSError:                      # not allowed, or it is gone
+    except OSError:
         pass
 
 

@@ -1,5 +1,7 @@
 #include "master/confined.h"
 
+#include "worker/timer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -14,7 +16,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_MAX 64 /* that the child may have open */
@@ -149,13 +150,6 @@ static void child(const struct confined *confined, const struct identity *identi
 
 /* ---- in the caller ---- */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static struct identity choose_identity(const char *wanted)
 {
     const char *const names[] = {wanted ? wanted : "herald", "herald", "nobody"};
@@ -176,7 +170,7 @@ static bool wait_readable(int fd, int64_t deadline_ms)
 {
     for (;;) {
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline_ms - now_ms();
+        int64_t left = deadline_ms - timer_clock_ms();
         if (left <= 0)
             return false;
         int rc = poll(&poll_fd, 1, (int)left);
@@ -216,7 +210,7 @@ static int reap(pid_t pid, bool at_once)
 {
     int status = 0;
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (at_once || fd < 0 || !wait_readable(fd, now_ms() + END_MS))
+    if (at_once || fd < 0 || !wait_readable(fd, timer_clock_ms() + END_MS))
         kill(pid, SIGKILL);
     if (fd >= 0)
         close(fd);
@@ -277,7 +271,7 @@ int confined_run(const struct confined *confined, char **output, size_t *length,
                  struct fault *fault)
 {
     struct identity identity = choose_identity(confined->user);
-    int64_t deadline_ms = now_ms() + confined->wall_ms;
+    int64_t deadline_ms = timer_clock_ms() + confined->wall_ms;
     pid_t parent = getpid();
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)

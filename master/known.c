@@ -1,6 +1,7 @@
 #include "master/known.h"
 
 #include "worker/content.h"
+#include "worker/timer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define INDEX "index.html"
@@ -24,13 +24,6 @@ struct walk {
     bool symlinks;                   /* some route with this root follows them */
     char path[PATH_MAX];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Beneath the root, however names and links change meanwhile. */
 static int open_beneath(const struct config_route *route, const char *name, int flags)
@@ -72,7 +65,7 @@ static void take_file(struct walk *walk, size_t length)
 static bool out_of_bounds(const struct walk *walk)
 {
     return walk->known->files >= KNOWN_FILES_MAX ||
-           (walk->known->files % 256 == 0 && now_ms() > walk->known->until_ms);
+           (walk->known->files % 256 == 0 && timer_clock_ms() > walk->known->until_ms);
 }
 
 static mode_t type_of(const struct walk *walk, int fd, const struct dirent *entry)
@@ -136,7 +129,7 @@ static bool walk_directory(struct walk *walk, size_t length, unsigned depth)
 void known_walk(struct known *known, const struct config_site *site)
 {
     if (!known->until_ms)
-        known->until_ms = now_ms() + KNOWN_WALK_MS;
+        known->until_ms = timer_clock_ms() + KNOWN_WALK_MS;
     for (size_t i = 0; i < site->routes_count; i++) {
         struct walk walk = {
             .known = known, .site = site, .root = &site->routes[i], .path = "/"};

@@ -1,6 +1,7 @@
 #include "master/listen.h"
 
 #include "master/holder.h"
+#include "worker/timer.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -157,26 +158,19 @@ static bool is_going(const struct config_listen *wanted)
     return holder_of_port(port_number(&wanted->address), holder) != HOLDER_LIVES;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int listen_check(const struct config *config, unsigned patience_ms, bool *waited,
                  struct fault *fault)
 {
     static const struct listen_table none;
     static const struct timespec PAUSE = {.tv_nsec = GOING_AGAIN_MS * 1000000};
-    int64_t end_ms = now_ms() + patience_ms;
+    int64_t end_ms = timer_clock_ms() + patience_ms;
     int rc = 0;
     *waited = false;
     for (size_t i = 0; rc == 0 && i < config->listens_count; i++) {
         const struct config_listen *wanted = &config->listens[i];
         struct listen_point point = {.wanted = wanted->address, .length = wanted->address_length};
         while ((rc = probe_alone(&none, config, wanted, &point, fault)) == -EADDRINUSE &&
-               now_ms() < end_ms && is_going(wanted)) {
+               timer_clock_ms() < end_ms && is_going(wanted)) {
             nanosleep(&PAUSE, NULL);
             *waited = true;
         }

@@ -38,7 +38,4 @@ void loop_wait(struct loop *loop, int64_t deadline_ms);
 /* Milliseconds of CLOCK_BOOTTIME, which deadlines are told in. */
 int64_t loop_now_ms(void);
 
-/* The clock that workers tell times by: CLOCK_MONOTONIC, in milliseconds. */
-uint64_t loop_workers_ms(void);
-
 #endif

@@ -5,6 +5,7 @@
 #include "master/resources.h"
 #include "master/succession.h"
 #include "master/supervisor.h"
+#include "worker/timer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-int64_t policy_tasks_now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 void policy_tasks_init(struct policy_tasks *tasks, struct supervisor *supervisor)
 {
@@ -36,7 +29,7 @@ int policy_tasks_add(struct policy_tasks *tasks, const struct policy_task *task)
         return -EBUSY;
     struct policy_task *own = &tasks->queue[tasks->count++];
     *own = *task;
-    own->began_us = policy_tasks_now_us();
+    own->began_us = timer_clock_us();
     return 0;
 }
 
@@ -162,7 +155,7 @@ static json_t *answer_of(struct policy_tasks *tasks, uint32_t number, unsigned h
     return json_pack("{s:b, s:i, s:b, s:b, s:i, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "ok",
                      1, "version", (int)number, "new", tasks->is_new, "active",
                      number == store->active, "workers", (int)have, "of", (int)of, "us",
-                     (json_int_t)(policy_tasks_now_us() - task->began_us), "previous",
+                     (json_int_t)(timer_clock_us() - task->began_us), "previous",
                      (int)policy_store_previous(store), "left", (int)left_version(store), "canary",
                      (int)store->canary, "permille", (int)store->permille, "shadow",
                      (int)store->shadow, "specs", (int)tasks->specs, "cases", (int)tasks->cases);

@@ -36,7 +36,7 @@ struct policy_task {
     bool use;                            /* of a load: and use it */
     uint32_t number;                     /* 0 for a canary or shadow: none any more */
     uint32_t permille;                   /* of a canary */
-    int64_t began_us;                    /* when it came */
+    uint64_t began_us;                   /* when it came */
 };
 
 struct policy_tasks {
@@ -72,8 +72,5 @@ int64_t policy_tasks_step(struct policy_tasks *tasks, int64_t now_ms);
 
 /* Gives up all of them. */
 void policy_tasks_cancel(struct policy_tasks *tasks);
-
-/* Microseconds of CLOCK_MONOTONIC. */
-int64_t policy_tasks_now_us(void);
 
 #endif

@@ -1,6 +1,6 @@
 #include "master/rests.h"
 
-#include "master/loop.h"
+#include "worker/timer.h"
 
 #include <string.h>
 
@@ -67,7 +67,7 @@ json_t *rests_json(const struct generation *generation)
 {
     const struct config *config = generation->config;
     json_t *list = json_array();
-    uint64_t now_ms = loop_workers_ms();
+    uint64_t now_ms = (uint64_t)timer_clock_ms();
     for (size_t i = 0; list && i < config->sites_count; i++)
         for (size_t j = 0; j < config->sites[i].routes_count; j++)
             add_origin(list, generation, &config->sites[i].routes[j].origin, now_ms);

@@ -7,6 +7,7 @@
 #include "policy/learned.h"
 #include "policy/names.h"
 #include "policy/shared_dict.h"
+#include "worker/timer.h"
 
 #include <string.h>
 #include <time.h>
@@ -239,7 +240,7 @@ static json_t *shared_json(const struct segment *segment, const struct config *c
         json_t *one = json_object();
         if (shared_dict_attach(&dict, segment->shared[i], segment->header->shared_bytes[i], 1,
                                segment->secrets->hash_key) == 0) {
-            shared_dict_load(&dict, (uint32_t)(loop_workers_ms() / 1000) + 1, &load);
+            shared_dict_load(&dict, (uint32_t)(timer_clock_ms() / 1000) + 1, &load);
             put(one, "name", text(config->shared[i].name));
             put_number(one, "entries", load.entries);
             put_number(one, "bytes", load.bytes);

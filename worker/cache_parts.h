@@ -82,7 +82,7 @@ struct cache_fill {
 
 static inline uint64_t cache_now_ms(const struct cache *cache)
 {
-    return cache->clock ? cache->clock->now_ms : content_now_ms();
+    return cache->clock ? cache->clock->now_ms : timer_clock_coarse_ms();
 }
 
 /* ---- cache_rules.c ---- */

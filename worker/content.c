@@ -4,13 +4,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-uint64_t content_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 struct content *content_create(struct ring *ring, struct timers *timers, struct stats *stats,
                                size_t bytes_max)
 {
@@ -250,7 +243,7 @@ void content_find(struct content *content, const struct config_site *site,
         content_answer(content, lookup, CONTENT_FAILED, NULL);
         return;
     }
-    uint64_t now_ms = content_now_ms();
+    uint64_t now_ms = timer_clock_coarse_ms();
     struct entry *entry = path.length ? find(content, route, path) : NULL;
     if (entry && is_fresh(entry, now_ms)) {
         struct resource *resource = entry->resource ? resource_hold(entry->resource) : NULL;
@@ -390,14 +383,14 @@ struct resource *content_peek(struct content *content, const struct config_route
                               struct span path)
 {
     struct entry *entry = path.length ? find(content, route, path) : NULL;
-    return entry && is_fresh(entry, content_now_ms()) ? entry->resource : NULL;
+    return entry && is_fresh(entry, timer_clock_coarse_ms()) ? entry->resource : NULL;
 }
 
 struct resource *content_last(struct content *content, const struct config_route *route,
                               struct span path)
 {
     struct entry *entry = path.length ? find(content, route, path) : NULL;
-    bool late = entry && entry->known && content_now_ms() - entry->checked_ms < CONTENT_LATE_MS;
+    bool late = entry && entry->known && timer_clock_coarse_ms() - entry->checked_ms < CONTENT_LATE_MS;
     return late ? entry->resource : NULL;
 }
 

@@ -72,7 +72,7 @@ static void drop_resource(struct load *load)
 
 static void begin(struct load *load)
 {
-    load->began_ms = content_now_ms();
+    load->began_ms = timer_clock_coarse_ms();
     load->content->loads_running++;
     if (load->checked)
         check_path(load);

@@ -7,6 +7,7 @@
 #include "policy/identity.h"
 #include "worker/content.h"
 #include "worker/mime.h"
+#include "worker/timer.h"
 
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -116,9 +117,6 @@ struct content {
 
 /* A hash of content, the same on every machine. */
 uint64_t content_hash(const void *data, size_t length);
-
-/* CLOCK_MONOTONIC in milliseconds, as fine as a tick; no system call. */
-uint64_t content_now_ms(void);
 
 /* content.c: the load is over (content_file.c's), and is content.c's from now on. FOUND comes with a
  * reference in load->resource, or with none when entry->resource was found unchanged. */

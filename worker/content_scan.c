@@ -194,7 +194,7 @@ static void finish(struct scan *scan)
 static struct scan *start(struct content *content, struct resource *resource,
                           const struct content_lookup *lookup)
 {
-    uint64_t now_ms = content_now_ms();
+    uint64_t now_ms = timer_clock_coarse_ms();
     if (content->ending || content->scans_count >= CONTENT_SCANS_MAX ||
         timers_reserve(content->timers, content->timers->count + 1) < 0 ||
         !make_room(resource, now_ms))

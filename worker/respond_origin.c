@@ -1,21 +1,14 @@
 /* Answers from what an origin said, which a cache keeps. (RFC 9110, RFC 9111) */
 #include "worker/respond_parts.h"
+#include "worker/timer.h"
 
 #include <assert.h>
-#include <time.h>
 
 #define FIELDS_BESIDE 8 /* Age, Content-Range, and what the caller adds */
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 uint32_t origin_age(const struct origin_answer *origin)
 {
-    uint64_t now = now_ms();
+    uint64_t now = timer_clock_coarse_ms();
     uint64_t here_s = now > origin->received_ms ? (now - origin->received_ms) / 1000 : 0;
     uint64_t age_s = here_s + origin->initial_age_s;
     return age_s < UINT32_MAX ? (uint32_t)age_s : UINT32_MAX;

@@ -29,13 +29,22 @@ struct timers {
 
 void timers_finish(struct timers *timers);
 
-/* The loop's clock, read anew: for what is timed within a wake-up. */
+/* The loop's clock, CLOCK_MONOTONIC, read anew: for what is timed within a wake-up, or outside of a
+ * worker. */
 uint64_t timer_clock_ns(void);
 
 static inline uint64_t timer_clock_us(void)
 {
     return timer_clock_ns() / 1000;
 }
+
+static inline int64_t timer_clock_ms(void)
+{
+    return (int64_t)(timer_clock_ns() / 1000000);
+}
+
+/* The same clock as it was at the kernel's last tick: for what is coarse itself, and asked often. */
+uint64_t timer_clock_coarse_ms(void);
 
 /* Reads the clock. */
 void timers_update(struct timers *timers);

@@ -42,7 +42,7 @@ static void on_found(struct cache_lookup *lookup, enum cache_answer answer)
 static void cache_open(size_t bytes_max)
 {
     memset(&stats, 0, sizeof(stats));
-    when = (struct cache_clock){.now_ms = content_now_ms(), .now_s = NOW_S};
+    when = (struct cache_clock){.now_ms = timer_clock_coarse_ms(), .now_s = NOW_S};
     cache = cache_create(bytes_max, ENTRY_MAX, &stats);
     assert_non_null(cache);
     cache_set_clock(cache, &when);

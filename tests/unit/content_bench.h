@@ -97,15 +97,15 @@ static inline void turn_loop(int ms)
 
 static inline void run_loop(unsigned ms)
 {
-    uint64_t end_ms = content_now_ms() + ms;
-    while (content_now_ms() < end_ms)
+    uint64_t end_ms = timer_clock_coarse_ms() + ms;
+    while (timer_clock_coarse_ms() < end_ms)
         turn_loop((int)ms);
 }
 
 static inline void run_until(const bool *done)
 {
-    uint64_t end_ms = content_now_ms() + PATIENCE_MS;
-    while (!*done && content_now_ms() < end_ms)
+    uint64_t end_ms = timer_clock_coarse_ms() + PATIENCE_MS;
+    while (!*done && timer_clock_coarse_ms() < end_ms)
         turn_loop(100);
     if (!*done)
         fail_msg("nothing came within %d ms", PATIENCE_MS);
@@ -147,8 +147,8 @@ static inline void begin_find(struct answer *answer, const struct config_route *
 
 static inline void await(struct answer *answer)
 {
-    uint64_t end_ms = content_now_ms() + PATIENCE_MS;
-    while (!answer->answered && content_now_ms() < end_ms)
+    uint64_t end_ms = timer_clock_coarse_ms() + PATIENCE_MS;
+    while (!answer->answered && timer_clock_coarse_ms() < end_ms)
         turn_loop(100);
     if (!answer->answered)
         fail_msg("no answer within %d ms", PATIENCE_MS);

@@ -9,8 +9,6 @@
 #define MAC_BYTES 16
 #define TEXT_ROUNDS 4
 
-static const char HEX[] = "0123456789abcdef";
-
 static_assert(crypto_shorthash_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
 static_assert(crypto_shorthash_siphashx24_KEYBYTES == IDENTITY_HASH_KEY_BYTES, "SipHash's key");
 static_assert((IDENTITY_BYTES + MAC_BYTES) * 4 / 3 == IDENTITY_COOKIE_LENGTH, "base64url");
@@ -178,15 +176,13 @@ void identity_client_text(const uint8_t log_key[IDENTITY_LOG_KEY_BYTES], uint64_
         right = mixed;
     }
     static_assert(IDENTITY_TEXT_LENGTH == 16, "two words");
-    for (int i = 7; i >= 0; i--, left >>= 4, right >>= 4) {
-        text[i] = HEX[left & 15];
-        text[8 + i] = HEX[right & 15];
-    }
+    identity_digits((uint64_t)left << 32 | right, text);
     text[IDENTITY_TEXT_LENGTH] = '\0';
 }
 
 static bool parse_hex(struct span text, uint64_t *value)
 {
+    static const char HEX[] = "0123456789abcdef";
     *value = 0;
     if (text.length != IDENTITY_TEXT_LENGTH)
         return false;

@@ -12,8 +12,10 @@
 #include "policy/push_word.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define IDENTITY_HASH_KEY_BYTES 16
 #define IDENTITY_LOG_KEY_BYTES 16
@@ -66,6 +68,22 @@ uint64_t identity_voter(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_
  * every value occurs, 0 too. The same on every machine and after every restart. One change in 4,096
  * goes unnoticed. */
 uint16_t identity_validator(struct span etag);
+
+/* Sixteen hexadecimal digits in lower case, eight at once: a nibble in each byte, and 39 more where it
+ * is a letter. No NUL. */
+static inline void identity_digits(uint64_t number, char digits[16])
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (int half = 0; half < 2; half++, digits += 8, number <<= 32) {
+        uint64_t spread = number >> 32;
+        spread = (spread | spread << 16) & UINT64_C(0x0000ffff0000ffff);
+        spread = (spread | spread << 8) & UINT64_C(0x00ff00ff00ff00ff);
+        spread = (spread | spread << 4) & (ones * 15);
+        uint64_t letters = ((spread + ones * 6) >> 4) & ones;
+        uint64_t text = htobe64(spread + ones * '0' + letters * ('a' - '0' - 10));
+        memcpy(digits, &text, sizeof(text));
+    }
+}
 
 /* The stored client as people see it, in logs and commands: IDENTITY_TEXT_LENGTH hexadecimal digits
  * and a NUL. Only who has `log_key` can turn it back. */

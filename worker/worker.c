@@ -15,7 +15,6 @@
 #include "worker/stream.h"
 #include "worker/worker_log.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -31,24 +30,9 @@
 
 /* ---- pools and ids ---- */
 
-/* Eight digits at once: a nibble in each byte, and 39 more where it is a letter. */
-static void write_hex(char *text, uint32_t number)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t spread = number;
-    spread = (spread | spread << 16) & UINT64_C(0x0000ffff0000ffff);
-    spread = (spread | spread << 8) & UINT64_C(0x00ff00ff00ff00ff);
-    spread = (spread | spread << 4) & (ones * 15);
-    uint64_t letters = ((spread + ones * 6) >> 4) & ones;
-    uint64_t digits = htobe64(spread + ones * '0' + letters * ('a' - '0' - 10));
-    memcpy(text, &digits, sizeof(digits));
-}
-
 void worker_request_id(struct worker *worker, char *text)
 {
-    uint64_t number = worker->id_base + worker->request_ids++;
-    write_hex(text, (uint32_t)(number >> 32));
-    write_hex(text + 8, (uint32_t)number);
+    identity_digits(worker->id_base + worker->request_ids++, text);
     text[16] = 0;
 }
 

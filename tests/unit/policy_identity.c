@@ -183,6 +183,21 @@ static void an_empty_name_is_a_name(void **state)
     assert_int_not_equal(identity_client(hash_key, &id, none), 0);
 }
 
+static void digits_are_those_that_printf_writes(void **state)
+{
+    static const uint64_t EDGES[] = {0, 9, 10, 15, 16, 0x99999999aaaaaaaa, UINT64_MAX};
+    char digits[17] = "", expected[17];
+    uint64_t number = 1;
+    (void)state;
+    for (unsigned i = 0; i < 10000; i++) {
+        number = number * UINT64_C(6364136223846793005) + 1;
+        uint64_t shown = i < sizeof(EDGES) / sizeof(EDGES[0]) ? EDGES[i] : number;
+        identity_digits(shown, digits);
+        snprintf(expected, sizeof(expected), "%016llx", (unsigned long long)shown);
+        assert_string_equal(digits, expected);
+    }
+}
+
 static void a_clients_text_turns_back_into_the_client(void **state)
 {
     char text[IDENTITY_TEXT_LENGTH + 1], rekeyed[IDENTITY_TEXT_LENGTH + 1];
@@ -390,6 +405,7 @@ int main(void)
         cmocka_unit_test(names_stay_the_same_from_build_to_build),
         cmocka_unit_test(validators_take_all_values_evenly),
         cmocka_unit_test(an_empty_name_is_a_name),
+        cmocka_unit_test(digits_are_those_that_printf_writes),
         cmocka_unit_test(a_clients_text_turns_back_into_the_client),
         cmocka_unit_test(a_malformed_text_is_no_client),
         cmocka_unit_test(a_bucket_is_stable_even_and_dealt_anew_by_another_salt),

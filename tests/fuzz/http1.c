@@ -2,6 +2,7 @@
  * requests are answered and how. Each request is told of once, after the one before has closed;
  * what is written is read back as a client would: whole responses, the last of them perhaps broken
  * off. */
+#include "tests/default_limits.h"
 #include "tests/fuzz/http1_answers.h"
 
 static char wire[WIRE_MAX + 1]; /* a NUL behind it */
@@ -121,11 +122,6 @@ static void read_back(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-#define LIMIT(key, type, fallback, least, most, prose) .key = fallback,
-    static const struct config_limits limits = {
-#include "master/handoff/limits.def"
-    };
-#undef LIMIT
     static const uint64_t now_ms = 1000;
     struct input input = input_make(data, size);
     struct guard guard;
@@ -134,8 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     exchange_reset(input_byte(&input));
     written = 0;
     if (!answers_context)
-        MUST((answers_context = http1_context_create(&EVENTS, &limits)) != NULL);
-    guard_init(&guard, &limits, &now_ms);
+        MUST((answers_context = http1_context_create(&EVENTS, &DEFAULT_LIMITS)) != NULL);
+    guard_init(&guard, &DEFAULT_LIMITS, &now_ms);
     http1 = http1_create(answers_context, &guard, how & 64, &answers_context);
     feed(input.rest, piece, room);
     if (how & 128)

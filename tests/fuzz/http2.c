@@ -1,6 +1,7 @@
 /* A connection of frames: each is a type, flags, a stream and a length of one byte each, and as
  * many bytes; from type 0xf0 on, its low bits count bytes that are sent as they are. The first
  * byte tells how the input is cut. Every request gets a 103, a promise and an answer. */
+#include "tests/default_limits.h"
 #include "tests/fuzz/http2_streams.h"
 
 #define FRAMES_MAX 400
@@ -63,11 +64,6 @@ static void feed(const uint8_t *wire, size_t length, size_t piece)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-#define LIMIT(key, type, fallback, least, most, prose) .key = fallback,
-    static const struct config_limits limits = {
-#include "master/handoff/limits.def"
-    };
-#undef LIMIT
     static const uint64_t now_ms = 1000;
     struct input input = input_make(data, size);
     struct guard guard;
@@ -75,8 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *wire = malloc(HTTP2_PREFACE_LENGTH + 9 * FRAMES_MAX + size);
     size_t length = compose(&input, wire);
     if (!streams_context)
-        MUST((streams_context = http2_context_create(&EVENTS, &limits)) != NULL);
-    guard_init(&guard, &limits, &now_ms);
+        MUST((streams_context = http2_context_create(&EVENTS, &DEFAULT_LIMITS)) != NULL);
+    guard_init(&guard, &DEFAULT_LIMITS, &now_ms);
     http2 = http2_create(streams_context, &guard, &streams_context);
     feed(wire, length, piece);
     if (piece & 16)

@@ -4,6 +4,7 @@
 #ifndef HERALD_TESTS_HTTP1_PEER_H
 #define HERALD_TESTS_HTTP1_PEER_H
 
+#include "tests/default_limits.h"
 #include "worker/http1.h"
 #include "worker/http2.h"
 
@@ -187,16 +188,11 @@ static void peer_connect(void)
 
 static int peer_setup(void **state)
 {
-#define LIMIT(key, type, fallback, least, most, prose) .key = fallback,
-    static const struct config_limits DEFAULTS = {
-#include "master/handoff/limits.def"
-    };
-#undef LIMIT
     (void)state;
     peer = calloc(1, sizeof(*peer));
     if (!peer)
         return -1;
-    peer->limits = DEFAULTS;
+    peer->limits = DEFAULT_LIMITS;
     peer->room = 2 * HTTP2_ROOM_MIN;
     peer->answer = (struct answer){.status = 200, .echo = true};
     peer->context = http1_context_create(&EVENTS, &peer->limits);

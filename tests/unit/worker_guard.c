@@ -1,5 +1,7 @@
 #include "worker/guard.h"
 
+#include "tests/default_limits.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -15,11 +17,7 @@ static int setup(void **state)
 {
     (void)state;
     now_ms = 1000;
-    limits = (struct config_limits){
-#define LIMIT(key, type, fallback, least, most, prose) .key = fallback,
-#include "master/handoff/limits.def"
-#undef LIMIT
-    };
+    limits = DEFAULT_LIMITS;
     guard_init(&guard, &limits, &now_ms);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* The HTTP/2 session fed with a client's bytes; no connection around it. */
 #include "worker/http2.h"
 
+#include "tests/default_limits.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -113,16 +115,11 @@ static const struct session_events EVENTS = {
 
 static int setup(void **state)
 {
-#define LIMIT(key, type, fallback, least, most, prose) .key = fallback,
-    static const struct config_limits DEFAULTS = {
-#include "master/handoff/limits.def"
-    };
-#undef LIMIT
     (void)state;
     peer = calloc(1, sizeof(*peer));
     if (!peer)
         return -1;
-    peer->limits = DEFAULTS;
+    peer->limits = DEFAULT_LIMITS;
     guard_init(&peer->guard, &peer->limits, &peer->now_ms);
     peer->context = http2_context_create(&EVENTS, &peer->limits);
     peer->http2 = http2_create(peer->context, &peer->guard, peer);

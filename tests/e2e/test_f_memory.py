@@ -7,8 +7,6 @@ import server
 from h2client import CANCEL, INITIAL_WINDOW_SIZE, WINDOW_MAX, Client, Cookies, visit_once
 from webroot import ASSETS, LIGHT_ASSETS, asset_bytes
 
-pytestmark = pytest.mark.alone
-
 PAGES = {"/": list(ASSETS), "/light.html": list(LIGHT_ASSETS),
          "/both.html": list(ASSETS[:3]) + list(LIGHT_ASSETS)}
 

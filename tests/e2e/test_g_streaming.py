@@ -9,8 +9,6 @@ import server
 from h2client import Client, visit_once
 from webroot import ASSETS, binary_bytes
 
-pytestmark = pytest.mark.alone
-
 WINDOW = 65535
 
 
@@ -165,6 +163,7 @@ def memory(pid):
     return int(fields["RssAnon"].split()[0]) << 10
 
 
+@pytest.mark.alone
 def test_memory_does_not_grow_with_visits(herald):
     """One visit after the other, each from a new client on a new connection, leaves nothing."""
     if server.ASAN:

@@ -17,11 +17,10 @@ from server import SOAK, wait_until
 from sockets import tcp_rows
 from webroot import ASSETS, LIGHT_ASSETS
 
-pytestmark = pytest.mark.alone
-
 SEEN_S = 1.2                             # a version is served for a second without a look
 
 
+@pytest.mark.alone
 def test_four_connections_at_once_are_promised_each_asset_once(herald):
     crowd = Crowd(serve(herald))
     report = crowd.run("--conns-per-client", 4, "--at-once", "--first", "/light.html",
@@ -32,6 +31,7 @@ def test_four_connections_at_once_are_promised_each_asset_once(herald):
     assert report["delivered"] == report["promises"]
 
 
+@pytest.mark.alone
 def test_beliefs_survive_a_killed_worker_a_reload_and_a_restart(herald):
     site = serve(herald)
     crowd = thousand(site)
@@ -78,6 +78,7 @@ def kill_in_mid_push(site, crowd, size):
     return json.loads(running.communicate(timeout=120)[0])
 
 
+@pytest.mark.alone
 def test_a_killed_worker_loses_only_what_was_not_acknowledged(herald):
     """Killed in mid-push: the next visit is pushed what had not come, and nothing else."""
     site = serve(herald, push={"max_bytes": "8MiB"})
@@ -100,6 +101,7 @@ def test_a_killed_worker_loses_only_what_was_not_acknowledged(herald):
     assert report["cut_off"] <= did_not_come <= last["promises"] <= did_not_come + in_doubt
 
 
+@pytest.mark.alone
 def test_only_what_changed_on_disk_is_pushed_again(herald):
     site = serve(herald)
     crowd = thousand(site)
@@ -111,6 +113,7 @@ def test_only_what_changed_on_disk_is_pushed_again(herald):
     assert crowd.promised(report) == {"/assets/site.css": crowd.clients}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
 def test_what_a_cut_connection_left_out_is_pushed_on_the_next_visit(herald, how, tls):
@@ -142,6 +145,7 @@ def test_a_claim_that_has_not_lapsed_keeps_others_from_pushing(herald):
     check(report, missed=report["cut_off"])
 
 
+@pytest.mark.alone
 def test_two_crowds_at_one_address_know_nothing_of_each_other(herald):
     site = serve(herald)
     here, there = thousand(site, name="here"), thousand(site, name="there")
@@ -172,6 +176,7 @@ def forge(jar, target, change):
                 forged.write("client %s=%s\n" % (name, change(value)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", FORGERIES)
 def test_a_forged_cookie_shows_nothing_of_its_victim(herald, how):
     site = serve(herald)
@@ -185,6 +190,7 @@ def test_a_forged_cookie_shows_nothing_of_its_victim(herald, how):
     assert report["promises"] == 0
 
 
+@pytest.mark.alone
 def test_the_cookie_of_another_site_is_no_cookie(herald):
     site_keys = {"names": ["other.test"], "root": "@ROOT@", "policies": ["pages.lua"]}
     site = serve(herald, site={"names": ["one.test"]}, more="site " + server.to_lua(site_keys))
@@ -199,6 +205,7 @@ def test_the_cookie_of_another_site_is_no_cookie(herald):
     assert report["promises"] == 0
 
 
+@pytest.mark.alone
 def test_crowds_without_cookies_evict_no_known_client(herald):
     """A table which the strangers' entries alone would fill: each visit of theirs is a new client's, with
     an entry for the page and for each asset. The known have come back once. That there were evictions,
@@ -227,6 +234,7 @@ def test_crowds_without_cookies_evict_no_known_client(herald):
     assert report["promises"] == 0, "all that the known clients hold is still known"
 
 
+@pytest.mark.alone
 def test_a_resumed_session_is_the_same_client_without_a_cookie(herald):
     crowd = Crowd(serve(herald))
     report = crowd.run("--cookies", "off", "--resume", "on", "--visits", 3, jar=False)
@@ -234,6 +242,7 @@ def test_a_resumed_session_is_the_same_client_without_a_cookie(herald):
     assert crowd.promised(report) == {path: CLIENTS for path in ASSETS}
 
 
+@pytest.mark.alone
 def test_a_cancelled_push_is_not_promised_again(herald):
     crowd = thousand(serve(herald))
     report = crowd.run("--visits", 3, "--first", "/light.html", "--cancel", 100)

@@ -9,8 +9,6 @@ import server
 from h2client import Client, tls_context
 from webroot import binary_bytes
 
-pytestmark = pytest.mark.alone
-
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = bytes(3) + b"\x04\x00" + bytes(4)
 

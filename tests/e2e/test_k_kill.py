@@ -10,8 +10,6 @@ import server
 from h2client import Client
 from load import Load
 
-pytestmark = pytest.mark.alone
-
 # "Its slot serves again within a second": the first restart waits 0.1 s.
 AGAIN_S = 1.0 if not server.ASAN else 5.0
 
@@ -46,6 +44,7 @@ def wait_served_by(site, known, when, seconds=10):
     raise AssertionError("no new worker served")
 
 
+@pytest.mark.alone
 def test_the_slot_of_a_killed_worker_serves_again_within_a_second(herald):
     """Measured without a load of ours, which would slow the one who looks."""
     times = []

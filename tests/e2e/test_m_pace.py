@@ -12,7 +12,7 @@ import server
 from origins import Origin, counters, proxied, response
 from rawh1 import Peer
 
-pytestmark = [pytest.mark.asan, pytest.mark.alone]
+pytestmark = pytest.mark.asan
 
 PIECE = b"x" * 65536
 TOTAL = 384 * len(PIECE)                     # more than kernels keep for both sides

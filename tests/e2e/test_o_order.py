@@ -9,8 +9,6 @@ import server
 from h2client import (CANCEL, DATA, INITIAL_WINDOW_SIZE, REFUSED_STREAM, RST_STREAM, WINDOW_MAX)
 from webroot import binary_bytes
 
-pytestmark = pytest.mark.alone
-
 PAGE = "/page.html"
 FIGURES = re.compile(r"^size=(\d+) budget=(\d+) taken=(\d+)$")
 SEND = 80 << 10                          # what one send carries, records of TLS included
@@ -294,7 +292,6 @@ def stalled(herald, connect, tls, **kwargs):
     site = budget_site(herald, {"/huge.bin": 300}, push={"max_bytes": "64MiB", "budget": "off"},
                        workers=1)
     site.root.write("/huge.bin", binary_bytes("huge", size))
-    connect(site).get("/hello.txt")      # from now on it is in memory: no disk is waited for
     client = connect(site, tls=tls, rcvbuf=32768, window=WINDOW_MAX, connection_window=WINDOW_MAX,
                      **kwargs)
     page = client.request(PAGE)
@@ -306,9 +303,11 @@ def stalled(herald, connect, tls, **kwargs):
         levels.append(site.in_flight(client.local_port) if waits else None)
         return len(levels) > 20 and levels[-1] and len(set(levels[-20:])) == 1
     server.wait_until(full, 10, "full sockets")
+    connect(site).get("/hello.txt")      # for a second it is in memory: no disk is waited for
     return client, page.promises[0], levels[-1] + (RECORD if tls else 0)
 
 
+@pytest.mark.alone
 @pytest.mark.quick
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
 def test_little_is_queued_for_a_client_that_reads_slowly(herald, connect, tls):
@@ -316,6 +315,7 @@ def test_little_is_queued_for_a_client_that_reads_slowly(herald, connect, tls):
     assert queued <= 2 * 32768 + UNSENT + SEND + (RECORD if tls else 0), "not the megabytes that a socket's buffer takes"
 
 
+@pytest.mark.alone
 @pytest.mark.asan
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
 def test_a_cancel_takes_effect_within_one_send(herald, connect, tls):
@@ -327,6 +327,7 @@ def test_a_cancel_takes_effect_within_one_send(herald, connect, tls):
     assert push.octets_after_cancel <= queued + held + SEND
 
 
+@pytest.mark.alone
 @pytest.mark.asan
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "h2c"])
 def test_what_is_asked_for_overtakes_a_push_within_one_send(herald, connect, tls):

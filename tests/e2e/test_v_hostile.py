@@ -8,8 +8,6 @@ import pytest
 from hostile_policies import NO_QUARANTINE, Hostile, expected
 from versions import CSS, PAGE
 
-pytestmark = pytest.mark.alone
-
 EXPECTED = expected()
 VISITS = 2                               # the second finds the state as the first left it
 

@@ -14,8 +14,6 @@ from h2client import Cookies
 from server import HOLDOUT, wait_until
 from webroot import ASSETS
 
-pytestmark = pytest.mark.alone
-
 PAGES = {"/": list(ASSETS[:3])}
 
 
@@ -49,6 +47,7 @@ def test_a_client_held_out_gets_no_hints(herald, connect):
     assert {verdict for _, verdict in site.page_entry("/").pushes} == {HOLDOUT}
 
 
+@pytest.mark.alone
 def test_the_share_held_out_is_the_configured_one_and_stays_with_its_clients(herald, connect):
     """2,000 clients; each is held out on every connection, or on none, also after the workers
     were started anew."""
@@ -208,6 +207,7 @@ def test_what_clients_keep_cancelling_is_only_hinted(herald, connect):
 
 # ---- the experiment -------------------------------------------------------------------------
 
+@pytest.mark.alone
 def test_the_experiment_measures_what_the_clients_saw(herald, connect):
     """Clients that are pushed nothing ask for the assets 60 ms after the page: the interval of the
     difference contains what the clients measured themselves."""

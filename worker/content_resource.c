@@ -16,10 +16,10 @@ static const struct {
     const char *suffix, *name;
     char mark; /* ends the etag */
 } coding_facts[CODINGS] = {
-    [CODING_BROTLI] = {".br", "br", 'b'},
-    [CODING_ZSTD] = {".zst", "zstd", 'z'},
-    [CODING_GZIP] = {".gz", "gzip", 'g'},
-    [CODING_IDENTITY] = {"", "", '\0'},
+    [CODING_BROTLI] = {".br", "br", 'B'},
+    [CODING_ZSTD] = {".zst", "zstd", 'Z'},
+    [CODING_GZIP] = {".gz", "gzip", 'G'},
+    [CODING_IDENTITY] = {"", "", 'W'},
 };
 
 const char *coding_suffix(unsigned coding)
@@ -137,21 +137,23 @@ static uint64_t hash_of(const struct representation *representation)
     return XXH3_64bits(&representation->stamp, sizeof(representation->stamp));
 }
 
-/* Eleven characters of base64url (RFC 4648 5) instead of sixteen digits: HPACK can't index an
- * etag's value usefully, so each byte is sent each time. */
+#define ETAG_CHARACTERS 10 /* of five bits of the hash each */
+
+/* HPACK's encoder indexes no etag, so it is sent with each response. Short, and of characters whose
+ * Huffman codes have no fewer bits than it takes for the whole to be shorter uncoded (RFC 7541
+ * appendix B: seven or eight, ten for the quotes): it is copied, not coded bit by bit. */
 static void write_etag(struct representation *representation)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char alphabet[] = "BCDEFGHIJKLMNOPQRSTUVWXYZjkqvwxy";
+    static_assert(sizeof(alphabet) == 32 + 1, "five bits choose one");
     uint64_t hash = representation->hash;
     char *at = representation->etag_text;
     *at++ = '"';
-    for (unsigned i = 0; i < 11; i++) {
-        *at++ = alphabet[hash & 63];
-        hash >>= 6;
+    for (unsigned i = 0; i < ETAG_CHARACTERS; i++) {
+        *at++ = alphabet[hash & 31];
+        hash >>= 5;
     }
-    if (coding_facts[representation->coding].mark)
-        *at++ = coding_facts[representation->coding].mark;
+    *at++ = coding_facts[representation->coding].mark;
     *at++ = '"';
     representation->etag =
         span_make(representation->etag_text, (size_t)(at - representation->etag_text));

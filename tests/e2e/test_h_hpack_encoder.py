@@ -36,6 +36,15 @@ def test_the_status_of_a_plain_answer_is_an_indexed_static_field(conn):
     assert response_block(conn)[0] == ("indexed", 8)
 
 
+def test_an_etag_is_copied_as_it_is(conn):
+    """5.2 leaves it to the encoder: an etag comes with every response, so herald's are of
+    characters that Huffman coding would not make shorter."""
+    for _ in range(2):
+        stream = conn.response(conn.request(method="HEAD"))
+        tag = stream.fields()[b"etag"]
+        assert len(tag) == 13 and tag in stream.blocks[-1]
+
+
 @over_both
 def test_size_updates_stand_at_the_beginning_only(conn):
     """4.2: a size update MUST occur at the beginning of a block."""

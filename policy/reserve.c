@@ -25,12 +25,6 @@ void reserve_finish(struct reserve *reserve)
     reserve->bytes = NULL;
 }
 
-bool reserve_holds(const struct reserve *reserve, const void *data)
-{
-    uintptr_t at = (uintptr_t)data, first = (uintptr_t)reserve->bytes;
-    return at >= first && at - first < RESERVE_BYTES;
-}
-
 static void *take_of_reserve(struct reserve *reserve, size_t size)
 {
     size_t left = RESERVE_BYTES - reserve->used;

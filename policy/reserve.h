@@ -33,7 +33,10 @@ void *reserve_resize(struct reserve *reserve, void *data, size_t size);
 void reserve_give(struct reserve *reserve, void *data);
 
 /* True for memory that is the reserve's own. */
-bool reserve_holds(const struct reserve *reserve, const void *data);
+static inline bool reserve_holds(const struct reserve *reserve, const void *data)
+{
+    return (uintptr_t)data - (uintptr_t)reserve->bytes < RESERVE_BYTES;
+}
 
 /* Whether the heap had nothing, and the reserve was used, since this was last asked. */
 bool reserve_lacked(struct reserve *reserve);

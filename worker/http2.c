@@ -54,6 +54,12 @@ struct http2 {
     int32_t unwritten_end; /* the stream that ends with `pending`; 0: none does */
     bool unwritten_apart;  /* and is to be readable at once */
 
+    struct {
+        int32_t id;
+        void *stream;
+    } recent; /* the stream that was last looked for: the next event is mostly its own */
+    int32_t closing_id; /* of the stream whose close is being told; 0: none */
+
     struct stream_ids ids;
     int32_t last_taken; /* above this a GOAWAY has refused them: their frames are read over */
     struct {
@@ -66,6 +72,27 @@ struct http2 {
     bool terminated;
     char failure[FAILURE_MAX];
 };
+
+/* The stream as its events' owner knows it; NULL for one that is closed, or was never taken. */
+static void *stream_of(struct http2 *http2, int32_t id)
+{
+    if (id == http2->closing_id)
+        return NULL;
+    if (id == http2->recent.id)
+        return http2->recent.stream;
+    void *stream = nghttp2_session_get_stream_user_data(http2->session, id);
+    if (stream) {
+        http2->recent.id = id;
+        http2->recent.stream = stream;
+    }
+    return stream;
+}
+
+static void forget_recent(struct http2 *http2, int32_t id)
+{
+    if (id == http2->recent.id)
+        http2->recent.id = 0;
+}
 
 /* ---- receiving ---- */
 
@@ -98,8 +125,8 @@ static bool check_stream_id(struct http2 *http2, const struct frame_header *head
             stream_ids_open(&http2->ids, id);
         return true;
     }
-    if (nghttp2_session_get_stream_user_data(http2->session, id) ||
-        stream_ids_were_reset(&http2->ids, id) || http2->in_header_block || id > http2->last_taken)
+    if (stream_of(http2, id) || stream_ids_were_reset(&http2->ids, id) ||
+        http2->in_header_block || id > http2->last_taken)
         return true;
     if (header->type == FRAME_HEADERS && stream_ids_passed_over(&http2->ids, id))
         terminate(http2, HTTP2_PROTOCOL_ERROR, "HEADERS on a stream id that was passed over");
@@ -204,7 +231,7 @@ static void on_priority_update(struct http2 *http2, const nghttp2_ext_priority_u
     int32_t id = update->stream_id;
     if (id % 2 == 0)
         return; /* pushes are ordered by the server's word alone */
-    void *stream = nghttp2_session_get_stream_user_data(http2->session, id);
+    void *stream = stream_of(http2, id);
     struct priority priority =
         priority_read(span_make((const char *)update->field_value, update->field_value_len));
     if (stream) {
@@ -235,6 +262,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     }
     http2->open_streams++;
     nghttp2_session_set_stream_user_data(session, id, stream);
+    http2->recent.id = id;
+    http2->recent.stream = stream;
     if (http2->early_next)
         apply_early_priority(http2, id, stream);
     return 0;
@@ -280,7 +309,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     struct http2 *http2 = user_data;
     const struct session_events *events = http2->context->events;
     int32_t id = frame->hd.stream_id;
-    void *stream = id ? nghttp2_session_get_stream_user_data(session, id) : NULL;
+    void *stream = id ? stream_of(http2, id) : NULL;
+    (void)session;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
         if (!stream)
@@ -321,8 +351,8 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
                          size_t length, void *user_data)
 {
     struct http2 *http2 = user_data;
-    void *stream = nghttp2_session_get_stream_user_data(session, id);
-    (void)flags;
+    void *stream = stream_of(http2, id);
+    (void)session, (void)flags;
     if (stream)
         http2->context->events->content(stream, data, length);
     else
@@ -333,16 +363,19 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
 {
     struct http2 *http2 = user_data;
-    void *stream = nghttp2_session_get_stream_user_data(session, id);
+    void *stream = stream_of(http2, id);
+    (void)session;
     if (http2->building && http2->building_id == id) {
         header_list_release(http2->building);
         http2->building = NULL;
     }
     if (!stream)
         return 0;
-    nghttp2_session_set_stream_user_data(session, id, NULL);
+    forget_recent(http2, id);
     http2->open_streams--;
+    http2->closing_id = id;
     http2->context->events->close(stream, error);
+    http2->closing_id = 0;
     return 0;
 }
 
@@ -421,7 +454,9 @@ static ssize_t read_content(nghttp2_session *session, int32_t id, uint8_t *buffe
     struct http2 *http2 = user_data;
     const struct session_events *events = http2->context->events;
     bool last = false;
-    (void)session, (void)id, (void)buffer;
+    (void)session, (void)buffer;
+    http2->recent.id = id;
+    http2->recent.stream = source->ptr;
     if (copy_room(http2) < ROOM_FULL)
         return NGHTTP2_ERR_PAUSE; /* which stream is next is decided when there is room again */
     http2->lends = length >= LENT_LEAST && events->lends && events->lends(source->ptr);
@@ -504,10 +539,10 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     struct http2 *http2 = user_data;
     const struct session_events *events = http2->context->events;
     void *stream;
+    (void)session;
     switch (frame->hd.type) {
     case NGHTTP2_PUSH_PROMISE:
-        stream =
-            nghttp2_session_get_stream_user_data(session, frame->push_promise.promised_stream_id);
+        stream = stream_of(http2, frame->push_promise.promised_stream_id);
         if (stream)
             events->promised(stream);
         break;
@@ -521,7 +556,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_DATA:
         if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
             break;
-        stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        stream = stream_of(http2, frame->hd.stream_id);
         if (stream)
             response_ended(http2, &frame->hd, stream);
         break;
@@ -541,9 +576,10 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
     if (frame->hd.type != NGHTTP2_PUSH_PROMISE)
         return 0;
     int32_t id = frame->push_promise.promised_stream_id;
-    if (!nghttp2_session_get_stream_user_data(session, id))
+    if (!stream_of(http2, id))
         return 0;
     nghttp2_session_set_stream_user_data(session, id, NULL);
+    forget_recent(http2, id);
     http2->open_streams--;
     http2->context->events->not_promised(http2->connection, id);
     return 0;
@@ -642,8 +678,7 @@ int http2_respond(struct http2 *http2, int32_t id, int status, const struct fiel
 {
     char digits[8];
     nghttp2_nv nva[FIELDS_OUT_MAX];
-    nghttp2_data_provider provider = {.source.ptr =
-                                          nghttp2_session_get_stream_user_data(http2->session, id),
+    nghttp2_data_provider provider = {.source.ptr = stream_of(http2, id),
                                       .read_callback = read_content};
     nva[0] = http2_nv_status(status, digits);
     count = http2_nv_fill(nva, 1, FIELDS_OUT_MAX, fields, count);

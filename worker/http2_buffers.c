@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 
 #define STEP 64u /* buffers that are made usable at once: whole pages */
-#define SPACE ((size_t)HTTP2_BUFFERS_MAX * HTTP2_BUFFER_BYTES)
 
 static_assert(STEP * HTTP2_BUFFER_BYTES % 4096 == 0 && HTTP2_BUFFERS_MAX % STEP == 0,
               "protection is changed by whole pages");
@@ -18,7 +17,7 @@ static bool reserve(struct http2_buffers *buffers)
 {
     if (buffers->base)
         return true;
-    void *base = mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap(NULL, HTTP2_BUFFERS_SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return false;
     buffers->base = base;
@@ -52,11 +51,6 @@ void *http2_buffers_take(struct http2_buffers *buffers)
     return buffers->base + (size_t)buffers->begun++ * HTTP2_BUFFER_BYTES;
 }
 
-bool http2_buffers_hold(const struct http2_buffers *buffers, const void *data)
-{
-    return buffers->base && (uintptr_t)data - (uintptr_t)buffers->base < SPACE;
-}
-
 void http2_buffers_give(struct http2_buffers *buffers, void *data)
 {
     struct http2_buffer *buffer = data;
@@ -74,6 +68,6 @@ void http2_buffers_finish(struct http2_buffers *buffers)
 {
     assert(!buffers->live);
     if (buffers->base)
-        munmap(buffers->base, SPACE);
+        munmap(buffers->base, HTTP2_BUFFERS_SPACE);
     *buffers = (struct http2_buffers){0};
 }

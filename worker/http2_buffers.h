@@ -23,8 +23,13 @@ struct http2_buffers {
 /* Returns HTTP2_BUFFER_BYTES bytes, or NULL: the heap is to be asked. */
 void *http2_buffers_take(struct http2_buffers *buffers);
 
+#define HTTP2_BUFFERS_SPACE ((size_t)HTTP2_BUFFERS_MAX * HTTP2_BUFFER_BYTES)
+
 /* Whether `data` was taken from here; false for NULL. */
-bool http2_buffers_hold(const struct http2_buffers *buffers, const void *data);
+static inline bool http2_buffers_hold(const struct http2_buffers *buffers, const void *data)
+{
+    return buffers->base && (uintptr_t)data - (uintptr_t)buffers->base < HTTP2_BUFFERS_SPACE;
+}
 
 /* When the last one comes back, their memory is the system's again. */
 void http2_buffers_give(struct http2_buffers *buffers, void *data);

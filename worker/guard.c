@@ -4,6 +4,7 @@
 
 #define RESETS_JUDGED_FROM 200 /* streams: from here on half of them reset is too many */
 #define SERVER_RESETS_WINDOW_S 30
+#define SMALL_DATA_MAX 32 /* octets of a DATA frame that is more frame than content */
 #define SMALL_DATA_RATE 5000 /* DATA frames of a few octets a second that cost a whole limit */
 #define HEADER_EXCESS 4 /* times the limits of a header list: no longer a 431, but an attack */
 #define WHOLE_LIMIT 1000 /* tokens of the account that using up one limit costs */
@@ -156,6 +157,35 @@ static bool charge(struct guard *guard, enum guard_event event)
     return take_some(&guard->account, guard->limits->misbehaviour * WHOLE_LIMIT, WHOLE_LIMIT,
                      WHOLE_LIMIT * 1000 / limit, *guard->now_ms) ||
            trip(guard, COUNTER_limit_misbehaviour);
+}
+
+enum guard_event guard_event_of(const struct frame_header *header)
+{
+    switch (header->type) {
+    case FRAME_PING:
+        return GUARD_PING;
+    case FRAME_SETTINGS:
+        return GUARD_SETTINGS;
+    case FRAME_PRIORITY:
+    case FRAME_PRIORITY_UPDATE:
+        return GUARD_PRIORITY;
+    case FRAME_WINDOW_UPDATE:
+        return GUARD_WINDOW_UPDATE;
+    case FRAME_RST_STREAM:
+        return header->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_PUSH_RESET;
+    case FRAME_HEADERS:
+        return GUARD_HEADERS;
+    case FRAME_CONTINUATION:
+        return GUARD_CONTINUATION;
+    case FRAME_DATA:
+        if (header->flags & FRAME_END_STREAM || header->length > SMALL_DATA_MAX)
+            return GUARD_DATA;
+        return header->length ? GUARD_SMALL_DATA : GUARD_EMPTY_DATA;
+    case FRAME_PUSH_PROMISE: /* an error of its own */
+        return GUARD_EVENTS;
+    default: /* GOAWAY too: one or two are honest */
+        return GUARD_UNKNOWN;
+    }
 }
 
 bool guard_count(struct guard *guard, enum guard_event event)

@@ -5,6 +5,7 @@
 
 #include "master/handoff/config.h"
 #include "master/handoff/stats.h"
+#include "worker/frames.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +52,9 @@ struct guard {
 };
 
 void guard_init(struct guard *guard, const struct config_limits *limits, const uint64_t *now_ms);
+
+/* What a frame of this kind costs the peer's account, or GUARD_EVENTS for nothing. */
+enum guard_event guard_event_of(const struct frame_header *header);
 
 /* Counts one event. Returns true while the peer is within its limits; after the first false the
  * connection is to end with ENHANCE_YOUR_CALM, and `tripped` names the limit. */

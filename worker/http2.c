@@ -16,7 +16,6 @@
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
 #define LENT_LEAST \
     2048 /* octets of content: copying less costs less than another piece of a send */
-#define SMALL_DATA_MAX 32 /* octets of a DATA frame that is more frame than content */
 
 struct http2_context {
     nghttp2_session_callbacks *callbacks;
@@ -133,36 +132,6 @@ static bool check_stream_id(struct http2 *http2, const struct frame_header *head
     else
         terminate(http2, HTTP2_STREAM_CLOSED, "a frame on a closed stream");
     return false;
-}
-
-/* What a frame of this kind costs the peer's account, or GUARD_EVENTS for nothing. */
-static enum guard_event guard_event_of(const struct frame_header *header)
-{
-    switch (header->type) {
-    case FRAME_PING:
-        return GUARD_PING;
-    case FRAME_SETTINGS:
-        return GUARD_SETTINGS;
-    case FRAME_PRIORITY:
-    case FRAME_PRIORITY_UPDATE:
-        return GUARD_PRIORITY;
-    case FRAME_WINDOW_UPDATE:
-        return GUARD_WINDOW_UPDATE;
-    case FRAME_RST_STREAM:
-        return header->stream_id % 2 ? GUARD_CLIENT_RESET : GUARD_PUSH_RESET;
-    case FRAME_HEADERS:
-        return GUARD_HEADERS;
-    case FRAME_CONTINUATION:
-        return GUARD_CONTINUATION;
-    case FRAME_DATA:
-        if (header->flags & FRAME_END_STREAM || header->length > SMALL_DATA_MAX)
-            return GUARD_DATA;
-        return header->length ? GUARD_SMALL_DATA : GUARD_EMPTY_DATA;
-    case FRAME_PUSH_PROMISE: /* an error of its own */
-        return GUARD_EVENTS;
-    default: /* GOAWAY too: one or two are honest */
-        return GUARD_UNKNOWN;
-    }
 }
 
 /* What nghttp2 lets pass. */

@@ -171,6 +171,14 @@ static void end_socket(struct conn *conn)
         shutdown(conn->fd, SHUT_RDWR);
 }
 
+static void end_streams(struct conn *conn)
+{
+    unsigned count = 0;
+    for (; conn->streams; count++)
+        stream_end(conn->streams);
+    worker_worked(conn->worker, 1 + count / 4);
+}
+
 void conn_abort(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -183,10 +191,7 @@ void conn_abort(struct conn *conn)
     conn_set_state(conn, CONN_CLOSING);
     timer_stop(&worker->timers, &conn->timer);
     list_remove(&conn->input.turn);
-    unsigned streams = 0;
-    for (; conn->streams; streams++)
-        stream_end(conn->streams);
-    worker_worked(worker, 1 + streams / 4);
+    end_streams(conn);
     struct ledger_sink sink = conn_sink(conn);
     ledger_abandon(&conn->ledger, &sink);
     outcomes_abandon(conn);
@@ -232,7 +237,8 @@ void conn_fail(struct conn *conn)
 }
 
 /* Everything is sent: half-close, and wait a little for the peer's close, since closing at once
- * with unread input would make the kernel reset what the peer has not read yet. */
+ * with unread input would make the kernel reset what the peer has not read yet. All that is kept
+ * meanwhile is the socket: who is cut off again and again has many of them. */
 static void linger(struct conn *conn)
 {
     if (conn->peer_ended) {
@@ -242,6 +248,10 @@ static void linger(struct conn *conn)
     conn_set_state(conn, CONN_LINGERING);
     conn->ended_ms = conn_now_ms(conn);
     shutdown(conn->fd, SHUT_WR);
+    end_streams(conn);
+    session_close(&conn->session);
+    tls_destroy(conn->tls);
+    conn->tls = NULL;
     timer_set(&conn->worker->timers, &conn->timer,
               conn->ended_ms + (conn->ledger.open ? CONN_LINGER_MS / 4 : CONN_LINGER_MS));
 }

@@ -16,6 +16,7 @@
 #define ROOM_FULL 1024 /* bytes left of a send's room: too few for another frame of content */
 #define LENT_LEAST \
     2048 /* octets of content: copying less costs less than another piece of a send */
+#define CONTINUATION_PIECES_MAX 81 /* that the headers of as many frames as the guard allows may come in */
 
 struct http2_context {
     nghttp2_session_callbacks *callbacks;
@@ -799,6 +800,10 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
 }
 
+/* Newer versions count CONTINUATION frames themselves, to 8 by default, and one anew with each piece
+ * that its header comes in: an honest field block may be cut anywhere. The guard counts frames. */
+void nghttp2_option_set_max_continuations(nghttp2_option *, size_t) __attribute__((weak));
+
 struct http2_context *http2_context_create(const struct session_events *events,
                                            const struct config_limits *limits)
 {
@@ -817,6 +822,8 @@ struct http2_context *http2_context_create(const struct session_events *events,
     nghttp2_option_set_no_closed_streams(context->option, 1);
     nghttp2_option_set_no_auto_window_update(context->option, 1);
     nghttp2_option_set_builtin_recv_extension_type(context->option, NGHTTP2_PRIORITY_UPDATE);
+    if (nghttp2_option_set_max_continuations)
+        nghttp2_option_set_max_continuations(context->option, CONTINUATION_PIECES_MAX);
     return context;
 }
 

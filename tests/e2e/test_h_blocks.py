@@ -46,6 +46,21 @@ def test_a_field_block_may_be_cut_at_every_octet(conn):
         assert conn.response(stream).status == 200, f"cut at octet {cut}"
 
 
+@pytest.mark.parametrize("transport", ["tls"])
+def test_the_frames_of_a_field_block_may_come_in_records_of_an_octet(conn):
+    """4.3: where frames are cut says nothing; eight CONTINUATION frames are within the limit however
+    many pieces their headers come in."""
+    stream = conn.stream(conn.next_id())
+    first, *rest = halves(conn, 9)
+    octets = frame(Type.HEADERS, Flag.END_STREAM, stream.id, first)
+    for number, part in enumerate(rest):
+        octets += frame(Type.CONTINUATION, Flag.END_HEADERS if number == len(rest) - 1 else 0,
+                        stream.id, part)
+    for octet in octets:
+        conn.send(bytes([octet]))
+    conn.check_body(conn.response(stream))
+
+
 @pytest.mark.parametrize("empty", ["first", "middle", "last"])
 def test_a_fragment_may_be_empty(conn, empty):
     """4.3: a fragment is a sequence of octets, also of none."""

@@ -18,6 +18,10 @@ struct tls;
 
 enum tls_protocol { TLS_PROTOCOL_NONE, TLS_PROTOCOL_H2, TLS_PROTOCOL_HTTP1 };
 
+/* From here on OpenSSL's memory is blocks (worker/blocks.h): a handshake takes some 1,500 of them. For a
+ * process of one thread. Returns false, with nothing changed, when OpenSSL has some of the heap already. */
+bool tls_use_blocks(void);
+
 /* Certificates and keys are loaded from the config's PEM spans, which every entry has by now (the
  * master makes those that no file was named for). Returns 0 or -errno with `fault`: the entry's path
  * or config line, and OpenSSL's reason. */

@@ -512,6 +512,7 @@ int worker_run(const struct handoff *handoff)
     struct worker worker;
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
+    tls_use_blocks();
     if (start(&worker, handoff, &fault) < 0) {
         send_word(&worker, HANDOFF_FAULT, fault_text(&fault, text, sizeof(text)));
         return 1;

@@ -13,6 +13,7 @@
 
 #define BIG (300 * 1024)
 
+static bool memory_is_blocks;
 static struct segment segment;
 static struct config_certificate certificates[3];
 static struct config config;
@@ -512,10 +513,22 @@ static void text_that_is_no_certificate_is_named_as_such(void **state)
     certificates[0].cert_pem = pem;
 }
 
+/* As a worker has it; the other tests run with it, too. */
+static void openssls_memory_is_blocks(void **state)
+{
+    (void)state;
+    assert_true(memory_is_blocks);
+    void *memory = OPENSSL_malloc(100);
+    assert_non_null(memory);
+    assert_null(OPENSSL_realloc(memory, 0)); /* given back: the leak checker would find it */
+}
+
 int main(void)
 {
+    memory_is_blocks = tls_use_blocks();
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(openssls_memory_is_blocks),
         TEST(it_shakes_hands_and_carries_bytes_both_ways),
         TEST(input_may_come_byte_by_byte),
         TEST(plaintext_is_handed_out_in_portions),

@@ -1,7 +1,8 @@
 #include "worker/http2_internal.h"
 
 #include <assert.h>
-#include <malloc.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,40 +10,66 @@
 
 static_assert(HTTP2_CHUNK_MAX % CHUNK_STEP == 0, "every class has one size");
 
+/* What lies before each chunk: asking the heap for its size would cost more than the rest. */
 struct http2_chunk {
-    struct http2_chunk *next;
+    _Alignas(max_align_t) size_t room; /* bytes behind this */
+    union {
+        size_t class_at; /* while it is taken: room / CHUNK_STEP, or 0 for those that are not kept */
+        struct http2_chunk *next;
+    };
 };
 
-/* The heap's own header tells a chunk's size, so chunks need none of ours; the class is the size that
- * was asked for at first, or more when the heap gave more. */
+static_assert(sizeof(struct http2_chunk) == 16, "two words");
+
+static void *chunk_make(struct http2_memory *memory, size_t room)
+{
+    struct http2_chunk *chunk = reserve_take(&memory->reserve, sizeof(*chunk) + room);
+    bool kept = room <= HTTP2_CHUNK_MAX && !reserve_holds(&memory->reserve, chunk);
+    chunk->room = room;
+    chunk->class_at = kept ? room / CHUNK_STEP : 0;
+    return chunk + 1;
+}
+
 static void *chunk_take(struct http2_memory *memory, size_t size)
 {
     size_t class = (size + CHUNK_STEP - 1) / CHUNK_STEP;
-    if (size == 0)
+    if (size == 0 || size > SIZE_MAX - sizeof(struct http2_chunk))
         return NULL;
     if (size > HTTP2_CHUNK_MAX)
-        return reserve_take(&memory->reserve, size);
+        return chunk_make(memory, size);
     struct http2_chunk *chunk = memory->free[class];
     if (!chunk)
-        return reserve_take(&memory->reserve, class * CHUNK_STEP);
+        return chunk_make(memory, class * CHUNK_STEP);
     memory->free[class] = chunk->next;
-    memory->kept_bytes -= class * CHUNK_STEP;
-    return chunk;
+    memory->kept_bytes -= chunk->room;
+    chunk->class_at = class;
+    return chunk + 1;
 }
 
 static void chunk_give(struct http2_memory *memory, void *data)
 {
-    struct http2_chunk *chunk = data;
-    bool reserved = reserve_holds(&memory->reserve, data);
-    size_t class = data && !reserved ? malloc_usable_size(data) / CHUNK_STEP : 0;
-    if (class == 0 || class > HTTP2_CHUNK_MAX / CHUNK_STEP ||
-        memory->kept_bytes >= HTTP2_CHUNKS_KEPT_BYTES) {
-        reserve_give(&memory->reserve, data);
+    struct http2_chunk *chunk = (struct http2_chunk *)data - 1;
+    size_t class = chunk->class_at;
+    if (class == 0 || memory->kept_bytes >= HTTP2_CHUNKS_KEPT_BYTES) {
+        reserve_give(&memory->reserve, chunk);
         return;
     }
     chunk->next = memory->free[class];
     memory->free[class] = chunk;
-    memory->kept_bytes += class * CHUNK_STEP;
+    memory->kept_bytes += chunk->room;
+}
+
+static void *chunk_resize(struct http2_memory *memory, void *data, size_t size)
+{
+    const struct http2_chunk *chunk = (struct http2_chunk *)data - 1;
+    if (data && size <= chunk->room)
+        return data;
+    void *larger = chunk_take(memory, size);
+    if (data && larger) {
+        memcpy(larger, data, chunk->room);
+        chunk_give(memory, data);
+    }
+    return larger;
 }
 
 /* ---- what nghttp2 calls ---- */
@@ -55,6 +82,8 @@ static void *on_malloc(size_t size, void *memory)
 static void on_free(void *data, void *context)
 {
     struct http2_memory *memory = context;
+    if (!data)
+        return;
     if (http2_buffers_hold(&memory->buffers, data))
         http2_buffers_give(&memory->buffers, data);
     else
@@ -66,10 +95,7 @@ static void *on_calloc(size_t count, size_t size, void *memory)
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
-    void *data = bytes > HTTP2_CHUNK_MAX ? calloc(count, size) : NULL;
-    if (data)
-        return data;
-    data = chunk_take(memory, bytes);
+    void *data = chunk_take(memory, bytes);
     return data ? memset(data, 0, bytes) : NULL;
 }
 
@@ -78,7 +104,9 @@ static void *leave_buffer(struct http2_memory *memory, void *data, size_t size)
 {
     if (size <= HTTP2_BUFFER_BYTES)
         return data;
-    void *larger = reserve_take(&memory->reserve, size);
+    void *larger = chunk_take(memory, size);
+    if (!larger)
+        return NULL;
     memcpy(larger, data, HTTP2_BUFFER_BYTES);
     http2_buffers_give(&memory->buffers, data);
     return larger;
@@ -93,7 +121,7 @@ static void *on_realloc(void *data, size_t size, void *context)
     void *buffer = NULL;
     if (!data && size >= HTTP2_BUFFER_LEAST && size <= HTTP2_BUFFER_BYTES)
         buffer = http2_buffers_take(&memory->buffers);
-    return buffer ? buffer : reserve_resize(&memory->reserve, data, size);
+    return buffer ? buffer : chunk_resize(memory, data, size);
 }
 
 int http2_memory_init(struct http2_memory *memory)

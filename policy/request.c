@@ -7,22 +7,6 @@ static const char *const NAMES[AS_KINDS] = {
     [AS_TRACK] = "track",   [AS_WORKER] = "worker",     [AS_MANIFEST] = "manifest",
 };
 
-/* The commonest first. Compared eight bytes at once, in lower case. */
-static const struct {
-    char extension[8];
-    enum asset_as as;
-} TYPES[] = {
-    {"css", AS_STYLE},    {"js", AS_SCRIPT},  {"woff2", AS_FONT},     {"png", AS_IMAGE},
-    {"svg", AS_IMAGE},    {"jpg", AS_IMAGE},  {"webp", AS_IMAGE},     {"html", AS_DOCUMENT},
-    {"mjs", AS_SCRIPT},   {"avif", AS_IMAGE}, {"gif", AS_IMAGE},      {"ico", AS_IMAGE},
-    {"json", AS_FETCH},   {"jpeg", AS_IMAGE}, {"woff", AS_FONT},      {"htm", AS_DOCUMENT},
-    {"php", AS_DOCUMENT}, {"ttf", AS_FONT},   {"otf", AS_FONT},       {"wasm", AS_FETCH},
-    {"bmp", AS_IMAGE},    {"mp4", AS_VIDEO},  {"webm", AS_VIDEO},     {"mp3", AS_AUDIO},
-    {"ogg", AS_AUDIO},    {"opus", AS_AUDIO}, {"xhtml", AS_DOCUMENT}, {"vtt", AS_TRACK},
-    {"wav", AS_AUDIO},    {"flac", AS_AUDIO}, {"m4a", AS_AUDIO},      {"ogv", AS_VIDEO},
-    {"mov", AS_VIDEO},
-};
-
 const char *asset_as_name(enum asset_as as)
 {
     return (unsigned)as < AS_KINDS ? NAMES[as] : "";
@@ -49,25 +33,76 @@ static struct span extension_of(struct span path)
     return (struct span){NULL, 0};
 }
 
+#define EXTENSION_MAX 5
+#define WORD(a, b, c, d, e)                                                           \
+    ((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 | \
+     (uint64_t)(e) << 32)
+
+/* An extension in lower case, its first character lowest: the compiler makes a search tree of them.
+ */
+static enum asset_as as_of_word(uint64_t word)
+{
+    switch (word) {
+    case WORD('c', 's', 's', 0, 0):
+        return AS_STYLE;
+    case WORD('j', 's', 0, 0, 0):
+    case WORD('m', 'j', 's', 0, 0):
+        return AS_SCRIPT;
+    case WORD('w', 'o', 'f', 'f', '2'):
+    case WORD('w', 'o', 'f', 'f', 0):
+    case WORD('t', 't', 'f', 0, 0):
+    case WORD('o', 't', 'f', 0, 0):
+        return AS_FONT;
+    case WORD('p', 'n', 'g', 0, 0):
+    case WORD('s', 'v', 'g', 0, 0):
+    case WORD('j', 'p', 'g', 0, 0):
+    case WORD('w', 'e', 'b', 'p', 0):
+    case WORD('a', 'v', 'i', 'f', 0):
+    case WORD('g', 'i', 'f', 0, 0):
+    case WORD('i', 'c', 'o', 0, 0):
+    case WORD('j', 'p', 'e', 'g', 0):
+    case WORD('b', 'm', 'p', 0, 0):
+        return AS_IMAGE;
+    case WORD('h', 't', 'm', 'l', 0):
+    case WORD('h', 't', 'm', 0, 0):
+    case WORD('p', 'h', 'p', 0, 0):
+    case WORD('x', 'h', 't', 'm', 'l'):
+        return AS_DOCUMENT;
+    case WORD('j', 's', 'o', 'n', 0):
+    case WORD('w', 'a', 's', 'm', 0):
+        return AS_FETCH;
+    case WORD('m', 'p', '4', 0, 0):
+    case WORD('w', 'e', 'b', 'm', 0):
+    case WORD('o', 'g', 'v', 0, 0):
+    case WORD('m', 'o', 'v', 0, 0):
+        return AS_VIDEO;
+    case WORD('m', 'p', '3', 0, 0):
+    case WORD('o', 'g', 'g', 0, 0):
+    case WORD('o', 'p', 'u', 's', 0):
+    case WORD('w', 'a', 'v', 0, 0):
+    case WORD('f', 'l', 'a', 'c', 0):
+    case WORD('m', '4', 'a', 0, 0):
+        return AS_AUDIO;
+    case WORD('v', 't', 't', 0, 0):
+        return AS_TRACK;
+    default:
+        return AS_UNKNOWN;
+    }
+}
+
 enum asset_as asset_as_of_path(struct span path)
 {
     struct span extension = extension_of(path);
-    char lower[8] = "";
+    uint64_t word = 0;
     if (extension.length == 0)
         return AS_DOCUMENT;
-    if (span_equal_nocase(extension, SPAN_LITERAL("webmanifest")))
-        return AS_MANIFEST;
-    if (extension.length > sizeof(lower))
-        return AS_UNKNOWN;
-    for (size_t i = 0; i < extension.length; i++) {
+    if (extension.length > EXTENSION_MAX)
+        return span_equal_nocase(extension, SPAN_LITERAL("webmanifest")) ? AS_MANIFEST : AS_UNKNOWN;
+    for (size_t i = extension.length; i-- > 0;) {
         char c = extension.data[i];
-        lower[i] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+        word = word << 8 | (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
     }
-    for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++) {
-        if (memcmp(lower, TYPES[i].extension, sizeof(lower)) == 0)
-            return TYPES[i].as;
-    }
-    return AS_UNKNOWN;
+    return as_of_word(word);
 }
 
 struct span field_find(const struct field *fields, size_t count, struct span name)

@@ -14,7 +14,8 @@ static_assert(HTTP2_CHUNK_MAX % CHUNK_STEP == 0, "every class has one size");
 struct http2_chunk {
     _Alignas(max_align_t) size_t room; /* bytes behind this */
     union {
-        size_t class_at; /* while it is taken: room / CHUNK_STEP, or 0 for those that are not kept */
+        size_t
+            class_at; /* while it is taken: room / CHUNK_STEP, or 0 for those that are not kept */
         struct http2_chunk *next;
     };
 };
@@ -126,8 +127,8 @@ static void *on_realloc(void *data, size_t size, void *context)
 
 int http2_memory_init(struct http2_memory *memory)
 {
-    *memory = (struct http2_memory){
-        .functions = {memory, on_malloc, on_free, on_calloc, on_realloc}};
+    *memory =
+        (struct http2_memory){.functions = {memory, on_malloc, on_free, on_calloc, on_realloc}};
     return reserve_init(&memory->reserve);
 }
 
@@ -143,7 +144,7 @@ nghttp2_mem *http2_memory_functions(struct http2_memory *memory)
 
 void http2_memory_finish(struct http2_memory *memory)
 {
-    for (size_t class = 0; class <= HTTP2_CHUNK_MAX / CHUNK_STEP; class++)
+    for (size_t class = 0; class <= HTTP2_CHUNK_MAX / CHUNK_STEP; class ++)
         while (memory->free[class]) {
             struct http2_chunk *chunk = memory->free[class];
             memory->free[class] = chunk->next;

@@ -114,6 +114,14 @@ static int caller_line(lua_State *L, const struct policy_vm *vm)
     return at.currentline > 0 ? at.currentline : 0;
 }
 
+/* A page has all it may have, and its policy goes on and on: what it has yet to say changes nothing, and
+ * every client that asks for the page would wait for it. Its hook ends here, as if it had returned. */
+static void count_refused(lua_State *L, struct policy_vm *vm)
+{
+    if (++vm->now.refused > DECISION_REFUSED_MAX)
+        policy_end_hook(L);
+}
+
 static int propose(lua_State *L, enum candidate_kind kind, const char *method)
 {
     struct policy_vm *vm = vm_of(L);
@@ -124,6 +132,8 @@ static int propose(lua_State *L, enum candidate_kind kind, const char *method)
     take_options(L, vm, &options);
     enum reason reason =
         decision_add(decision, vm->now.request, kind, path, vm->now.policy->name, &taken);
+    if (reason == REASON_TOO_MANY)
+        count_refused(L, vm);
     if (taken)
         taken->proposed_line = caller_line(L, vm);
     if (taken && kind != CANDIDATE_PRECONNECT) {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define DECISION_CANDIDATES_MAX 128
+#define DECISION_REFUSED_MAX 64 /* beyond those, in one hook call: then that ends */
 #define DECISION_TEXT_MAX 16384 /* bytes of paths and reasons of one decision */
 #define DECISION_PATH_MAX 1024
 

@@ -61,13 +61,27 @@ static void add_callers(lua_State *L, struct fault *fault)
         fault->what[used] = '\0';
 }
 
+static char END; /* its address says that a hook ends */
+
+void policy_end_hook(lua_State *L)
+{
+    lua_pushlightuserdata(L, &END);
+    lua_error(L);
+    abort(); /* it does not return */
+}
+
+static bool ends_hook(lua_State *L, int index)
+{
+    return lua_touserdata(L, index) == &END;
+}
+
 int policy_on_error(lua_State *L)
 {
     struct policy_vm *vm = vm_of(L);
     struct fault *fault = &vm->fault;
     struct lua_Debug at;
     int level = 1;
-    if (fault->what[0])
+    if (fault->what[0] || ends_hook(L, 1))
         return 1;
     const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL;
     if (text && split(text, fault)) {
@@ -97,6 +111,7 @@ void policy_begin(struct policy_vm *vm, const struct policy *policy, enum api_ho
     vm->now.glob_steps = VM_GLOB_STEPS_MAX;
     vm->now.log_lines = 0;
     vm->now.depth = 0;
+    vm->now.refused = 0;
     vm->fault.what[0] = vm->fault.where[0] = '\0';
     vm->fault.line = 0;
     vm->exhausted.line = 0;
@@ -222,6 +237,11 @@ static bool call(struct policy_vm *vm, const struct policy *policy, enum api_hoo
         json_drop(vm);
     if (outcome == DEADLINE_NONE && status == 0)
         return true;
+    if (outcome == DEADLINE_NONE && status == LUA_ERRRUN && ends_hook(L, -1)) {
+        lua_settop(L, 1);
+        lua_settop(L, 3); /* it returned nothing */
+        return true;
+    }
     fail(vm, policy, policy_fault(vm, policy, hook, outcome, status, &vm->limits));
     return false;
 }

@@ -126,6 +126,7 @@ struct policy_now {
     uint32_t glob_steps;
     unsigned log_lines;
     unsigned depth;
+    unsigned refused; /* candidates beyond what a page may have */
 };
 
 struct policy_vm {
@@ -313,6 +314,9 @@ int policy_on_error(lua_State *L);
 
 /* Notes where Lua is now, when the allocator has nothing left. */
 void policy_exhausted(struct policy_vm *vm);
+
+/* The error that ends a hook as if it had returned. */
+void policy_end_hook(lua_State *L) __attribute__((noreturn));
 
 /* Readies vm->now for one protected call. */
 void policy_begin(struct policy_vm *vm, const struct policy *policy, enum api_hook hook);

@@ -43,6 +43,9 @@ void page_queue_leave(struct page *page)
 bool page_queue_run(struct worker *worker)
 {
     struct page_queue *queue = &worker->pages_waiting;
+    if (list_empty(&queue->lines))
+        return false;
+    ring_submit(worker->ring); /* nobody's answer waits for what is decided now */
     while (!list_empty(&queue->lines) && time_is_left(worker)) {
         struct page_line *line = LIST_OWNER(queue->lines.next, struct page_line, turn);
         assert(!list_empty(&line->pages));

@@ -314,9 +314,9 @@ void worker_turn(struct worker *worker, int64_t most_ns)
     worker->more = markup_work(worker->markup) || worker->more;
     if (worker->origins)
         worker->more = origins_work(worker->origins) || worker->more;
-    worker->more = page_queue_run(worker) || worker->more;
     feed_starved(worker);
     flush_dirty(worker);
+    worker->more = page_queue_run(worker) || worker->more;
     worker->more = conn_input_run(worker) || worker->more;
     worker->more = bury_dead(worker) || worker->more;
     flush_logs(worker);

@@ -488,6 +488,53 @@ static void returning_false_takes_back_and_says_why(void **state)
     assert_true(span_equal(f->decision.notes[0].why, SPAN_LITERAL("a sale is on")));
 }
 
+/* Neither an error nor a return that takes back. */
+static void ends_beyond_what_a_page_may_have(struct fixture *f, const char *call, unsigned most)
+{
+    char text[512];
+    snprintf(text, sizeof(text),
+             "return function(req, push)\n"
+             "  for i = 1, 1000 do local path = '/' .. i %s end\n"
+             "  push:add('/after') return false, 'it came to its end'\n"
+             "end",
+             call);
+    only_policy(f, text);
+    must_open(f);
+    page(f);
+    no_failure(f);
+    assert_int_equal(f->decision.count, DECISION_CANDIDATES_MAX);
+    assert_int_equal(f->decision.notes_count, 0);
+    assert_in_range(f->decision.overflowed, DECISION_REFUSED_MAX + 1, most);
+}
+
+static void a_proposer_that_goes_on_beyond_what_a_page_may_have_is_ended(void **state)
+{
+    ends_beyond_what_a_page_may_have(*state, "push:add(path)", DECISION_REFUSED_MAX + 1);
+}
+
+static void a_pcall_keeps_no_such_proposer_alive(void **state)
+{
+    ends_beyond_what_a_page_may_have(*state, "pcall(push.add, push, path)", 1000);
+}
+
+static void a_proposer_after_one_that_was_ended_has_its_turn(void **state)
+{
+    struct fixture *f = *state;
+    policy_file(f, "many.lua",
+                "return function(_, push) for i = 1, 1000 do push:add('/' .. i) end end");
+    policy_file(f, "few.lua",
+                "return function(req, push) req.vars.seen = true push:add('/few')\n"
+                "  return false, 'nothing left' end");
+    use_policy(f, "many", "{}");
+    use_policy(f, "few", "{}");
+    must_open(f);
+    page(f);
+    no_failure(f);
+    assert_int_equal(f->decision.count, DECISION_CANDIDATES_MAX);
+    assert_int_equal(f->decision.notes_count, 1);
+    assert_string_equal(f->decision.notes[0].policy, "few");
+}
+
 static void an_error_in_a_helper_names_the_caller_too(void **state)
 {
     struct fixture *f = *state;
@@ -999,6 +1046,9 @@ int main(void)
         TEST(results_that_mean_nothing_are_errors),
         TEST(a_failing_proposer_proposes_nothing_and_others_go_on),
         TEST(returning_false_takes_back_and_says_why),
+        TEST(a_proposer_that_goes_on_beyond_what_a_page_may_have_is_ended),
+        TEST(a_pcall_keeps_no_such_proposer_alive),
+        TEST(a_proposer_after_one_that_was_ended_has_its_turn),
         TEST(an_error_in_a_helper_names_the_caller_too),
         TEST(objects_die_with_their_hook),
         TEST(a_method_kept_from_an_old_object_checks_it_too),

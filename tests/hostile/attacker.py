@@ -180,8 +180,10 @@ class Attacker:
     def read_for(self, seconds, until=None):
         """Reads for a while, or until the condition holds."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not (until and until()):
+        while time.monotonic() < deadline:
             self.pump()
+            if until and until():
+                break
             self._wait(seconds=0.05)
 
     def wait_end(self, seconds=PATIENCE_S):

@@ -62,7 +62,7 @@ def whole(link):
         tls_port=True)
 def garbage(link):
     kinds = [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(2000),
-             b"\x80\x2e\x01\x00\x02" + bytes(40), os.urandom(3000), bytes(500)]
+             b"\x80\x2e\x01\x00\x02" + bytes(43), os.urandom(3000), bytes(500)]
 
     def act(peer):
         peer.sendall(kinds[link.frames_sent % len(kinds)])

@@ -7,7 +7,7 @@ import time
 
 import rawhpack
 from attacker import PATIENCE_S, Attacker, Ended
-from corpus import CLOSED, KEPT
+from corpus import CLOSED, KEPT, RESET
 from rawh2_wire import PREFACE, Flag, Setting, Type, frame, settings_payload, u32
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -76,15 +76,16 @@ def prefer(pid):
         pass
 
 
-def apart(pid):
-    """Leaves a processor to the worker alone; what measures and attacks shares the others: timed is
-    the worker's own queue, not whose turn it is to run."""
+def apart(worker, master):
+    """Leaves a processor to the worker alone; its master, and what measures and attacks, share the
+    others: timed is the worker's own queue, not whose turn it is to run."""
     first, *others = PROCESSORS
-    prefer(pid)
+    prefer(worker)
     try:
         if others:
-            for task in os.listdir("/proc/%d/task" % pid):
+            for task in os.listdir("/proc/%d/task" % worker):
                 os.sched_setaffinity(int(task), {first})
+            os.sched_setaffinity(master, others)
             os.sched_setaffinity(0, others)
     except OSError:
         pass
@@ -157,7 +158,8 @@ def attack_once(site, attack):
         link = Attacker(site, **attack.link)
         said = attack.run(link)
         # A server that is busy, or a machine that is, ends it when its turn comes.
-        link.wait_end(0.1 if said or KEPT in attack.expect else PATIENCE_S)
+        may_live = KEPT in attack.expect or (RESET in attack.expect and link.resets)
+        link.wait_end(0.1 if said or may_live else PATIENCE_S)
         return said or link.outcome(), link.frames_sent, None
     except Ended:
         if not link:                     # before it had said hello

@@ -252,6 +252,53 @@ def test_a_damaged_version_is_left_out(herald, how, said):
     assert visit_once(own.site, PAGE).paths() == [CSS]
     assert own.load(pushes(JS, CSS))["version"] == 3      # numbers are not used again
 
+@pytest.fixture
+def small_store(herald):
+    """A server whose versions are stored on a file system of 64 KiB: (Versions, its directory)."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    own = Versions(herald, start=False)
+    directory = os.path.join(own.site.state_dir, "policies")
+    os.mkdir(directory, 0o700)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "herald-test", directory],
+                      capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        server.start(own.site)
+        yield own, directory
+        own.site.stop()
+    finally:
+        own.site.kill()
+        own.site.ended = True
+        subprocess.run(["umount", directory], check=True)
+
+
+def test_a_version_that_finds_no_room_is_refused_and_the_last_one_serves(small_store):
+    own, directory = small_store
+    assert visit_once(own.site, PAGE).paths() == [CSS]
+    stored = sorted(os.listdir(directory))
+    filler = os.path.join(directory, "filler")
+    with open(filler, "wb", buffering=0) as file:
+        with pytest.raises(OSError):
+            while True:
+                file.write(bytes(4096))
+    own.write(pushes(JS))
+    for _ in range(2):                                 # and again: nothing is half there
+        done = own.run("load", "--use")
+        assert done.returncode == 1
+        assert re.search(r"policies: the version cannot be stored: No space left on device",
+                         done.stderr), done.stderr
+        assert sorted(os.listdir(directory)) == sorted([*stored, "filler"])
+    assert [(v["number"], v["state"]) for v in own.state()["versions"]] == [(1, "active")]
+    assert visit_once(own.site, PAGE).paths() == [CSS]
+    os.unlink(filler)
+    assert own.ask("load", "--use")["version"] == 2    # its number was not used up
+    assert visit_once(own.site, PAGE).paths() == [JS]
+    own.site.stop()
+    server.start(own.site)
+    assert own.state()["active"] == 2
+    assert visit_once(own.site, PAGE).paths() == [JS]
+
 
 @pytest.mark.quick
 def test_a_state_that_is_lost_leaves_the_versions(herald):

@@ -15,13 +15,28 @@ static void close_when_done(struct conn *conn, struct outcome *outcome);
 
 /* ---- life ---- */
 
+/* The clock as of this wake-up: what is counted by the second and more needs no newer one. */
+static uint64_t wakeup_clock(void *context)
+{
+    struct worker *worker = context;
+    if (worker->clock_until != worker->wakeups + 1) {
+        worker->clock_ms = push_clock_boottime(NULL);
+        worker->clock_until = worker->wakeups + 1;
+    }
+    return worker->clock_ms;
+}
+
 int outcomes_start(struct worker *worker, struct fault *fault)
 {
     struct segment *segment = worker->handoff->segment;
     int rc = tally_attach(&worker->tally, segment->tally, SEGMENT_TALLY_BYTES);
     if (rc == 0)
         rc = figures_attach(&worker->figures, segment->figures, SEGMENT_FIGURES_BYTES);
-    return rc == 0 ? 0 : fault_set(fault, rc, "figures of pushes", 0, "cannot be used");
+    if (rc < 0)
+        return fault_set(fault, rc, "figures of pushes", 0, "cannot be used");
+    worker->tally.clock_ms = worker->figures.clock_ms = wakeup_clock;
+    worker->tally.clock_context = worker->figures.clock_context = worker;
+    return 0;
 }
 
 void outcomes_finish(struct worker *worker)

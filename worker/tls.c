@@ -331,14 +331,17 @@ static bool certificate_covers(X509 *x509, struct span host)
 
 bool tls_covers(const struct tls *tls, struct span host)
 {
-    struct tls *memo = tls_of(tls->ssl); /* the same object: only the last answer is kept there */
+    struct tls_context *memo = tls->context; /* most connections ask about the same host */
+    X509 *x509 = SSL_get_certificate(tls->ssl);
     if (host.length == 0 || host.length >= TLS_COVERS_MAX)
         return false;
-    if (span_equal(host, span_make(tls->covers_host, tls->covers_length)))
-        return tls->covers_answer;
+    if (x509 == memo->covers_x509 &&
+        span_equal(host, span_make(memo->covers_host, memo->covers_length)))
+        return memo->covers_answer;
     memcpy(memo->covers_host, host.data, host.length);
     memo->covers_length = host.length;
-    memo->covers_answer = certificate_covers(SSL_get_certificate(tls->ssl), host);
+    memo->covers_x509 = x509;
+    memo->covers_answer = certificate_covers(x509, host);
     ERR_clear_error();
     return memo->covers_answer;
 }

@@ -28,6 +28,10 @@ struct tls_context {
     uint32_t ticket_epoch; /* of `tickets` */
     struct ticket_key tickets[SEGMENT_TICKET_KEYS];
     uint8_t scratch[TLS_SCRATCH_BYTES];
+    const X509 *covers_x509; /* the last certificate and host that tls_covers was asked about; NULL: none */
+    char covers_host[TLS_COVERS_MAX];
+    size_t covers_length;
+    bool covers_answer;
 };
 
 struct tls {
@@ -42,9 +46,6 @@ struct tls {
     bool ready, failed, closed;
     bool has_id, id_from_ticket;
     struct client_id id;
-    char covers_host[TLS_COVERS_MAX]; /* the last host asked about */
-    size_t covers_length;
-    bool covers_answer;
 };
 
 /* The id for this connection: from the ticket it was resumed with, else a new one. */

@@ -134,6 +134,8 @@ struct worker {
     uint64_t wakeups;       /* of the loop, so far */
     struct push_ticks ticks; /* of the push table, for the first look-up of the wake-up */
     uint64_t ticks_until;    /* the wake-up before which they were read; 0: never */
+    uint64_t clock_ms;       /* of the figures of pushes, */
+    uint64_t clock_until;    /* and the wake-up before which it was read */
     bool more; /* pages are being scanned: the loop does not wait */
     bool draining;
     bool stopping;

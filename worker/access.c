@@ -9,7 +9,7 @@ static void log_candidate(struct log *log, const struct candidate *candidate)
 {
     log_open_object(log);
     log_string(log, "path", candidate->path);
-    log_string(log, "verdict", span_of(reason_name(candidate->verdict)));
+    log_word(log, "verdict", span_of(reason_name(candidate->verdict)));
     log_string(log, "by", span_of(candidate->proposer));
     if (candidate->proposed_line)
         log_number(log, "line", candidate->proposed_line);
@@ -81,8 +81,8 @@ static void log_client(struct stream *stream, struct log *log)
         return;
     identity_client_text(stream->conn->worker->handoff->segment->secrets->log_key,
                          stream->client.stored, text);
-    log_string(log, "client", span_of(text));
-    log_string(log, "identified_by", span_of(BY[stream->client.by]));
+    log_word(log, "client", span_of(text));
+    log_word(log, "identified_by", span_of(BY[stream->client.by]));
 }
 
 /* Who answered in this server's place, after what time, and what went wrong. */
@@ -113,8 +113,8 @@ void access_members(struct stream *stream, struct log *log)
     char time_text[LOG_TIME_MAX];
     if (!stream->request.id[0])
         worker_request_id(stream->conn->worker, stream->request.id);
-    log_string(log, "time", span_of(log_time(time_text)));
-    log_string(log, "id", span_of(stream->request.id));
+    log_word(log, "time", span_of(log_time(time_text)));
+    log_word(log, "id", span_of(stream->request.id));
     log_client(stream, log);
     log_string(log, "method", stream->request.method);
     log_string(log, "scheme", stream->request.scheme);
@@ -124,7 +124,7 @@ void access_members(struct stream *stream, struct log *log)
     log_number(log, "status", answered ? stream->response.status : 0);
     log_number(log, "bytes", (int64_t)stream->content_sent);
     log_number(log, "duration_us", elapsed_us(stream->began_us));
-    log_string(log, "protocol", session_protocol(&stream->conn->session));
+    log_word(log, "protocol", session_protocol(&stream->conn->session));
     log_bool(log, "complete", stream->complete);
     if (stream->fetch)
         log_fetch(log, stream->fetch);

@@ -255,11 +255,30 @@ static void put_escaped(struct log *log, struct span value, size_t plain)
     put(log, "\"", 1);
 }
 
+/* For a few bytes, as keys and words are: a call of memcpy would cost more than the copy. Each half of
+ * the two copies overlaps the other where they are more than the length. */
+static inline char *copy_few(char *out, const char *from, size_t length)
+{
+    if (length >= 8 && length <= 16) {
+        memcpy(out, from, 8);
+        memcpy(out + length - 8, from + length - 8, 8);
+    } else if (length >= 4 && length < 8) {
+        memcpy(out, from, 4);
+        memcpy(out + length - 4, from + length - 4, 4);
+    } else if (length > 16) {
+        memcpy(out, from, length);
+    } else {
+        for (size_t i = 0; i < length; i++)
+            out[i] = from[i];
+    }
+    return out + length;
+}
+
 #define KEY_EXTRA 4 /* the comma, two quotation marks and the colon */
 
 /* Where a member's value of up to `most` bytes begins, behind the key; NULL when the line does not
  * fit any more. Keys are ours: none needs an escape. The caller sets `used`. */
-static char *begin_member(struct log *log, const char *key, size_t key_length, size_t most)
+static inline char *begin_member(struct log *log, const char *key, size_t key_length, size_t most)
 {
     assert(log->open_line);
     if (log->overflow || key_length + KEY_EXTRA + most > log->size - log->used) {
@@ -272,8 +291,7 @@ static char *begin_member(struct log *log, const char *key, size_t key_length, s
     log->first = false;
     if (key) {
         *at++ = '"';
-        memcpy(at, key, key_length);
-        at += key_length;
+        at = copy_few(at, key, key_length);
         *at++ = '"';
         *at++ = ':';
     }
@@ -317,6 +335,17 @@ void log_string_at(struct log *log, const char *key, size_t key_length, struct s
         put_escaped(log, value, plain);
 }
 
+void log_word_at(struct log *log, const char *key, size_t key_length, struct span word)
+{
+    char *at = begin_member(log, key, key_length, word.length + 2);
+    if (!at)
+        return;
+    *at++ = '"';
+    at = copy_few(at, word.data, word.length);
+    *at++ = '"';
+    end_member(log, at);
+}
+
 #define DIGITS_MAX 20
 
 void log_number_at(struct log *log, const char *key, size_t key_length, int64_t value)
@@ -337,13 +366,11 @@ void log_number_at(struct log *log, const char *key, size_t key_length, int64_t 
     end_member(log, at);
 }
 
-void log_bool(struct log *log, const char *key, bool value)
+void log_bool_at(struct log *log, const char *key, size_t key_length, bool value)
 {
-    char *at = begin_member(log, key, strlen(key), 5);
-    if (!at)
-        return;
-    memcpy(at, value ? "true" : "false", value ? 4 : 5);
-    end_member(log, at + (value ? 4 : 5));
+    char *at = begin_member(log, key, key_length, 5);
+    if (at)
+        end_member(log, value ? copy_few(at, "true", 4) : copy_few(at, "false", 5));
 }
 
 void log_open_array(struct log *log, const char *key)

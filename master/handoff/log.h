@@ -42,7 +42,8 @@ void log_text(struct log *log, const char *level, const char *format, ...)
 void log_begin(struct log *log);
 void log_string_at(struct log *log, const char *key, size_t key_length, struct span value);
 void log_number_at(struct log *log, const char *key, size_t key_length, int64_t value);
-void log_bool(struct log *log, const char *key, bool value);
+void log_word_at(struct log *log, const char *key, size_t key_length, struct span word);
+void log_bool_at(struct log *log, const char *key, size_t key_length, bool value);
 void log_open_array(struct log *log, const char *key);
 void log_close_array(struct log *log);
 void log_open_object(struct log *log); /* an element of an array */
@@ -53,6 +54,17 @@ void log_end(struct log *log);
 static inline void log_string(struct log *log, const char *key, struct span value)
 {
     log_string_at(log, key, key ? strlen(key) : 0, value);
+}
+
+/* For words of ours, which need no escape. */
+static inline void log_word(struct log *log, const char *key, struct span word)
+{
+    log_word_at(log, key, key ? strlen(key) : 0, word);
+}
+
+static inline void log_bool(struct log *log, const char *key, bool value)
+{
+    log_bool_at(log, key, strlen(key), value);
 }
 
 static inline void log_number(struct log *log, const char *key, int64_t value)

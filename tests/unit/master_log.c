@@ -85,6 +85,26 @@ static void values_survive_the_round_trip_through_a_json_parser(void **state)
     check_value(log, (struct span){NULL, 0}, "");
 }
 
+static void keys_and_words_of_every_length_are_whole(void **state)
+{
+    static const char TEXT[] = "abcdefghijklmnopqrstuvwxyz";
+    struct log *log = *state;
+    char key[sizeof(TEXT)], expected[4 * sizeof(TEXT) + 16];
+    for (size_t length = 0; length < sizeof(TEXT); length++) {
+        memcpy(key, TEXT, length);
+        key[length] = '\0';
+        log_begin(log);
+        log_word(log, key, span_make(TEXT, length));
+        log_bool(log, key, length % 2);
+        log_end(log);
+        snprintf(expected, sizeof(expected), "{\"%s\":\"%s\",\"%s\":%s}\n", key, key, key,
+                 length % 2 ? "true" : "false");
+        char *line = take(log);
+        assert_string_equal(line, expected);
+        free(line);
+    }
+}
+
 static void bytes_that_are_not_utf8_become_replacement_characters(void **state)
 {
     struct log *log = *state;
@@ -239,6 +259,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(values_survive_the_round_trip_through_a_json_parser, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(keys_and_words_of_every_length_are_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_not_utf8_become_replacement_characters,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(each_byte_is_escaped_wherever_it_stands, setup, teardown),

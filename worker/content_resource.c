@@ -178,6 +178,11 @@ static void add_field(struct representation *representation, struct span name, s
     representation->fields = representation->own_fields;
 }
 
+/* Bytes. What comes whole within a connection's first window (RFC 6928: ten segments) is not worth
+ * asking for in parts, or again from where it broke off; who asks for a range gets it all the same,
+ * which is why the field may be left out (RFC 9110 14.3). */
+#define RANGES_SAID_ABOVE 14600
+
 static void complete(struct resource *resource, struct representation *representation)
 {
     write_etag(representation);
@@ -186,7 +191,8 @@ static void complete(struct resource *resource, struct representation *represent
     add_field(representation, SPAN_LITERAL("etag"), representation->etag);
     add_field(representation, SPAN_LITERAL("content-type"), span_of(resource->mime));
     add_field(representation, SPAN_LITERAL("last-modified"), span_of(resource->last_modified));
-    add_field(representation, SPAN_LITERAL("accept-ranges"), SPAN_LITERAL("bytes"));
+    if (representation->size > RANGES_SAID_ABOVE)
+        add_field(representation, SPAN_LITERAL("accept-ranges"), SPAN_LITERAL("bytes"));
     if (resource->any_coded)
         add_field(representation, SPAN_LITERAL("vary"), SPAN_LITERAL("accept-encoding"));
     if (representation->coding != CODING_IDENTITY)

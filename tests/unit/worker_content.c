@@ -404,6 +404,29 @@ static void a_file_written_again_with_the_same_content_keeps_its_etag(void **sta
     forget(&new);
 }
 
+static bool says_ranges(const struct representation *representation)
+{
+    return field_find(representation->fields, representation->fields_count,
+                      SPAN_LITERAL("accept-ranges")).length > 0;
+}
+
+static void ranges_are_offered_of_what_exceeds_a_first_window(void **state)
+{
+    struct answer little = {0}, much = {0};
+    static char text[14601 + 1];
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    put_file("much.bin", text);
+    find(&much, "/much.bin");
+    text[14600] = 0;
+    put_file("little.bin", text);
+    find(&little, "/little.bin");
+    assert_true(says_ranges(&much.resource->codings[CODING_IDENTITY]));
+    assert_false(says_ranges(&little.resource->codings[CODING_IDENTITY]));
+    forget(&little);
+    forget(&much);
+}
+
 /* The time of a write is set when it begins, and only as fine as the clock's tick. */
 static void a_file_read_just_after_a_write_is_read_again_until_it_is_older(void **state)
 {
@@ -937,6 +960,7 @@ int main(void)
         BENCH_TEST(what_was_known_stands_in_for_a_look_that_is_under_way),
         BENCH_TEST(a_changed_file_is_a_new_version_beside_the_old_one),
         BENCH_TEST(a_file_written_again_with_the_same_content_keeps_its_etag),
+        BENCH_TEST(ranges_are_offered_of_what_exceeds_a_first_window),
         BENCH_TEST(a_file_read_just_after_a_write_is_read_again_until_it_is_older),
         BENCH_TEST(a_version_is_served_for_a_second_and_not_much_longer),
         BENCH_TEST(what_is_missing_is_missing_for_a_second_at_most),

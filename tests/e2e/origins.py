@@ -95,7 +95,8 @@ class Origin:
     """answer(request, wire) -> the response's bytes; b"" or None ends the connection. `requests` are
     those that came; with read_body=False the content is the answer's to read."""
 
-    def __init__(self, answer=None, path=None, tls=None, read_body=True, rcvbuf=None):
+    def __init__(self, answer=None, path=None, tls=None, read_body=True, rcvbuf=None,
+                 address=server.ADDRESS, port=0):
         self.answer = answer or (lambda request, wire: response(b"hello\n"))
         self.read_body, self.tls = read_body, tls
         self.requests, self.connections, self.faults, self.open = [], 0, [], set()
@@ -110,9 +111,9 @@ class Origin:
             if rcvbuf:
                 self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind((server.ADDRESS, 0))
+            self.listener.bind((address, port))
             self.port = self.listener.getsockname()[1]
-            self.url = "%s://%s:%d" % ("https" if tls else "http", "localhost" if tls else server.ADDRESS,
+            self.url = "%s://%s:%d" % ("https" if tls else "http", "localhost" if tls else address,
                                        self.port)
         self.listener.listen(512)
         threading.Thread(target=self._accept, daemon=True).start()

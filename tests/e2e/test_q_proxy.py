@@ -550,6 +550,34 @@ def test_nginx_is_an_origin(herald, connect, origin):
     assert client.get("/missing").status == 404
 
 
+# ---- names ----
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for names of its own")
+def test_an_origins_name_is_looked_up_again_and_followed_to_its_new_address(herald, origin):
+    """Both addresses have a server; connections to the old one end with each answer, as they would
+    when it goes."""
+    old = origin(lambda request, wire: response(b"old", "Connection: close"))
+    new = origin(lambda request, wire: response(b"new", "Connection: close"), address="127.0.0.2",
+                 port=old.port)
+    site = proxied(herald, "http://origin.test:%d" % old.port, keys={"lookup": "1s"}, start=False)
+    hosts = os.path.join(site.directory, "hosts")
+
+    def name(address):
+        with open(hosts, "w") as file:       # the same file: it is mounted
+            file.write("127.0.0.1 localhost\n%s origin.test\n" % address)
+    name("127.0.0.1")
+    site.launcher = ["unshare", "--mount", "sh", "-c",
+                     'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
+    server.start(site)
+    assert curl(site).body == b"old"
+    name("127.0.0.2")
+    server.wait_until(lambda: curl(site).body == b"new", 10, "the new address", every=0.05)
+    asked = len(old.requests)
+    for _ in range(5):
+        assert curl(site).body == b"new"
+    assert len(old.requests) == asked and len(new.requests) >= 6
+
+
 # ---- both ways, at the pace of the slower side ----
 
 @pytest.mark.asan

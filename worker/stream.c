@@ -449,12 +449,36 @@ static void foresee(struct stream *stream)
     stream_answer(stream);
 }
 
-/* What the listener redirects: the same, encrypted, under the site's own name if it was an alias. */
+/* Whom the redirected client is to ask: the host that it asked, or the site's own name if it was an
+ * alias or, of HTTP/1.0, none; an address that is no name of the site has no certificate. Empty when
+ * the site answers for any name and has none of its own. */
+static struct span name_for_https(const struct stream *stream)
+{
+    const struct config_site *site = stream->site;
+    struct span host = stream->request.host;
+    if (config_is_alias(site, host))
+        return span_of(site->names[0]);
+    if (!stream->headers->hostless)
+        return host;
+    struct span own = {0};
+    for (size_t i = site->names_count; i-- > 0;) {
+        struct span name = span_of(site->names[i]);
+        if (span_equal_nocase(name, host))
+            return host;
+        if (!span_equal(name, SPAN_LITERAL("*")))
+            own = name;
+    }
+    return own;
+}
+
+/* What the listener redirects: the same, encrypted. */
 static void redirect_to_https(struct stream *stream)
 {
-    struct span host = stream->request.host, target = stream->target;
-    if (config_is_alias(stream->site, host))
-        host = span_of(stream->site->names[0]);
+    struct span host = name_for_https(stream), target = stream->target;
+    if (!host.length) {
+        answer_status(stream, 400, (struct span){0});
+        return;
+    }
     size_t size = host.length + target.length + 24;
     char *text = malloc(size);
     if (!text) {

@@ -324,6 +324,22 @@ def test_a_listener_that_redirects_sends_everybody_to_https(herald, http):
     assert 'redirect = "https"' in printed.stdout
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("names,asked", [
+    (["*"], None), (["*", "www.example.com", "example.org"], "www.example.com"),
+    (["www.example.com", "127.0.0.1"], "127.0.0.1")])
+def test_who_names_no_host_is_redirected_to_the_sites_own_or_refused(herald, names, asked):
+    """HTTP/1.0 without a Host: no certificate is for the address that it came to, unless it is a name."""
+    site = herald(workers=1, site={"names": names},
+                  top={"listen": [{None: ["127.0.0.1:@TLS@"], "tls": True},
+                                  {None: ["127.0.0.1:@H2C@"], "redirect": "https"}]})
+    with Peer(site) as peer:
+        peer.send(b"GET /hello.txt?a=b HTTP/1.0\r\n\r\n")
+        answer = peer.answer()
+    assert answer.status == (308 if asked else 400)
+    assert answer.field("location") == (asked and "https://%s:%d/hello.txt?a=b" % (asked, site.tls_port))
+
+
 def test_a_redirect_without_tls_is_refused_when_the_config_is_read(herald):
     for listen in ([{None: ["127.0.0.1:@H2C@"], "redirect": "https"}],
                    [{None: ["127.0.0.1:@TLS@"], "tls": True, "redirect": "https"}],

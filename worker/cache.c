@@ -324,6 +324,7 @@ static enum cache_answer join(struct cache *cache, struct cache_fill *fill,
         return found(lookup, fill->resource, CACHE_WAY_HIT);
     }
     lookup->request = *request;
+    lookup->joined = fill;
     list_insert(&fill->waiters, &lookup->link);
     return CACHE_WAITS;
 }

@@ -77,7 +77,8 @@ struct cache_lookup {
     int status;                /* CACHE_FAILED: what to answer */
     enum cache_way way;
 
-    struct link link; /* in the fill's waiters; cache.c's, as is the rest */
+    struct link link;          /* in the fill's waiters; cache.c's, as is the rest */
+    struct cache_fill *joined; /* while it is there */
     struct cache_request request;
 };
 
@@ -147,6 +148,9 @@ bool cache_credentialed(const struct cache_request *request);
 
 /* The origin has said 103: tells every lookup that waits for the fill. */
 void cache_fill_interim(struct cache_fill *fill, const struct field *fields, size_t count);
+
+/* The answer was CACHE_WAITS: tells the lookup of the 103s that came before it did. */
+void cache_recall_interims(struct cache_lookup *lookup);
 
 /* The fill goes on though nobody reads what it brings. */
 void cache_fill_keep(struct cache_fill *fill);

@@ -80,6 +80,7 @@ static void fill_free(struct cache_fill *fill)
     resource_release(fill->stale);
     resource_release(fill->resource);
     growth_release(fill->growth);
+    hints_free(fill->interims);
     free(fill->kept);
     free(fill);
 }
@@ -95,10 +96,21 @@ static struct cache_lookup *next_waiter(struct link *waiters)
 
 void cache_fill_interim(struct cache_fill *fill, const struct field *fields, size_t count)
 {
+    hints_keep(&fill->interims, fields, count);
     for (struct link *link = fill->waiters.next; link != &fill->waiters; link = link->next) {
         struct cache_lookup *lookup = LIST_OWNER(link, struct cache_lookup, link);
         if (lookup->interim)
             lookup->interim(lookup, fields, count);
+    }
+}
+
+void cache_recall_interims(struct cache_lookup *lookup)
+{
+    if (!list_has(&lookup->link))
+        return;
+    for (struct interim *one = lookup->joined->interims; one; one = one->next) {
+        const struct field field = {SPAN_LITERAL("link"), one->links};
+        lookup->interim(lookup, &field, 1);
     }
 }
 

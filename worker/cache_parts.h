@@ -6,6 +6,7 @@
 
 #include "worker/cache.h"
 #include "worker/content_parts.h"
+#include "worker/hints.h"
 #include "worker/list.h"
 
 #define CACHE_BUCKETS 16384 /* a power of two */
@@ -64,6 +65,7 @@ struct cache_fill {
     struct cache *cache;
     struct cache_entry *entry;
     struct link waiters;
+    struct interim *interims;     /* what the origin said before the head, for those who come later */
     struct cache_request request; /* of who led, in memory of its own: */
     char *kept;
     bool credentialed;

@@ -25,9 +25,9 @@ static size_t length_of_links(const struct field *fields, size_t count)
 
 /* Room for the text twice: what is passed on is at most as long, but for a space behind each comma.
  */
-struct interim *hints_keep(struct stream *stream, const struct field *fields, size_t count)
+struct interim *hints_keep(struct interim **list, const struct field *fields, size_t count)
 {
-    struct interim **at = &stream->interims;
+    struct interim **at = list;
     size_t length = length_of_links(fields, count);
     unsigned kept = 0;
     for (; *at; at = &(*at)->next)

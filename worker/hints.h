@@ -16,7 +16,8 @@ struct stream;
 #define HINTS_MAX 4096       /* bytes of a Link value */
 #define HINTS_INTERIMS_MAX 4 /* 103s of one origin's response; what comes then is left out */
 
-/* An origin's 103. It belongs to its stream, whose 103 reads from it until it was written out. */
+/* An origin's 103. It belongs to its stream, whose 103 reads from it until it was written out; or
+ * to the fetch of a cache, for the streams that join it later. */
 struct interim {
     struct interim *next;
     struct span links;  /* the values of its Link fields, joined */
@@ -28,9 +29,9 @@ struct interim {
  * they are in the Link field alone: not every client of it takes interim responses (RFC 8297 3). */
 bool hints_wanted(const struct stream *stream);
 
-/* Keeps the Link fields of an origin's 103. NULL when there are none, or they are too many or too
- * long. */
-struct interim *hints_keep(struct stream *stream, const struct field *fields, size_t count);
+/* Keeps the Link fields of an origin's 103 at the end of the list. NULL when there are none, or
+ * they are too many or too long. */
+struct interim *hints_keep(struct interim **list, const struct field *fields, size_t count);
 
 /* Frees what hints_keep kept; NULL is accepted. */
 void hints_free(struct interim *interims);

@@ -284,7 +284,7 @@ static void give_up(struct page *page)
 void page_interim(struct stream *stream, const struct field *fields, size_t count)
 {
     struct page *page = stream->page;
-    struct interim *interim = hints_keep(stream, fields, count);
+    struct interim *interim = hints_keep(&stream->interims, fields, count);
     if (!interim)
         return;
     if (!page) {

@@ -468,8 +468,11 @@ void proxy_begin(struct stream *stream)
     fetch->request_ended = stream->request_ended;
     stream->fetch = fetch;
     if (!passages(stream) && proxy_cache_begin(fetch)) { /* in a circle it would wait for itself */
-        if (stream->fetch)
+        if (stream->fetch) {
             begin_page(stream);
+            if (stream->fetch == fetch)
+                cache_recall_interims(&fetch->lookup);
+        }
         return;
     }
     struct span expect =

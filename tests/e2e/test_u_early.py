@@ -257,6 +257,29 @@ def test_who_joins_anothers_fetch_gets_its_103(make, connect, origin):
     assert origin.is_idle()
 
 
+def test_who_joins_anothers_fetch_after_its_103_gets_it_then(make, connect, origin):
+    """Each of them, in their order, and what comes afterwards as everybody."""
+    site = make(workers=1)
+    leader, joiner, other = [connect(site, settings={ENABLE_PUSH: 0}) for _ in range(3)]
+    pages = [leader.request(PAGE, fields=NAVIGATION)]
+    asked = origin.wait()
+    asked.early(link(CSS))
+    asked.early(link(JS))
+    wait_hinted(leader, pages[0], 2)
+    pages.append(joiner.request(PAGE, fields=NAVIGATION))
+    pages.append(other.request(PAGE))           # no navigation
+    wait_hinted(joiner, pages[1], 2)
+    other.settle()
+    asked.early(link("/late.css"))
+    wait_hinted(leader, pages[0], 3), wait_hinted(joiner, pages[1], 3)
+    asked.answer(fields=[("cache-control", "max-age=60")])
+    for client, page in zip((leader, joiner, other), pages):
+        finish(client, page)
+    said = [[link(CSS)], [link(JS)], [link("/late.css")]]
+    assert [hints(page) for page in pages] == [said, said, []]
+    assert origin.is_idle()
+
+
 def test_a_103_for_credentials_is_for_nobody_else(make, connect, origin):
     site = make(workers=1)
     leader, joiner = [connect(site, settings={ENABLE_PUSH: 0}) for _ in range(2)]

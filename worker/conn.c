@@ -77,11 +77,7 @@ static struct conn *conn_create(struct worker *worker, int fd, bool tls)
     list_init(&conn->pages_waiting.pages);
     read_ahead_init(&conn->ahead, worker->config->limits.stream_buffer,
                     worker->config->limits.connection_buffer);
-    if (tls)
-        conn->tls = tls_create(worker->tls);
-    if ((tls && !conn->tls) ||
-        timers_reserve(&worker->timers, worker->conns_count + worker->timers.count + 8)) {
-        tls_destroy(conn->tls);
+    if (timers_reserve(&worker->timers, worker->conns_count + worker->timers.count + 8)) {
         free(conn);
         return NULL;
     }
@@ -131,7 +127,7 @@ void conn_open(struct worker *worker, int fd, bool tls, unsigned https_port)
     conn->https_port = https_port;
     stats_add(worker->stats, COUNTER_accepted, 1);
     link_conn(conn);
-    worker_worked(worker, tls ? 2 : 1);
+    worker_worked(worker, 1);
     conn_receive(conn);
     timer_set(&worker->timers, &conn->timer, conn->opened_ms + worker->config->limits.handshake);
 }

@@ -63,7 +63,7 @@ struct conn {
     size_t sending;        /* bytes of it */
     uint64_t queued_bytes; /* handed to the socket since the connection began */
 
-    struct tls *tls; /* NULL in cleartext */
+    struct tls *tls; /* NULL in cleartext, before a handshake begins, and once all is sent */
     struct conn_assumed *assumed; /* a rehearsal's; NULL: there is a peer */
     struct session session;
     struct guard guard;

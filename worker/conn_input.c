@@ -116,6 +116,15 @@ static int receive_through_tls(void *context, const void *data, size_t length)
     return receive_plaintext(conn, data, length);
 }
 
+/* Only now: a crowd of connections that are opened and left is to take little memory. */
+static bool begin_tls(struct conn *conn)
+{
+    conn->tls = tls_create(conn->worker->tls);
+    if (!conn->tls)
+        conn_abort(conn);
+    return conn->tls != NULL;
+}
+
 static void receive_tls(struct conn *conn, struct span *data, size_t most)
 {
     int rc = tls_receive(conn->tls, data, most, receive_through_tls, conn);
@@ -131,6 +140,8 @@ static void receive_tls(struct conn *conn, struct span *data, size_t most)
 /* Looks at `most` bytes of the data, which then begins behind them; TLS may keep some of those. */
 static void look_at(struct conn *conn, struct span *data, size_t most)
 {
+    if (conn->state == CONN_HANDSHAKE && !conn->tls && !begin_tls(conn))
+        return;
     if (conn->tls) {
         receive_tls(conn, data, most);
         return;
@@ -226,12 +237,22 @@ static void take_turn(struct conn *conn)
     }
 }
 
+/* Asks the kernel, which may know more than has come through the ring: nobody makes a handshake for a
+ * peer that is gone. */
+static bool peer_has_left(const struct conn *conn)
+{
+    struct pollfd ends = {.fd = conn->fd, .events = POLLRDHUP};
+    return poll(&ends, 1, 0) == 1;
+}
+
 /* Returns the time at which it ended. */
 static uint64_t take_timed_turn(struct conn *conn, uint64_t began_ns)
 {
     bool handshake = conn->state == CONN_HANDSHAKE; /* which says nothing of what follows it */
     size_t length = input_length(&conn->input);
     conn_dirty(conn);
+    if (handshake && !conn->tls && peer_has_left(conn))
+        peer_gone(conn);
     if (conn->state < CONN_ENDING) {
         conn->active_ms = conn_now_ms(conn);
         take_turn(conn);

@@ -114,7 +114,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
                       : what == CURL_POLL_OUT  ? POLLOUT
                                                : POLLIN | POLLOUT;
     (void)easy, (void)known;
-    return origin_sockets_want(&origins->sockets, fd, wanted) < 0 ? -1 : 0;
+    origin_sockets_want(&origins->sockets, fd, wanted);
+    return 0;
 }
 
 static int on_close_socket(void *context, curl_socket_t fd)

@@ -1,9 +1,10 @@
 #include "worker/origin_sockets.h"
 
+#include "worker/blocks.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,7 +29,7 @@ static void socket_close(struct origin_socket *socket)
     socket->sockets->all[socket->fd] = NULL;
     socket->sockets->count--;
     close(socket->fd);
-    free(socket);
+    blocks_give(socket);
 }
 
 /* Once readiness was told, or the poll has ended. */
@@ -59,41 +60,35 @@ static struct origin_socket *known(const struct origin_sockets *sockets, int fd)
     return (size_t)fd < sockets->room ? sockets->all[fd] : NULL;
 }
 
-static int make_room(struct origin_sockets *sockets, int fd)
+static void make_room(struct origin_sockets *sockets, int fd)
 {
     size_t room = (size_t)fd * 2 + 64;
     if ((size_t)fd < sockets->room)
-        return 0;
-    struct origin_socket **all = reallocarray(sockets->all, room, sizeof(struct origin_socket *));
-    if (!all)
-        return -ENOMEM;
-    memset(all + sockets->room, 0, (room - sockets->room) * sizeof(struct origin_socket *));
-    sockets->all = all;
+        return;
+    sockets->all = blocks_resize_surely(sockets->all, room * sizeof(*sockets->all));
+    memset(sockets->all + sockets->room, 0, (room - sockets->room) * sizeof(*sockets->all));
     sockets->room = room;
-    return 0;
 }
 
 static struct origin_socket *enter(struct origin_sockets *sockets, int fd)
 {
-    struct origin_socket *socket = make_room(sockets, fd) < 0 ? NULL : calloc(1, sizeof(*socket));
-    if (!socket)
-        return NULL;
+    make_room(sockets, fd);
+    struct origin_socket *socket = blocks_take_surely(sizeof(*socket));
     *socket = (struct origin_socket){.op.done = on_poll, .sockets = sockets, .fd = fd};
     sockets->all[fd] = socket;
     sockets->count++;
     return socket;
 }
 
-int origin_sockets_want(struct origin_sockets *sockets, int fd, unsigned events)
+void origin_sockets_want(struct origin_sockets *sockets, int fd, unsigned events)
 {
     struct origin_socket *socket = known(sockets, fd);
-    if (!socket && !(socket = enter(sockets, fd)))
-        return -ENOMEM;
+    if (!socket)
+        socket = enter(sockets, fd);
     socket->wanted = events;
     if (socket->op.armed && socket->armed != socket->wanted)
         ring_cancel(sockets->ring, &socket->op);
     settle(socket);
-    return 0;
 }
 
 int origin_sockets_close(struct origin_sockets *sockets, int fd)
@@ -111,6 +106,6 @@ int origin_sockets_close(struct origin_sockets *sockets, int fd)
 void origin_sockets_finish(struct origin_sockets *sockets)
 {
     assert(sockets->count == 0);
-    free(sockets->all);
+    blocks_give(sockets->all);
     *sockets = (struct origin_sockets){0};
 }

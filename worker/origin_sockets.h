@@ -23,8 +23,9 @@ struct origin_sockets {
     unsigned count; /* those that are not closed yet */
 };
 
-/* From now on `events` of poll are waited for on `fd`; 0: nothing is. Returns 0 or -ENOMEM. */
-int origin_sockets_want(struct origin_sockets *sockets, int fd, unsigned events);
+/* From now on `events` of poll are waited for on `fd`; 0: nothing is. Its memory is the blocks', and
+ * surely given: libcurl never works again once it was refused a socket. */
+void origin_sockets_want(struct origin_sockets *sockets, int fd, unsigned events);
 
 /* Takes `fd` and closes it, later if need be. Nothing is told of it any more. Returns 0 or -errno. */
 int origin_sockets_close(struct origin_sockets *sockets, int fd);

@@ -218,9 +218,11 @@ static bool wants_input(const struct conn *conn)
 /* A peer that is ahead of what its session takes waits outside the line until that wants more. */
 static void stand_in_line(struct conn *conn)
 {
+    struct link *line = &conn->worker->inputs;
+    bool halfway = conn->state == CONN_HANDSHAKE && conn->tls && tls_pending(conn->tls);
     if (!list_has(&conn->input.turn) && conn->state < CONN_ENDING && wants_input(conn) &&
         (has_more(conn) || conn->input.ended))
-        list_insert(&conn->worker->inputs, &conn->input.turn);
+        list_insert(halfway ? line->next : line, &conn->input.turn); /* begun, it is ended first */
 }
 
 /* Looks at the next slice, and then at the peer's end, if that is what comes next. */

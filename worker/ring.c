@@ -26,7 +26,7 @@ static int queue_open(struct io_uring *uring, unsigned entries)
 {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
-                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_TASKRUN_FLAG,
         .cq_entries = entries * (COMPLETIONS / SUBMISSIONS),
     };
     return io_uring_queue_init_params(entries, uring, &params);
@@ -222,6 +222,12 @@ void ring_submit(struct ring *ring)
 {
     if (io_uring_sq_ready(&ring->uring))
         io_uring_submit(&ring->uring);
+}
+
+bool ring_has_more(const struct ring *ring)
+{
+    const struct io_uring *uring = &ring->uring;
+    return io_uring_cq_ready(uring) || IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN;
 }
 
 int ring_run(struct ring *ring)

@@ -55,6 +55,9 @@ void ring_sleep(struct ring *ring, int64_t timeout_ns);
 /* Submits what was armed, without waiting for the next ring_sleep. */
 void ring_submit(struct ring *ring);
 
+/* Whether there is something to run, or will be once the kernel is asked. No system call. */
+bool ring_has_more(const struct ring *ring);
+
 /* Runs the callbacks of what has completed. Returns their number. */
 int ring_run(struct ring *ring);
 

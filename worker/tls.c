@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/async.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -106,6 +107,40 @@ BIO_METHOD *tls_bio_method(void)
     return method;
 }
 
+/* ---- handshakes ---- */
+
+static int fail(struct tls *tls)
+{
+    tls->failed = true;
+    ERR_clear_error();
+    return -EPROTO;
+}
+
+/* OpenSSL makes the handshake on a stack of its own then, and goes on from here the next time. */
+void tls_on_step(const SSL *ssl, int where, int rc)
+{
+    const struct tls *tls = tls_of(ssl);
+    const struct tls_context *context = tls ? tls->context : NULL;
+    (void)rc;
+    if (context && context->others_wait && where & SSL_CB_LOOP && !tls->hurried &&
+        ASYNC_get_current_job() && context->others_wait(context->others_context))
+        ASYNC_pause_job();
+}
+
+/* Returns 0 when the handshake is done or wants more, else -EPROTO. */
+static int shake_hands(struct tls *tls)
+{
+    ERR_clear_error();
+    int rc = SSL_do_handshake(tls->ssl);
+    tls->halfway = rc != 1 && (SSL_want_async(tls->ssl) || SSL_want_async_job(tls->ssl));
+    if (rc == 1) {
+        tls->ready = true;
+        SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC);
+        return 0;
+    }
+    return tls->halfway || SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_READ ? 0 : fail(tls);
+}
+
 /* ---- life ---- */
 
 struct tls *tls_create(struct tls_context *context)
@@ -126,6 +161,8 @@ struct tls *tls_create(struct tls_context *context)
     BIO_set_data(bio, tls);
     SSL_set_bio(tls->ssl, bio, bio); /* takes the one reference */
     SSL_set_accept_state(tls->ssl);
+    if (context->others_wait)
+        SSL_set_mode(tls->ssl, SSL_MODE_ASYNC);
     return tls;
 }
 
@@ -133,6 +170,10 @@ void tls_destroy(struct tls *tls)
 {
     if (!tls)
         return;
+    if (tls->ssl && SSL_waiting_for_async(tls->ssl)) { /* the stack is given back at its end only */
+        tls->hurried = true;
+        shake_hands(tls);
+    }
     SSL_free(tls->ssl);
     free(tls->out);
     free(tls);
@@ -155,25 +196,6 @@ const struct client_id *tls_ensure_id(struct tls *tls)
 }
 
 /* ---- receiving ---- */
-
-static int fail(struct tls *tls)
-{
-    tls->failed = true;
-    ERR_clear_error();
-    return -EPROTO;
-}
-
-/* Returns 0 when the handshake is done or wants more, else -EPROTO. */
-static int shake_hands(struct tls *tls)
-{
-    ERR_clear_error();
-    int rc = SSL_do_handshake(tls->ssl);
-    if (rc == 1) {
-        tls->ready = true;
-        return 0;
-    }
-    return SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_READ ? 0 : fail(tls);
-}
 
 /* Returns 0 when nothing more can be read now or `most` bytes were, 1 at close_notify, or an error. */
 static int read_plaintext(struct tls *tls, size_t most, tls_plaintext *plaintext, void *context)
@@ -218,7 +240,7 @@ int tls_receive(struct tls *tls, struct span *data, size_t most, tls_plaintext *
 
 bool tls_pending(const struct tls *tls)
 {
-    return SSL_pending(tls->ssl) > 0;
+    return tls->halfway || SSL_pending(tls->ssl) > 0;
 }
 
 bool tls_ready(const struct tls *tls)

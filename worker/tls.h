@@ -29,6 +29,14 @@ int tls_context_create(const struct config *config, const struct segment *segmen
                        struct tls_context **context, struct fault *fault);
 void tls_context_destroy(struct tls_context *context);
 
+/* Whether somebody else waits for this thread. */
+typedef bool tls_others_wait(void *context);
+
+/* From here on a handshake whose server part is under way is left where it is when others wait: between
+ * two of its steps, of which the longest (a key agreement) takes about half of the whole. tls_receive
+ * then returns 0 and tls_pending is true. */
+void tls_context_let_pass(struct tls_context *context, tls_others_wait *others_wait, void *argument);
+
 /* Loads every certificate and key and checks that they belong together, and the authorities of
  * origins, for `herald check` and before a generation starts. */
 int tls_check(const struct config *config, struct fault *fault);
@@ -47,14 +55,14 @@ void tls_destroy(struct tls *tls);
 typedef int tls_plaintext(void *context, const void *data, size_t length);
 
 /* Feeds ciphertext from the front of `data`, which then begins behind what was taken: all of it, unless
- * `most` bytes of plaintext came before; the rest is to be fed in another call, which may have no data
- * while tls_pending. Handshake answers and alerts are appended to the output (tls_output). Returns 0;
+ * `most` bytes of plaintext came before or others were let pass; the rest is to be fed in another call,
+ * which may have no data while tls_pending. Handshake answers and alerts are appended to the output (tls_output). Returns 0;
  * 1 when the peer closed the TLS connection (close_notify); -EPROTO when the connection must end, an
  * alert being in the output then; or what `plaintext` returned. */
 int tls_receive(struct tls *tls, struct span *data, size_t most, tls_plaintext *plaintext,
                 void *context);
 
-/* True while decrypted bytes wait for the next tls_receive. */
+/* True while decrypted bytes, or steps of the handshake, wait for the next tls_receive. */
 bool tls_pending(const struct tls *tls);
 
 /* True once the handshake is done; before that nothing may be sent. */

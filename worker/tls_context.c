@@ -1,6 +1,7 @@
 #include "worker/tls_internal.h"
 
 #include <errno.h>
+#include <openssl/async.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -16,6 +17,8 @@
 #define CIPHERS_12 \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:" \
     "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
+
+#define HANDSHAKES_HALFWAY_MAX 16 /* each on a stack of 32 KiB; one is ended before the next begins */
 
 
 /* ---- tickets ---- */
@@ -194,6 +197,7 @@ static void set_policy(SSL_CTX *ctx)
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
     SSL_CTX_set_session_ticket_cb(ctx, on_ticket, NULL, NULL);
+    SSL_CTX_set_info_callback(ctx, tls_on_step);
 }
 
 static const char *name_of(const char *path, const char *what)
@@ -274,10 +278,24 @@ int tls_context_create(const struct config *config, const struct segment *segmen
     return 0;
 }
 
+void tls_context_let_pass(struct tls_context *context, tls_others_wait *others_wait, void *argument)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which would have to be told of each stack that OpenSSL switches to */
+    if (ASYNC_init_thread(HANDSHAKES_HALFWAY_MAX, 0) != 1)
+        return;
+    context->others_wait = others_wait;
+    context->others_context = argument;
+#else
+    (void)context, (void)others_wait, (void)argument;
+#endif
+}
+
 void tls_context_destroy(struct tls_context *context)
 {
     if (!context)
         return;
+    if (context->others_wait)
+        ASYNC_cleanup_thread();
     for (size_t i = 0; i < context->count; i++)
         SSL_CTX_free(context->certificates[i].ctx);
     free(context->certificates);

@@ -27,6 +27,8 @@ struct tls_context {
     const struct segment_secrets *secrets;
     uint32_t ticket_epoch; /* of `tickets` */
     struct ticket_key tickets[SEGMENT_TICKET_KEYS];
+    tls_others_wait *others_wait; /* or NULL: handshakes are made in one go */
+    void *others_context;
     uint8_t scratch[TLS_SCRATCH_BYTES];
     const X509 *covers_x509; /* the last certificate and host that tls_covers was asked about; NULL: none */
     char covers_host[TLS_COVERS_MAX];
@@ -44,6 +46,8 @@ struct tls {
     size_t out_start, out_used, out_room;
     unsigned small_left; /* records still to be kept small */
     bool ready, failed, closed;
+    bool halfway; /* of a handshake there is more to do, whether or not more comes */
+    bool hurried; /* and nobody is let pass any more */
     bool has_id, id_from_ticket;
     struct client_id id;
 };
@@ -60,6 +64,9 @@ BIO_METHOD *tls_bio_method(void);
 /* Reads the authorities of origins. Returns 0, or -errno with `fault`: the origin's line in the
  * config, and what is wrong with the file. */
 int tls_check_authorities(const struct config *config, struct fault *fault);
+
+/* For OpenSSL, between two steps of a handshake. */
+void tls_on_step(const SSL *ssl, int where, int rc);
 
 /* The reason of OpenSSL's last error, as text. */
 const char *tls_reason(void);

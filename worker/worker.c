@@ -392,6 +392,11 @@ static bool has_origins(const struct config *config)
     return false;
 }
 
+static bool others_wait(void *ring)
+{
+    return ring_has_more(ring);
+}
+
 static int start_parts(struct worker *worker, struct fault *fault)
 {
     const struct config *config = worker->config;
@@ -404,6 +409,7 @@ static int start_parts(struct worker *worker, struct fault *fault)
         rc = tls_context_create(config, worker->handoff->segment, &worker->tls, fault);
         if (rc < 0)
             return rc;
+        tls_context_let_pass(worker->tls, others_wait, worker->ring);
     }
     worker->http2 = http2_context_create(&stream_events, &config->limits);
     worker->http1 = http1_context_create(&stream_events, &config->limits);

@@ -499,6 +499,7 @@ static void ends_beyond_what_a_page_may_have(struct fixture *f, const char *call
              "end",
              call);
     only_policy(f, text);
+    f->config.policy.soft_ms = 500; /* it is not what ends it, however slow this machine is */
     must_open(f);
     page(f);
     no_failure(f);
@@ -527,6 +528,7 @@ static void a_proposer_after_one_that_was_ended_has_its_turn(void **state)
                 "  return false, 'nothing left' end");
     use_policy(f, "many", "{}");
     use_policy(f, "few", "{}");
+    f->config.policy.soft_ms = 500;
     must_open(f);
     page(f);
     no_failure(f);

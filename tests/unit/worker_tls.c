@@ -28,6 +28,7 @@ struct pair {
     uint8_t *got; /* what the server decrypted */
     size_t got_length;
     int failure; /* what tls_receive returned last, when not 0 */
+    unsigned passed; /* how often others were let pass */
     SSL_SESSION *session; /* the newest ticket's */
 };
 
@@ -155,6 +156,8 @@ static bool to_server(struct pair *pair)
                                                                     : (size_t)length - at;
         struct span input = span_make(copy + at, n);
         int rc = tls_receive(pair->tls, &input, SIZE_MAX, on_plaintext, pair);
+        for (; rc == 0 && tls_pending(pair->tls); pair->passed++)
+            rc = tls_receive(pair->tls, &input, SIZE_MAX, on_plaintext, pair);
         if (rc)
             pair->failure = rc;
         at += n;
@@ -227,6 +230,79 @@ static void input_may_come_byte_by_byte(void **state)
     assert_true(tls_ready(pair->tls));
     check_echo(pair);
     pair_destroy(pair);
+    tls_context_destroy(context);
+}
+
+static bool as_told(void *told)
+{
+    return *(const bool *)told;
+}
+
+static struct tls_context *context_that_lets_pass(const bool *others_wait)
+{
+    struct tls_context *context = context_create();
+    tls_context_let_pass(context, as_told, (void *)(uintptr_t)others_wait);
+#ifdef __SANITIZE_ADDRESS__
+    tls_context_destroy(context);
+    skip(); /* handshakes are made in one go */
+#endif
+    return context;
+}
+
+static void a_handshake_lets_others_pass_between_its_steps(void **state)
+{
+    (void)state;
+    const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+    bool others_wait = true;
+    struct tls_context *context = context_that_lets_pass(&others_wait);
+    for (int i = 0; i < 2; i++) {
+        others_wait = true;
+        struct pair *pair = connected(context, versions[i], NULL);
+        assert_in_range(pair->passed, 5, 40);
+        check_echo(pair);
+        struct pair *again = connected(context, versions[i], pair->session);
+        assert_true(tls_resumed(again->tls) || versions[i] == TLS1_2_VERSION);
+        assert_in_range(again->passed, 3, 40);
+        pair_destroy(again);
+        pair_destroy(pair);
+        others_wait = false;
+        pair = connected(context, versions[i], NULL);
+        assert_int_equal(pair->passed, 0);
+        pair_destroy(pair);
+    }
+    tls_context_destroy(context);
+}
+
+/* Feeds the client's first flight up to the first pause. */
+static struct pair *halfway(struct tls_context *context)
+{
+    struct pair *pair = pair_create(context, 0, "\x02h2", 3, NULL, NULL);
+    char *data;
+    SSL_do_handshake(pair->client);
+    long length = BIO_get_mem_data(pair->from_client, &data);
+    struct span input = span_make(data, (size_t)length);
+    assert_int_equal(tls_receive(pair->tls, &input, SIZE_MAX, on_plaintext, pair), 0);
+    assert_true(tls_pending(pair->tls) && !tls_ready(pair->tls));
+    return pair;
+}
+
+static void many_handshakes_may_be_halfway_and_end_there(void **state)
+{
+    (void)state;
+    enum { MANY = 40 }; /* more than OpenSSL has stacks for: the last are made to wait */
+    bool others_wait = true;
+    struct tls_context *context = context_that_lets_pass(&others_wait);
+    for (int round = 0; round < 3; round++) {
+        struct pair *pairs[MANY];
+        for (int i = 0; i < MANY; i++)
+            pairs[i] = halfway(context);
+        for (int i = 0; i < MANY; i++)
+            pair_destroy(pairs[i]);
+        struct pair *pair = connected(context, 0, NULL);
+        assert_true(pair->passed >= 5);
+        check_echo(pair);
+        pair_destroy(pair);
+    }
     tls_context_destroy(context);
 }
 
@@ -531,6 +607,8 @@ int main(void)
         TEST(openssls_memory_is_blocks),
         TEST(it_shakes_hands_and_carries_bytes_both_ways),
         TEST(input_may_come_byte_by_byte),
+        TEST(a_handshake_lets_others_pass_between_its_steps),
+        TEST(many_handshakes_may_be_halfway_and_end_there),
         TEST(plaintext_is_handed_out_in_portions),
         TEST(much_data_arrives_byte_for_byte_in_small_records_first),
         TEST(records_are_small_again_where_that_is_asked_for),

@@ -215,14 +215,19 @@ static bool wants_input(const struct conn *conn)
     return !session_is_open(&conn->session) || session_wants_read(&conn->session);
 }
 
+/* A handshake that has let others pass: it is ended before another begins. */
+static bool is_halfway(const struct conn *conn)
+{
+    return conn->state == CONN_HANDSHAKE && conn->tls && tls_pending(conn->tls);
+}
+
 /* A peer that is ahead of what its session takes waits outside the line until that wants more. */
 static void stand_in_line(struct conn *conn)
 {
     struct link *line = &conn->worker->inputs;
-    bool halfway = conn->state == CONN_HANDSHAKE && conn->tls && tls_pending(conn->tls);
     if (!list_has(&conn->input.turn) && conn->state < CONN_ENDING && wants_input(conn) &&
         (has_more(conn) || conn->input.ended))
-        list_insert(halfway ? line->next : line, &conn->input.turn); /* begun, it is ended first */
+        list_insert(is_halfway(conn) ? line->next : line, &conn->input.turn);
 }
 
 /* Looks at the next slice, and then at the peer's end, if that is what comes next. */
@@ -397,10 +402,12 @@ void conn_input_drop(struct conn *conn)
 
 /* A peer that leaves before this side's first word of a handshake has nothing to wait for, so its turn
  * is not waited for either: whoever opens and closes faster than handshakes are made would otherwise
- * have as many connections as it likes stand in line. */
+ * have as many connections as it likes stand in line. A handshake that is halfway goes on step by step: it
+ * can be ended at its end only, which would take the rest of it at once. */
 static bool has_last_words(const struct conn *conn)
 {
-    return has_more(conn) && (conn->state != CONN_HANDSHAKE || conn->queued_bytes);
+    return has_more(conn) &&
+           (conn->state != CONN_HANDSHAKE || conn->queued_bytes || is_halfway(conn));
 }
 
 static void on_recv(struct ring_op *op, const struct ring_event *event)

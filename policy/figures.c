@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 #define CLAIM_BIT (UINT64_C(1) << 63) /* a key being made: the rest is when, in seconds */
 #define TRIES_MAX 256
+#define AWAIT_TRIES_MAX 16 /* of a row that another process makes */
 #define BIN_BITS 4    /* 16 bins to the octave */
 #define BIN_FLOOR 6   /* below 2^6 us everything is one bin */
 
@@ -64,6 +66,7 @@ static void make_row(struct figures_row *row, uint64_t site, uint64_t version, u
     atomic_store_explicit(&row->used_s, now, memory_order_relaxed);
 }
 
+/* The row of that key, which is made if nobody else makes one; else NULL. */
 static struct figures_row *take_row(struct figures *figures, uint64_t key, uint64_t site,
                                     uint64_t version, uint64_t now)
 {
@@ -73,6 +76,10 @@ static struct figures_row *take_row(struct figures *figures, uint64_t key, uint6
     for (unsigned i = 0; i < FIGURES_ROWS; i++) {
         uint64_t held = atomic_load_explicit(&region->keys[i], memory_order_acquire);
         uint64_t idle = idleness(figures, i, held, now);
+        if (held == key)
+            return &region->rows[i];
+        if (held && idle == 0 && !is_ready(held)) /* being made, perhaps for the same */
+            return NULL;
         if (idle <= most)
             continue;
         most = idle;
@@ -96,13 +103,26 @@ static struct figures_row *find_row(const struct figures *figures, uint64_t key)
     return NULL;
 }
 
+/* Workers that all see their first page at once want the same row: one makes it, the others wait, for
+ * microseconds. What they counted elsewhere would be missing from the sums for ever. */
+static struct figures_row *make_or_await(struct figures *figures, uint64_t key, uint64_t site,
+                                         uint64_t version, uint64_t now)
+{
+    struct figures_row *row = take_row(figures, key, site, version, now);
+    for (unsigned tries = 0; !row && tries < AWAIT_TRIES_MAX; tries++) {
+        sched_yield();
+        row = take_row(figures, key, site, version, now);
+    }
+    return row;
+}
+
 struct figures_row *figures_row(struct figures *figures, uint64_t site, uint64_t version)
 {
     uint64_t key = key_of(site, version);
     uint64_t now = now_s(figures);
     struct figures_row *row = find_row(figures, key);
     if (!row)
-        row = take_row(figures, key, site, version, now);
+        row = make_or_await(figures, key, site, version, now);
     if (row && atomic_load_explicit(&row->used_s, memory_order_relaxed) != now)
         atomic_store_explicit(&row->used_s, now, memory_order_relaxed);
     return row;

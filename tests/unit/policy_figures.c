@@ -1,6 +1,7 @@
 #include "policy/figures.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -70,6 +71,39 @@ static void the_pair_that_was_not_used_for_longest_makes_room(void **state)
         assert_false(row && row->site == 7 && row->version == 1);
     }
     assert_int_equal(used, FIGURES_ROWS);
+}
+
+enum { WORKERS = 4 };
+static pthread_barrier_t at_once;
+
+static void *count_one(void *unused)
+{
+    struct figures own = figures;
+    (void)unused;
+    pthread_barrier_wait(&at_once);
+    struct figures_row *row = figures_row(&own, 1, 1);
+    if (row)
+        figures_add(row, TALLY_PROMISED, 5);
+    return NULL;
+}
+
+static void workers_that_begin_at_once_count_in_one_row(void **state)
+{
+    pthread_barrier_init(&at_once, NULL, WORKERS);
+    for (unsigned round = 0; round < 300; round++) {
+        pthread_t workers[WORKERS];
+        setup(state);
+        for (unsigned i = 0; i < WORKERS; i++)
+            assert_int_equal(pthread_create(&workers[i], NULL, count_one, NULL), 0);
+        for (unsigned i = 0; i < WORKERS; i++)
+            pthread_join(workers[i], NULL);
+        unsigned rows = 0;
+        for (unsigned i = 0; i < FIGURES_ROWS; i++)
+            rows += figures_at(&figures, i) != NULL;
+        assert_int_equal(rows, 1);
+        assert_int_equal(figures_row(&figures, 1, 1)->kinds[TALLY_PROMISED].count, WORKERS);
+    }
+    pthread_barrier_destroy(&at_once);
 }
 
 static void a_row_whose_maker_died_is_made_by_another(void **state)
@@ -154,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_site_and_a_version_have_a_row_of_their_own, setup),
         cmocka_unit_test_setup(the_pair_that_was_not_used_for_longest_makes_room, setup),
+        cmocka_unit_test_setup(workers_that_begin_at_once_count_in_one_row, setup),
         cmocka_unit_test_setup(a_row_whose_maker_died_is_made_by_another, setup),
         cmocka_unit_test_setup(a_row_that_is_being_made_by_one_whose_clock_is_ahead_is_left_to_it,
                                setup),

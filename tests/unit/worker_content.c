@@ -77,7 +77,7 @@ static void many_who_wait_for_one_file_share_one_open(void **state)
         forget(&answers[i]);
 }
 
-#define CROWD 200
+#define CROWD 1000
 static struct answer crowd[CROWD];
 
 static void take_a_while(struct answer *answer)
@@ -114,7 +114,7 @@ static void who_waits_for_another_file_does_not_wait_for_a_crowd(void **state)
     begin_crowd();
     find(&other, "/b.css");
     assert_int_equal(other.outcome, CONTENT_FOUND);
-    assert_in_range(crowd_answered(), 1, CROWD / 4);
+    assert_in_range(crowd_answered(), 1, CROWD / 2); /* 25 ms, for a slow disk */
     for (unsigned i = 0; i < CROWD; i++) {
         await(&crowd[i]);
         assert_int_equal(crowd[i].outcome, CONTENT_FOUND);

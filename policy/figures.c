@@ -66,13 +66,14 @@ static void make_row(struct figures_row *row, uint64_t site, uint64_t version, u
     atomic_store_explicit(&row->used_s, now, memory_order_relaxed);
 }
 
-/* The row of that key, which is made if nobody else makes one; else NULL. */
+/* The row of that key, which is made if nobody else makes one; else NULL. `*awaited`: another is at it. */
 static struct figures_row *take_row(struct figures *figures, uint64_t key, uint64_t site,
-                                    uint64_t version, uint64_t now)
+                                    uint64_t version, uint64_t now, bool *awaited)
 {
     struct figures_region *region = figures->region;
     uint64_t most = 0, old = 0;
     unsigned at = 0;
+    *awaited = true;
     for (unsigned i = 0; i < FIGURES_ROWS; i++) {
         uint64_t held = atomic_load_explicit(&region->keys[i], memory_order_acquire);
         uint64_t idle = idleness(figures, i, held, now);
@@ -86,6 +87,7 @@ static struct figures_row *take_row(struct figures *figures, uint64_t key, uint6
         old = held;
         at = i;
     }
+    *awaited = most != 0; /* else every row is in use this second */
     if (!most || !atomic_compare_exchange_strong(&region->keys[at], &old, CLAIM_BIT | now))
         return NULL;
     make_row(&region->rows[at], site, version, now);
@@ -108,10 +110,11 @@ static struct figures_row *find_row(const struct figures *figures, uint64_t key)
 static struct figures_row *make_or_await(struct figures *figures, uint64_t key, uint64_t site,
                                          uint64_t version, uint64_t now)
 {
-    struct figures_row *row = take_row(figures, key, site, version, now);
-    for (unsigned tries = 0; !row && tries < AWAIT_TRIES_MAX; tries++) {
+    bool awaited;
+    struct figures_row *row = take_row(figures, key, site, version, now, &awaited);
+    for (unsigned tries = 0; !row && awaited && tries < AWAIT_TRIES_MAX; tries++) {
         sched_yield();
-        row = take_row(figures, key, site, version, now);
+        row = take_row(figures, key, site, version, now, &awaited);
     }
     return row;
 }

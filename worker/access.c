@@ -4,7 +4,6 @@
 #include "worker/proxy.h"
 #include "worker/stream.h"
 
-
 static void log_candidate(struct log *log, const struct candidate *candidate)
 {
     log_open_object(log);

@@ -1,4 +1,5 @@
-/* What the files of http1.h share: http1.c reads requests, http1_write.c writes responses. */
+/* What the files of http1.h share: http1.c reads requests, http1_parse.c their header blocks,
+ * http1_write.c writes responses. */
 #ifndef HERALD_HTTP1_INTERNAL_H
 #define HERALD_HTTP1_INTERNAL_H
 
@@ -83,6 +84,25 @@ struct http1 {
     bool failed;  /* for what the peer sent */
     const char *failure;
 };
+
+/* ---- http1_parse.c ---- */
+
+/* Sets up what llhttp calls, and a pool whose lists keep a header block as it came. */
+void http1_parse_init(struct http1_context *context);
+
+/* Appends to the list's block, which `bytes_max` bounds, before it is parsed. False when memory
+ * runs out. */
+bool http1_block_add(struct header_list *list, const void *data, size_t length, size_t bytes_max);
+size_t http1_block_bytes(struct header_list *list);
+
+/* Parses the block, which is complete: into `list`, whose texts lie in it, and `http1->framing`.
+ * Returns 0, or the status that refuses it, with `why` in words. */
+int http1_parse(struct http1 *http1, struct header_list *list, const char **why);
+
+/* ---- http1.c ---- */
+
+/* Content of the request under way. */
+void http1_content(struct http1 *http1, const void *data, size_t length);
 
 /* Looks at what came ahead, as far as that is its turn. */
 void http1_advance(struct http1 *http1);

@@ -26,7 +26,7 @@ struct upstream {
     uint64_t rest_began_ms; /* 0: it does not rest */
     uint64_t rest_until_ms;
     struct segment_server *told; /* where others read how it does; NULL: nowhere */
-    struct origin_handle *idle; /* origin.c's, as is the next one: handles to be used again */
+    struct origin_handle *idle; /* origin_handle.c's, and the next: to be used again */
     unsigned idle_count;
 };
 

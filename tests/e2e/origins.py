@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import threading
 
+import pytest
+
 import server
 
 CLIENTS = os.path.join(server.TOP, "tests", "clients")
@@ -239,3 +241,28 @@ def proxied(herald, *origins, keys=None, **kwargs):
 
 def counters(site):
     return json.loads(site.command("status", "--json").stdout)["counters"]
+
+
+@pytest.fixture
+def origin(request):
+    """origin(answer, ...) starts an Origin; all are closed after the test, which fails when one saw
+    what no origin is to see."""
+    made = []
+
+    def factory(*args, make=Origin, **kwargs):
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    yield factory
+    for one in made:
+        one.close()
+    for one in made:
+        assert not getattr(one, "faults", None), one.faults
+
+
+def answered(site, connect, path="/", **kwargs):
+    """The stream of a request, whether it was answered or reset."""
+    client = connect(site, tls=False)
+    stream = client.request(path, **kwargs)
+    client.wait(lambda: stream.done or stream.reset is not None, "an end")
+    return stream

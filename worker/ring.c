@@ -230,20 +230,23 @@ bool ring_has_more(const struct ring *ring)
     return io_uring_cq_ready(uring) || IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN;
 }
 
+/* No more than had completed by now: asking whether there is more lets the kernel complete more, and
+ * peers that send as fast as that could go on so for as long as they like. */
 int ring_run(struct ring *ring)
 {
     struct io_uring_cqe *cqe;
-    int count = 0;
+    unsigned ready = io_uring_cq_ready(&ring->uring), count = 0;
+    if (ready > COMPLETIONS_PER_WAKE)
+        ready = COMPLETIONS_PER_WAKE;
     ring->yielded = false;
-    while (count < COMPLETIONS_PER_WAKE && !ring->yielded &&
-           io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
+    while (count < ready && !ring->yielded && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
         struct io_uring_cqe seen = *cqe;
         io_uring_cqe_seen(&ring->uring, cqe);
         complete(ring, &seen);
         count++;
     }
     publish_buffers(ring);
-    return count;
+    return (int)count;
 }
 
 void ring_yield(struct ring *ring)

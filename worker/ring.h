@@ -58,7 +58,8 @@ void ring_submit(struct ring *ring);
 /* Whether there is something to run, or will be once the kernel is asked. No system call. */
 bool ring_has_more(const struct ring *ring);
 
-/* Runs the callbacks of what has completed. Returns their number. */
+/* Runs the callbacks of what had completed when it was called, 512 at most. No system call. Returns their
+ * number. */
 int ring_run(struct ring *ring);
 
 /* For callbacks: ring_run returns after this one, and leaves the rest to its next call. */

@@ -77,6 +77,33 @@ static void who_had_to_wait_is_seen_beside_one_who_always_has_more(void **state)
     }
 }
 
+/* A peer that has sent the next before the first is looked at. */
+static void echo_came(struct ring_op *op, const struct ring_event *event)
+{
+    struct torrent *torrent = (struct torrent *)op;
+    if (event->result > 0 && torrent->received++ == 0)
+        assert_int_equal(write(torrent->fds[1], "x", 1), 1);
+}
+
+static void what_comes_while_completions_run_is_for_the_next_turn(void **state)
+{
+    struct torrent echo = {.op.done = echo_came};
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, echo.fds), 0);
+    ring_recv(ring, &echo.op, echo.fds[0], false);
+    assert_int_equal(write(echo.fds[1], "x", 1), 1);
+    ring_sleep(ring, 1000000000);
+    assert_int_equal(ring_run(ring), 1);
+    assert_int_equal(echo.received, 1);
+    assert_true(ring_has_more(ring));
+    close(echo.fds[1]);
+    for (unsigned turns = 0; echo.op.armed && turns < 10; turns++)
+        ring_wait(ring, 1000000000);
+    assert_false(echo.op.armed);
+    assert_int_equal(echo.received, 2);
+    close(echo.fds[0]);
+}
+
 static int set_up(void **state)
 {
     struct fault fault;
@@ -95,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_had_to_wait_is_seen_beside_one_who_always_has_more),
+        cmocka_unit_test(what_comes_while_completions_run_is_for_the_next_turn),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -12,6 +12,7 @@ from rawh2_wire import PREFACE, Flag, Setting, Type, frame, settings_payload, u3
 
 TICK = os.sysconf("SC_CLK_TCK")
 PROCESSORS = sorted(os.sched_getaffinity(0))
+WORKER_PRIORITY, HONEST_PRIORITY = 5, 10     # among what runs in real time (sched(7))
 
 
 # ---- the honest client ----------------------------------------------------------------------
@@ -65,44 +66,36 @@ class Honest:
         return False
 
 
-def prefer(pid):
-    """A server's processes run before those of other sessions, where that is allowed: a nice value ranks
-    a process within its session only (sched(7), autogroups)."""
+def prefer(task, priority):
+    """It runs before whatever else its processors do, where that is allowed. A nice value would not do:
+    whoever has begun a slice ends it, which takes milliseconds."""
     try:
-        os.setpriority(os.PRIO_PROCESS, pid, -15)
-        with open("/proc/%d/autogroup" % pid, "w") as autogroup:
-            autogroup.write("-20")
-    except OSError:                      # not allowed, or it is gone
+        os.sched_setscheduler(task, os.SCHED_FIFO, os.sched_param(priority))
+    except (PermissionError, ProcessLookupError):
         pass
 
 
 def apart(worker, master):
-    """Leaves a processor to the worker alone; its master, and what measures and attacks, share the
-    others: timed is the worker's own queue, not whose turn it is to run."""
+    """Leaves a processor to the worker; its master, and what measures and attacks, share the others:
+    timed is the worker's own queue, not whose turn it is to run. It stays where it has been put, as nobody
+    there runs before it; the kernel's threads that open files for it are begun where it may run, and
+    would starve there with a worker that never rests."""
     first, *others = PROCESSORS
-    prefer(worker)
     try:
+        prefer(worker, WORKER_PRIORITY)
         if others:
-            for task in os.listdir("/proc/%d/task" % worker):
-                os.sched_setaffinity(int(task), {first})
+            os.sched_setaffinity(worker, {first})
+            os.sched_setaffinity(worker, PROCESSORS)
             os.sched_setaffinity(master, others)
             os.sched_setaffinity(0, others)
-    except OSError:
-        pass
-
-
-def prefer_me():
-    """This process runs before whatever else its processors do, where that is allowed."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    except PermissionError:
+    except OSError:                      # not allowed, or it is gone
         pass
 
 
 def honest_times(site, seconds, pipe):
     """Child process: times until told to stop, or for `seconds`; sends the list."""
     times = []
-    prefer_me()
+    prefer(0, HONEST_PRIORITY)
     try:
         client, until = Honest(site), time.monotonic() + seconds
         for _ in range(20):
@@ -212,6 +205,12 @@ def cpu_s(pid):
     with open("/proc/%d/stat" % pid) as stat:
         words = stat.read().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / TICK
+
+
+def stolen_s():
+    """The time that the host has taken from this machine's processors."""
+    with open("/proc/stat") as stat:
+        return int(stat.readline().split()[8]) / TICK
 
 
 def descriptors(pid):

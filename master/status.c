@@ -4,14 +4,14 @@
 #include "master/rests.h"
 #include "master/waste.h"
 #include "policy/decision.h"
-#include "policy/learned.h"
-#include "policy/names.h"
 #include "policy/shared_dict.h"
 #include "worker/timer.h"
 
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define STATUS_WALK_MS 1000
 
 /* A member that could not be made is left out; the whole is told apart by jansson's own NULL. */
 static void put(json_t *object, const char *key, json_t *value)
@@ -32,22 +32,26 @@ static json_t *text(const char *value)
     return string ? string : json_string("?");
 }
 
-static uint64_t total(const struct segment *segment, enum counter counter)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++)
-        sum +=
-            atomic_load_explicit(&segment->slots[i].stats.counters[counter], memory_order_relaxed);
-    return sum;
-}
+/* What the workers of all slots counted. */
+struct sums {
+    uint64_t counters[COUNTERS];
+    uint64_t verdicts[REASONS];
+};
 
-static uint64_t verdicts(const struct segment *segment, unsigned reason)
+static void sum(struct sums *sums, const struct segment *segment)
 {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++)
-        sum +=
-            atomic_load_explicit(&segment->slots[i].stats.verdicts[reason], memory_order_relaxed);
-    return sum;
+    *sums = (struct sums){0};
+    for (unsigned i = 0; i < SEGMENT_SLOTS_MAX; i++) {
+        const struct segment_slot *slot = &segment->slots[i];
+        if (!atomic_load(&slot->incarnation)) /* no worker ever had it */
+            continue;
+        for (unsigned c = 0; c < COUNTERS; c++)
+            sums->counters[c] +=
+                atomic_load_explicit(&slot->stats.counters[c], memory_order_relaxed);
+        for (unsigned r = 0; r < REASONS; r++)
+            sums->verdicts[r] +=
+                atomic_load_explicit(&slot->stats.verdicts[r], memory_order_relaxed);
+    }
 }
 
 static const char *state_name(const struct seat *seat)
@@ -150,48 +154,48 @@ static json_t *sites_json(const struct config *config)
     return list;
 }
 
-static json_t *push_json(const struct segment *segment)
+static json_t *push_json(const struct sums *sums)
 {
     json_t *push = json_object();
-    put_number(push, "promised", total(segment, COUNTER_promises));
-    put_number(push, "delivered", total(segment, COUNTER_pushes_delivered));
-    put_number(push, "cancelled", total(segment, COUNTER_pushes_cancelled));
-    put_number(push, "refused", total(segment, COUNTER_pushes_refused));
-    put_number(push, "lost", total(segment, COUNTER_pushes_lost));
-    put_number(push, "hints", total(segment, COUNTER_hints));
-    put_number(push, "bytes", total(segment, COUNTER_pushed_bytes));
-    put_number(push, "wasted_bytes", total(segment, COUNTER_wasted_bytes));
+    put_number(push, "promised", sums->counters[COUNTER_promises]);
+    put_number(push, "delivered", sums->counters[COUNTER_pushes_delivered]);
+    put_number(push, "cancelled", sums->counters[COUNTER_pushes_cancelled]);
+    put_number(push, "refused", sums->counters[COUNTER_pushes_refused]);
+    put_number(push, "lost", sums->counters[COUNTER_pushes_lost]);
+    put_number(push, "hints", sums->counters[COUNTER_hints]);
+    put_number(push, "bytes", sums->counters[COUNTER_pushed_bytes]);
+    put_number(push, "wasted_bytes", sums->counters[COUNTER_wasted_bytes]);
     return push;
 }
 
 /* Candidates that went neither as a push nor as a hint, by reason; those with a count. */
-static json_t *skips_json(const struct segment *segment)
+static json_t *skips_json(const struct sums *sums)
 {
     json_t *skips = json_object();
     for (unsigned reason = 0; reason < REASONS; reason++) {
-        uint64_t count = verdicts(segment, reason);
+        uint64_t count = sums->verdicts[reason];
         if (count && reason != REASON_PUSHED && reason != REASON_HINTED && reason != REASON_PENDING)
             put_number(skips, reason_name((enum reason)reason), count);
     }
     return skips;
 }
 
-static json_t *counters_json(const struct segment *segment)
+static json_t *counters_json(const struct sums *sums)
 {
     json_t *counters = json_object();
     for (unsigned i = 0; i < COUNTERS; i++)
-        put_number(counters, stats_name((enum counter)i), total(segment, (enum counter)i));
+        put_number(counters, stats_name((enum counter)i), sums->counters[i]);
     return counters;
 }
 
-static json_t *table_json(struct supervisor *s, int64_t now_ms)
+static json_t *table_json(struct supervisor *s, const struct sums *sums, int64_t now_ms)
 {
     json_t *table = json_object();
     slots_count(&s->slots, now_ms);
     const struct push_census *census = &s->slots.census;
     put_number(table, "bytes", s->segment.header->pushes_bytes);
     put_number(table, "entries_max", (s->slots.table.mask + 1) * 8);
-    put_number(table, "evictions", total(&s->segment, COUNTER_table_evictions));
+    put_number(table, "evictions", sums->counters[COUNTER_table_evictions]);
     if (!s->slots.census_ms)
         return table;
     put_number(table, "held", census->held);
@@ -203,30 +207,36 @@ static json_t *table_json(struct supervisor *s, int64_t now_ms)
     return table;
 }
 
-/* What lies in the other regions that all workers share. */
-static json_t *names_json(const struct segment *segment)
+/* Walks the other regions that all workers share: megabytes, so not more often than they change by
+ * much, however often the status is asked for. */
+static void walk(struct status_walks *walks, const struct segment *segment, int64_t now_ms)
 {
     struct names names;
+    struct learned learned;
+    if (walks->at_ms && now_ms - walks->at_ms < STATUS_WALK_MS)
+        return;
+    *walks = (struct status_walks){.at_ms = now_ms};
+    if (names_attach(&names, segment->names, segment->header->names_bytes) == 0)
+        walks->names = names_walk(&names, NULL, NULL);
+    if (learned_attach(&learned, segment->learned, SEGMENT_LEARNED_BYTES) == 0)
+        walks->learned = learned_walk(&learned);
+}
+
+static json_t *names_json(const struct names_load *load)
+{
     json_t *one = json_object();
-    if (names_attach(&names, segment->names, segment->header->names_bytes) < 0)
-        return one;
-    struct names_load load = names_walk(&names, NULL, NULL);
-    put_number(one, "public", load.names);
-    put_number(one, "room", load.room);
-    put_number(one, "pending_voters", load.pending);
+    put_number(one, "public", load->names);
+    put_number(one, "room", load->room);
+    put_number(one, "pending_voters", load->pending);
     return one;
 }
 
-static json_t *learned_json(const struct segment *segment)
+static json_t *learned_json(const struct learned_load *load)
 {
-    struct learned learned;
     json_t *one = json_object();
-    if (learned_attach(&learned, segment->learned, SEGMENT_LEARNED_BYTES) < 0)
-        return one;
-    struct learned_load load = learned_walk(&learned);
-    put_number(one, "pages", load.pages);
-    put_number(one, "assets", load.assets);
-    put_number(one, "room", load.room);
+    put_number(one, "pages", load->pages);
+    put_number(one, "assets", load->assets);
+    put_number(one, "room", load->room);
     return one;
 }
 
@@ -285,8 +295,11 @@ json_t *status_make(struct supervisor *s, bool experiment)
 {
     int64_t now_ms = loop_now_ms();
     json_t *status = json_object();
+    struct sums sums;
     if (!status)
         return NULL;
+    sum(&sums, &s->segment);
+    walk(&s->status, &s->segment, now_ms);
     put(status, "ok", json_true());
     put(status, "version", json_string(HERALD_VERSION));
     put_number(status, "pid", (uint64_t)getpid());
@@ -295,11 +308,11 @@ json_t *status_make(struct supervisor *s, bool experiment)
     if (s->serving)
         put_serving(status, s);
     put(status, "workers", workers_json(s, now_ms));
-    put(status, "push", push_json(&s->segment));
-    put(status, "skips", skips_json(&s->segment));
-    put(status, "table", table_json(s, now_ms));
-    put(status, "names", names_json(&s->segment));
-    put(status, "learned", learned_json(&s->segment));
+    put(status, "push", push_json(&sums));
+    put(status, "skips", skips_json(&sums));
+    put(status, "table", table_json(s, &sums, now_ms));
+    put(status, "names", names_json(&s->status.names));
+    put(status, "learned", learned_json(&s->status.learned));
     put(status, "shared", shared_json(&s->segment, s->serving ? s->serving->config : NULL));
     put(status, "policy", policy_status(&s->desk));
     put(status, "last_reload", reload_json(&s->last_reload));
@@ -307,6 +320,6 @@ json_t *status_make(struct supervisor *s, bool experiment)
     if (experiment)
         put(status, "experiment",
             experiment_json(&s->segment, s->serving ? s->serving->config : NULL));
-    put(status, "counters", counters_json(&s->segment));
+    put(status, "counters", counters_json(&sums));
     return status;
 }

@@ -12,6 +12,8 @@
 #include "master/policy_desk.h"
 #include "master/policy_task.h"
 #include "master/stage.h"
+#include "policy/learned.h"
+#include "policy/names.h"
 
 #include <stdbool.h>
 #include <time.h>
@@ -43,6 +45,13 @@ struct supervisor_waiting {
     unsigned count;
 };
 
+/* What walks over the segment's regions found, for `status`. */
+struct status_walks {
+    int64_t at_ms; /* 0: none was made */
+    struct names_load names;
+    struct learned_load learned;
+};
+
 struct supervisor {
     const struct supervisor_options *options;
     struct loop loop;
@@ -69,6 +78,7 @@ struct supervisor {
     int64_t started_ms;
     int64_t rotate_ms; /* when ticket keys change next */
     enum supervisor_ending ending;
+    struct status_walks status;
     bool failed;        /* the first generation could not be made, */
     struct fault fault; /* for this reason */
     struct supervisor_reload last_reload;

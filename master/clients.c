@@ -257,9 +257,9 @@ static json_t *no_site(const struct config *config, const char *name)
         names[i] = config->sites[i].names[0];
     if (names)
         nearest = fault_nearest(name, names);
-    json_t *error = nearest ? control_error("there is no site \"%.200s\", did you mean %s?", name,
-                                            nearest)
-                            : control_error("there is no site \"%.200s\"", name);
+    json_t *error =
+        nearest ? control_error("there is no site \"%.200s\"; did you mean \"%s\"?", name, nearest)
+                : control_error("there is no site \"%.200s\"", name);
     free(names);
     return error;
 }

@@ -8,6 +8,7 @@
 #include "master/supervisor.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void reload(struct supervisor *s, struct control_handle client)
@@ -28,8 +29,8 @@ static void stop(struct supervisor *s, struct control_handle client, const json_
     supervisor_end(s, now ? ENDING_STOP : ENDING_DRAIN);
 }
 
-static void look_client_up(struct supervisor *s, struct control_handle asker,
-                           const char *author, const json_t *request)
+static void look_client_up(struct supervisor *s, struct control_handle asker, const char *author,
+                           const json_t *request)
 {
     const char *what = json_string_value(json_object_get(request, "do"));
     if (!s->serving) {
@@ -48,17 +49,43 @@ static void refuse(struct supervisor *s, struct control_handle client, const cha
     const char *nearest = fault_nearest(verb, verbs);
     if (!nearest)
         nearest = fault_nearest(verb, COMMAND_POLICY_VERBS);
-    control_answer(&s->control, client,
-                   nearest
-                       ? control_error("unknown verb \"%.40s\", did you mean %s?", verb, nearest)
-                       : control_error("unknown verb \"%.40s\"", verb));
+    control_answer(
+        &s->control, client,
+        nearest ? control_error("unknown verb \"%.40s\"; did you mean \"%s\"?", verb, nearest)
+                : control_error("unknown verb \"%.40s\"", verb));
+}
+
+/* Whether the herald of another config is meant. One file may have several names. */
+static bool is_for_another(const struct supervisor *s, const char *meant)
+{
+    struct stat ours, theirs;
+    const char *own = s->serving ? s->serving->config->path : NULL;
+    if (!meant || !s->serving || (own && strcmp(own, meant) == 0))
+        return false;
+    return !own || stat(own, &ours) < 0 || stat(meant, &theirs) < 0 ||
+           ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino;
+}
+
+static json_t *another(const struct supervisor *s, const char *meant)
+{
+    const char *own = s->serving->config->path;
+    if (!own)
+        return control_error("the herald that answers runs without a config, not with %.400s; say "
+                             "--root DIR or --demo if it is meant",
+                             meant);
+    return control_error("the herald that answers runs with %.400s, not with %.400s; two of them "
+                         "need an admin.socket each",
+                         own, meant);
 }
 
 void command_run(void *supervisor, struct control_handle client, const char *author,
                  const char *verb, json_t *request)
 {
     struct supervisor *s = supervisor;
-    if (strcmp(verb, "status") == 0) {
+    const char *meant = json_string_value(json_object_get(request, CONTROL_CONFIG));
+    if (is_for_another(s, meant)) {
+        control_answer(&s->control, client, another(s, meant));
+    } else if (strcmp(verb, "status") == 0) {
         bool experiment = json_is_true(json_object_get(request, "experiment"));
         control_answer(&s->control, client, status_make(s, experiment));
     } else if (strcmp(verb, "reload") == 0) {

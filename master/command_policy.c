@@ -143,7 +143,7 @@ static const char *site_named(const struct supervisor *s, const char *name, stru
         }
     const char *nearest = fault_nearest(name, names);
     fault_set(fault, -ENOENT, NULL, 0, "there is no site \"%s\"%s%s%s", name,
-              nearest ? ", did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
     return NULL;
 }
 

@@ -18,6 +18,7 @@
 #define CONTROL_LINE_MS 5000     /* for a line, from the connect or the last answer */
 #define CONTROL_ANSWER_MS 10000  /* for the client to take an answer */
 #define CONTROL_AUTHOR_MAX 48
+#define CONTROL_CONFIG "config_file" /* of a command: whose herald is meant, absolute */
 
 struct control;
 

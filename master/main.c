@@ -45,8 +45,8 @@ static int unknown_verb(const char *word)
     for (size_t i = 0; i < VERBS_COUNT; i++)
         names[i] = VERBS[i].name;
     const char *nearest = fault_nearest(word, names);
-    fprintf(stderr, "herald: unknown verb '%s'%s%s%s; try herald --help\n", word,
-            nearest ? ", did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    fprintf(stderr, "herald: unknown verb '%s'%s%s%s try herald --help\n", word,
+            nearest ? "; did you mean '" : ";", nearest ? nearest : "", nearest ? "'? Or" : "");
     return CMD_USAGE;
 }
 

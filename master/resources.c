@@ -134,7 +134,8 @@ static int authorities_read(struct config *config, struct fault *fault)
     for (size_t i = 0; i < config->sites_count; i++)
         for (size_t j = 0; j < config->sites[i].routes_count; j++) {
             struct config_origin *origin = &config->sites[i].routes[j].origin;
-            int rc = origin->ca && origin->servers_count ? pem_read(origin->ca, &origin->ca_pem) : 0;
+            int rc =
+                origin->ca && origin->servers_count ? pem_read(origin->ca, &origin->ca_pem) : 0;
             if (rc < 0)
                 return fault_set(fault, rc, origin->file, origin->line,
                                  "origin.ca \"%s\" cannot be read: %s", origin->ca, strerror(-rc));
@@ -177,6 +178,27 @@ int resources_open_log(const struct config *config, const char *key, const char 
         return key_fault(config, key, path, -errno, fault);
     if (strcmp(path, "stderr") != 0)
         fcntl(*fd, F_SETFL, O_APPEND); /* O_NONBLOCK was for a FIFO that nobody reads */
+    return 0;
+}
+
+int resources_check_log(const struct config *config, const char *key, const char *path,
+                        struct fault *fault)
+{
+    char folder[PATH_MAX];
+    struct stat status;
+    if (!path || path[0] != '/')
+        return 0;
+    if (stat(path, &status) == 0)
+        return S_ISDIR(status.st_mode) ? key_fault(config, key, path, -EISDIR, fault) : 0;
+    size_t length = (size_t)(strrchr(path, '/') - path);
+    if (length >= sizeof(folder))
+        return key_fault(config, key, path, -ENAMETOOLONG, fault);
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    int fd = directory_open(length ? folder : "/");
+    if (fd < 0)
+        return key_fault(config, key, path, fd, fault);
+    close(fd);
     return 0;
 }
 

@@ -24,6 +24,11 @@ void resources_forget_keys(struct config *config);
 int resources_open_log(const struct config *config, const char *key, const char *path, int *fd,
                        struct fault *fault);
 
+/* Says what resources_open_log would say of a folder that does not exist, or a log that is one;
+ * makes nothing. */
+int resources_check_log(const struct config *config, const char *key, const char *path,
+                        struct fault *fault);
+
 /* Makes the state directory if it is missing (mode 0700, its parents 0755) and locks it, so that no
  * other master uses it. Returns the lock's descriptor, owned by the caller, or -errno with `fault`:
  * -EWOULDBLOCK when another one holds it. */

@@ -213,6 +213,10 @@ int cmd_check(int argc, char **argv)
     if (rc == 0)
         rc = resources_open(config, &fault);
     if (rc == 0)
+        rc = resources_check_log(config, "log.access", config->log.access, &fault);
+    if (rc == 0)
+        rc = resources_check_log(config, "log.error", config->log.error, &fault);
+    if (rc == 0)
         rc = check_confined(config, &fault);
     if (rc == 0) {
         config_names_look_up(config);

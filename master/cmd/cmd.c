@@ -63,9 +63,9 @@ static int unknown(const struct cmd_syntax *syntax, const char *word)
     names[count++] = HELP.name;
     names[count] = NULL;
     const char *nearest = fault_nearest(word, names);
-    fprintf(stderr, "herald %s: unknown %s '%s'%s%s%s; try herald %s --help\n", syntax->verb,
-            word[0] == '-' ? "option" : "argument", word, nearest ? ", did you mean " : "",
-            nearest ? nearest : "", nearest ? "?" : "", syntax->verb);
+    fprintf(stderr, "herald %s: unknown %s '%s'%s%s%s try herald %s --help\n", syntax->verb,
+            word[0] == '-' ? "option" : "argument", word, nearest ? "; did you mean '" : ";",
+            nearest ? nearest : "", nearest ? "'? Or" : "", syntax->verb);
     return CMD_USAGE;
 }
 
@@ -168,8 +168,9 @@ int cmd_run_verb(const char *verb, const struct cmd_verb *verbs, int argc, char 
     }
     names[count] = NULL;
     const char *nearest = fault_nearest(argv[1], names);
-    fprintf(stderr, "herald %s: unknown verb '%s'%s%s%s; try herald %s --help\n", verb, argv[1],
-            nearest ? ", did you mean " : "", nearest ? nearest : "", nearest ? "?" : "", verb);
+    fprintf(stderr, "herald %s: unknown verb '%s'%s%s%s try herald %s --help\n", verb, argv[1],
+            nearest ? "; did you mean '" : ";", nearest ? nearest : "", nearest ? "'? Or" : "",
+            verb);
     return CMD_USAGE;
 }
 

@@ -14,7 +14,7 @@ static const struct cmd_verb VERBS[] = {
     {"discard", cmd_policy_discard, "vN", "remove a version from the disk"},
     {"new", cmd_policy_new, "NAME", "write a policy to start from, and its spec"},
     {"check", cmd_policy_check, "", "compile the policies, say what looks wrong"},
-    {"test", cmd_policy_test, "[DIR|FILE]", "run the specs of policies"},
+    {"test", cmd_policy_test, "[DIR|FILE|NAME]", "run the specs of policies"},
     {"doc", cmd_policy_doc, "[WORD ...]", "print what the policy API says of a word"},
     {0},
 };

@@ -54,17 +54,16 @@ static json_t *run_specs(struct task *task)
     char text[FAULT_WHERE_MAX + FAULT_WHAT_MAX + 32];
     task->cases = json_array();
     int bundle = bundle_create(task->config, &fault);
-    int rc = bundle < 0 ? bundle
-                        : rehearsal_run(task->config, bundle, task->only, told, task, &totals,
-                                        &fault);
+    int rc = bundle < 0
+                 ? bundle
+                 : rehearsal_run(task->config, bundle, task->only, told, task, &totals, &fault);
     if (bundle >= 0)
         close(bundle);
-    json_t *answer = json_pack("{s:b, s:i, s:i, s:i, s:o}", "ok", rc == 0, "specs",
-                               (int)totals.specs, "cases", (int)totals.cases, "failed",
-                               (int)totals.failed, "results", task->cases);
+    json_t *answer =
+        json_pack("{s:b, s:i, s:i, s:i, s:o}", "ok", rc == 0, "specs", (int)totals.specs, "cases",
+                  (int)totals.cases, "failed", (int)totals.failed, "results", task->cases);
     if (rc < 0 && !totals.failed)
-        json_object_set_new(answer, "error",
-                            json_string(fault_text(&fault, text, sizeof(text))));
+        json_object_set_new(answer, "error", json_string(fault_text(&fault, text, sizeof(text))));
     return answer;
 }
 
@@ -203,6 +202,25 @@ static int config_of_source(const char *path, const char *root, struct config **
     return rc < 0 ? rc : open_folder(HERALD_STOCK_DIR, &(*config)->policy.stock_fd, fault);
 }
 
+/* The spec of the policy that `word` names in policy.dir: "shop" for shop.lua's. */
+static int find_named(const struct config *config, const char *word, char **only,
+                      struct fault *fault)
+{
+    struct span name = span_of(word);
+    bool whole = span_ends(name, SPAN_LITERAL(".lua"));
+    if (whole && rehearsal_is_spec(name))
+        *only = strdup(word);
+    else if (asprintf(only, "%.*s%s", (int)(name.length - (whole ? 4 : 0)), word,
+                      REHEARSAL_ENDING) < 0)
+        *only = NULL;
+    if (!*only)
+        return fault_set(fault, -ENOMEM, word, 0, "memory ran out");
+    if (faccessat(config->policy.dir_fd, *only, F_OK, 0) == 0)
+        return 0;
+    return fault_set(fault, -ENOENT, word, 0, "no such folder or file here, and no %s in %s", *only,
+                     config->policy.dir);
+}
+
 static int run_confined(struct config *config, const char *only, json_t **answer,
                         struct fault *fault)
 {
@@ -241,9 +259,11 @@ int cmd_policy_test(int argc, char **argv)
     };
     const struct cmd_syntax syntax = {
         "policy test",
-        "Runs the specs (*_spec.lua) of a folder, or one of them; by default of policy.dir.",
+        "Runs the specs (*_spec.lua) of a folder, or one of them, by its file, its policy's or, "
+        "in\n"
+        "policy.dir, its policy's name; by default all of policy.dir.",
         options};
-    struct cmd_words words = {"[DIR|FILE]", texts, 0, 1, 0};
+    struct cmd_words words = {"[DIR|FILE|NAME]", texts, 0, 1, 0};
     struct config *config = NULL;
     struct fault fault = {0};
     json_t *answer = NULL;
@@ -251,10 +271,13 @@ int cmd_policy_test(int argc, char **argv)
     int status = cmd_parse_words(&syntax, &words, argc, argv);
     if (status != CMD_GO_ON)
         return status;
-    int rc = texts[0] ? split_path(texts[0], &folder, &only, &fault) : 0;
+    bool named = texts[0] && !strchr(texts[0], '/') && access(texts[0], F_OK) < 0;
+    int rc = texts[0] && !named ? split_path(texts[0], &folder, &only, &fault) : 0;
     if (rc == 0)
         rc = folder ? config_of_folder(folder, &config, &fault)
                     : config_of_source(path, root, &config, &fault);
+    if (rc == 0 && named)
+        rc = find_named(config, texts[0], &only, &fault);
     if (rc == 0)
         rc = run_confined(config, only, &answer, &fault);
     status = rc < 0 ? cmd_fault(&fault, json) : print_answer(answer, json);

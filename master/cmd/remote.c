@@ -8,8 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The demo is what runs when there is no config at all. */
-static int find_socket(const struct remote *remote, char *path, struct fault *fault)
+/* The demo is what runs when there is no config at all. A request to the herald of a config names
+ * it: another one may use the same socket. */
+static int find_socket(const struct remote *remote, json_t *request, char *path,
+                       struct fault *fault)
 {
     struct config_source source;
     struct config *config = NULL;
@@ -27,6 +29,9 @@ static int find_socket(const struct remote *remote, char *path, struct fault *fa
         rc = fault_set(fault, -EINVAL, config->path, 0, "names no control socket");
     else
         strcpy(path, config->admin.socket);
+    if (rc == 0 && source.origin == CONFIG_FILE && config->path &&
+        strlen(config->path) <= CONTROL_COMMAND_MAX / 4)
+        json_object_set_new(request, CONTROL_CONFIG, json_string(config->path));
     config_destroy(config);
     return rc;
 }
@@ -36,7 +41,7 @@ json_t *remote_call(const struct remote *remote, json_t *request, int *fd, struc
     char path[PATH_MAX];
     if (remote->socket)
         return control_call(remote->socket, request, fd, fault);
-    if (find_socket(remote, path, fault) < 0)
+    if (find_socket(remote, request, path, fault) < 0)
         return NULL;
     return control_call(path, request, fd, fault);
 }

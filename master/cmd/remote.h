@@ -24,8 +24,8 @@ struct remote {
         "--json", 0, NULL, "as JSON", NULL, &(remote).json                                      \
     }
 
-/* Sends `request` (borrowed). Returns the answer, owned by the caller, or NULL with `fault`. For
- * `fd` see control_call. */
+/* Sends `request` (borrowed), with the config that is meant, which another herald refuses. Returns
+ * the answer, owned by the caller, or NULL with `fault`. For `fd` see control_call. */
 json_t *remote_call(const struct remote *remote, json_t *request, int *fd, struct fault *fault);
 
 /* Prints the answer as it is, which it takes. Returns the exit status. */

@@ -84,8 +84,13 @@ void status_print_waste(const json_t *waste)
         return;
     printf("\n%11s %9s %9s %9s %9s  %s\n", "in vain", "promised", "cancelled", "lost", "asked for",
            "paths that wasted most, lately");
-    for (size_t i = 0; i < json_array_size(paths) && i < PATHS_PRINTED; i++)
+    bool unnamed = false;
+    for (size_t i = 0; i < json_array_size(paths) && i < PATHS_PRINTED; i++) {
         print_path(json_array_get(paths, i));
+        unnamed |= !json_is_string(json_object_get(json_array_get(paths, i), "path"));
+    }
+    if (unnamed)
+        printf("%53s(a number: a path that fewer than five clients have asked for)\n", "");
 }
 
 /* ---- the experiment ---- */

@@ -62,7 +62,8 @@ static int resolve_listen(struct resolver *resolver, const struct value *item,
 int resolve_listens(struct resolver *resolver, const struct value *list)
 {
     struct config *config = resolver->config;
-    int rc = check_list(resolver, "listen", "a list of addresses", list, LISTENS_MAX);
+    int rc = check_list(resolver, "listen", "a list of addresses, such as { \"127.0.0.1:8080\" }",
+                        list, LISTENS_MAX);
     if (rc < 0)
         return rc;
     config->listens = calloc(list->items_count + 1, sizeof(*config->listens));
@@ -196,17 +197,19 @@ int resolve_certificates(struct resolver *resolver, const struct value *list)
 
 /* ---- names ---- */
 
+#define HOST_NAMES "a list of host names, such as { \"www.example.com\" }"
+
 int resolve_names(struct resolver *resolver, const struct config_key *key, const struct value *list,
                   struct config_site *site)
 {
     bool aliases = strcmp(key->name, "aliases") == 0;
     char ***names = aliases ? &site->aliases : &site->names;
     size_t *count = aliases ? &site->aliases_count : &site->names_count;
-    int rc = check_list(resolver, key->name, "a list of host names", list, NAMES_MAX);
+    int rc = check_list(resolver, key->name, HOST_NAMES, list, NAMES_MAX);
     if (rc < 0)
         return rc;
     if (!aliases && list->items_count == 0)
-        return resolve_refuse_type(resolver, key->name, "a list of host names", list);
+        return resolve_refuse_type(resolver, key->name, HOST_NAMES, list);
     *names = calloc(list->items_count + 1, sizeof(**names));
     if (!*names)
         return resolve_no_memory(resolver);
@@ -314,7 +317,8 @@ static void drop_policies(struct config_route *route)
 int resolve_policies(struct resolver *resolver, const struct value *list,
                      struct config_route *route)
 {
-    int rc = check_list(resolver, "policies", "a list of policies", list, POLICIES_MAX);
+    int rc = check_list(resolver, "policies",
+                        "a list of policies, such as { \"scan\", \"budget\" }", list, POLICIES_MAX);
     if (rc < 0)
         return rc;
     drop_policies(route);

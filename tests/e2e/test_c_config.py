@@ -102,6 +102,18 @@ def test_bad_authorities_of_an_origin_are_named_with_its_line(here, certificate)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("key", ["access", "error"])
+def test_a_log_whose_folder_is_missing_is_named_with_its_line(here, key):
+    text = BASE + "log = {\n  %s = '%%s' }\nsite { names = { 'a' }, root = 'www' }" % key
+    gone = str(here.path / "gone" / "log")
+    assert fault_of(check(here(text % gone))) == \
+        'herald.lua:4: log.%s "%s" cannot be opened: No such file or directory' % (key, gone)
+    assert fault_of(check(here(text % here.path))) == \
+        'herald.lua:4: log.%s "%s" cannot be opened: Is a directory' % (key, here.path)
+    done = check(here(text % (here.path / "log")))
+    assert done.returncode == 0 and not (here.path / "log").exists(), done.stderr
+
+
 def test_an_unknown_policy_is_named_with_its_line_and_the_nearest(here):
     done = check(here(BASE + "site { names = { 'a' }, root = 'www', policies = {\n 'scan',\n"
                              " 'budgett' } }"))

@@ -172,7 +172,7 @@ def test_an_id_is_of_one_site(herald):
     assert refused(site, "forget", other, "--site", "one.test")[0] == 1
     assert show(site, other)["entries"], "nothing was removed"
     status, said = refused(site, "show", one, "--site", "one.tset")
-    assert status == 1 and 'there is no site "one.tset", did you mean one.test?' in said
+    assert status == 1 and 'there is no site "one.tset"; did you mean "one.test"?' in said
 
 
 def test_an_unknown_id_is_refused(herald):
@@ -195,7 +195,7 @@ def test_what_is_no_id_is_a_usage_error(herald, id_):
 @pytest.mark.parametrize("words, said", [
     (["show"], "ID is missing"),
     ([], "usage: herald client VERB"),
-    (["shwo", "0123456789abcdef"], "unknown verb 'shwo', did you mean show?"),
+    (["shwo", "0123456789abcdef"], "unknown verb 'shwo'; did you mean 'show'? Or try"),
     (["show", "0123456789abcdef", "more"], "unknown argument 'more'"),
 ])
 def test_half_a_command_is_a_usage_error(herald, words, said):
@@ -217,7 +217,7 @@ def test_the_control_socket_answers_nonsense_in_words(herald):
     for request, error in (({"verb": "client"}, '"do" is "show" or "forget"'),
                            ({"verb": "client", "do": "show"}, '"" is no client id'),
                            ({"verb": "client", "do": "show", "id": 7}, '"" is no client id'),
-                           ({"verb": "clients"}, 'did you mean client?')):
+                           ({"verb": "clients"}, 'did you mean "client"?')):
         answer = control(site, request)
         assert answer["ok"] is False and error in answer["error"]
 

@@ -297,6 +297,21 @@ def test_what_can_not_change_while_it_runs_is_refused(herald):
     assert visit_once(site, "/hello.txt").page.status == 200
 
 
+@pytest.mark.quick
+def test_what_is_meant_for_the_herald_of_another_config_is_refused(herald):
+    """Two configs that name the same socket: only one of them runs."""
+    site = herald()
+    other = os.path.join(site.directory, "other.lua")
+    shutil.copy(site.config_path, other)
+    for words in (["status"], ["stop"], ["push", "off"], ["reload"]):
+        done = site.command(*words, "-c", other, config=False)
+        assert done.returncode == 1 and site.config_path in done.stderr and other in done.stderr
+    assert site.command("status").returncode == 0 and visit_once(site, "/hello.txt").page.status == 200
+    alias = os.path.join(site.directory, "alias.lua")
+    os.symlink(site.config_path, alias)
+    assert site.command("status", "-c", alias, config=False).returncode == 0
+
+
 # ---- what reads a config ----
 
 def named_child(site, name):

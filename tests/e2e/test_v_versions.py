@@ -110,7 +110,7 @@ end""", "own_spec.lua")
     (["canary", "v1", "200%"], 2, "0.1% to 100%"),
     (["canary", "v1"], 2, "0.1% to 100%"),
     (["shadow", "x"], 2, "not a version"),
-    (["lod"], 2, "did you mean load"),
+    (["lod"], 2, "did you mean 'load'? Or try herald policy --help"),
     (["load", "/nowhere"], 1, "/nowhere"),
     (["load", "-m", "x" * 201], 1, "longer than 200 bytes"),
 ])
@@ -423,7 +423,7 @@ def test_pushes_are_switched_off_for_one_site(herald):
     own = Versions(herald, more='site { names = { "www.herald.test" }, root = "@ROOT@", '
                                 'policies = { "own.lua" } }')
     done = own.site.command("push", "off", "--site", "www.herald.tst")
-    assert done.returncode == 1 and "did you mean www.herald.test?" in done.stderr
+    assert done.returncode == 1 and 'did you mean "www.herald.test"?' in done.stderr
     assert own.site.command("push", "off", "--site", "www.herald.test").returncode == 0
     assert visit_once(own.site, PAGE).paths() == [CSS]
     assert visit_once(own.site, PAGE, host="www.herald.test").paths() == []

@@ -217,6 +217,11 @@ def test_a_new_policy_comes_with_a_spec_that_passes_and_overwrites_nothing(heral
     assert site.command("policy", "new", "mine").returncode == 0
     done = site.command("policy", "test")
     assert done.returncode == 0 and "4 cases: all passed" in done.stdout, done.stdout + done.stderr
+    for name in ("mine", "mine.lua", "mine_spec.lua"):
+        done = site.command("policy", "test", name)
+        assert done.returncode == 0 and "1 specs, 4 cases" in done.stdout, done.stdout + done.stderr
+    done = site.command("policy", "test", "mien")
+    assert done.returncode == 1 and "no mien_spec.lua in " + site.policy_dir in done.stderr
     again = site.command("policy", "new", "mine.lua")
     assert again.returncode == 1 and "is there already" in again.stderr
     assert site.command("policy", "new", "../x").returncode == 1

@@ -146,6 +146,8 @@ def test_the_log_says_what_became_of_a_pages_pushes(herald, connect):
     assert row["wasted_bytes"] == line["wasted_bytes"]
     paths = status(site)["waste"]["paths"]
     assert [p["wasted_bytes"] for p in paths] == [line["wasted_bytes"]]
+    said = site.command("status").stdout
+    assert "(%s)" % paths[0]["resource"] in said and "fewer than five clients" in said
 
 
 @pytest.mark.quick

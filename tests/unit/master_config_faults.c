@@ -71,9 +71,11 @@ static void a_wrong_type_says_what_was_expected_and_what_was_found(void **state)
         {"user = function() end", "herald.lua:3: user: expected a user's name, found a function"},
         {"user = ''", "herald.lua:3: user: expected a user's name, found string \"\""},
         {"state = true", "herald.lua:3: state: expected a path, found boolean true"},
-        {"listen = 'x'", "herald.lua:3: listen: expected a list of addresses, found string \"x\""},
+        {"listen = 'x'", "herald.lua:3: listen: expected a list of addresses, such as { \"127.0.0.1:8080\" }, "
+         "found string \"x\""},
         {"listen = { a = 1 }",
-         "herald.lua:3: listen: expected a list of addresses, found the key \"a\""},
+         "herald.lua:3: listen: expected a list of addresses, such as { \"127.0.0.1:8080\" }, "
+         "found the key \"a\""},
         {"log = 'x'", "herald.lua:3: log: expected a table of keys, found string \"x\""},
         {"log = { 'x' }", "herald.lua:3: log: expected `key = value`, found string \"x\" without a "
                           "key"},
@@ -182,7 +184,8 @@ static void addresses_names_and_certificates_are_checked(void **state)
         {"site { names = { 'a' }, aliases = { '*' }, root = '/x' }",
          "herald.lua:3: aliases: expected a host name without port, found string \"*\""},
         {"site { names = {}, root = '/x' }",
-         "herald.lua:3: names: expected a list of host names, found an empty table"},
+         "herald.lua:3: names: expected a list of host names, such as { \"www.example.com\" }, "
+         "found an empty table"},
         {"site { names = { 'a' },\n routes = {} }",
          "herald.lua:3: site: there is no root and no origin, nothing could be served"},
         {"site { names = { '*' }, aliases = { 'a' }, root = '/x' }",

@@ -85,6 +85,9 @@ $(BUILD)/%.o: %.c Makefile $(wildcard config.mk)
 	@mkdir -p $(@D)
 	$(call QUIET,CC)$(CC) $(ALL_CFLAGS) $(if $(filter $<,$(WITH_PATHS)),$(PATHS)) $(if $(filter $<,$(HOT)),$(WITH_LTO)) -c -o $@ $<
 
+# What is only in it where a library was found.
+$(BUILD)/worker/inflate.o: ALL_CFLAGS += $(if $(BROTLI),-DHERALD_BROTLI)
+
 # The library's own sources: they pass fewer warnings, and parse strictly.
 $(BUILD)/llhttp/%.o: $(LLHTTP_SOURCES)/%.c Makefile $(wildcard config.mk)
 	@mkdir -p $(@D)

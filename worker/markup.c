@@ -26,7 +26,7 @@ struct markup_note {
     struct known_page *page; /* while it is read; may have been given to another meanwhile: */
     uint64_t hash;
     bool failed;
-    bool coded; /* by gzip */
+    enum inflate_coding coding;
     uint8_t *bytes;
     size_t filled, room;
     struct inflate *inflate;
@@ -34,7 +34,7 @@ struct markup_note {
     bool html_read;
     struct assets_scan *scan;
     size_t sheet;
-    struct field coding; /* of the page's request: by it stylesheets are found in the cache */
+    struct field accepted; /* the page's Accept-Encoding: by it stylesheets are found in the cache */
     struct span scheme, authority, target;
     char text[];
 };
@@ -139,16 +139,13 @@ static bool is_public(const struct cache_request *request, const struct field *f
            (!credentials || said.is_public || said.has_s_maxage);
 }
 
-static bool is_readable(const struct field *fields, size_t count, bool *coded)
+static bool is_readable(const struct field *fields, size_t count, enum inflate_coding *coding)
 {
     struct span type = field_find(fields, count, SPAN_LITERAL("content-type"));
-    struct span coding = span_trim(field_find(fields, count, SPAN_LITERAL("content-encoding")));
     const struct span html = SPAN_LITERAL("text/html");
-    *coded = span_equal_nocase(coding, SPAN_LITERAL("gzip")) ||
-             span_equal_nocase(coding, SPAN_LITERAL("x-gzip"));
     return type.length >= html.length &&
            span_equal_nocase(span_make(type.data, html.length), html) &&
-           (*coded || !coding.length || span_equal_nocase(coding, SPAN_LITERAL("identity")));
+           inflate_knows(field_find(fields, count, SPAN_LITERAL("content-encoding")), coding);
 }
 
 static struct span keep(char **at, struct span text)
@@ -162,11 +159,11 @@ static struct span keep(char **at, struct span text)
 
 static struct markup_note *note_create(struct markup *markup, const struct cache_request *request)
 {
-    struct span coding =
+    struct span accepted =
         field_find(request->fields, request->fields_count, SPAN_LITERAL("accept-encoding"));
     struct markup_note *note =
         calloc(1, sizeof(*note) + request->scheme.length + request->authority.length +
-                      request->target.length + coding.length);
+                      request->target.length + accepted.length);
     if (!note)
         return NULL;
     char *text = note->text;
@@ -174,9 +171,9 @@ static struct markup_note *note_create(struct markup *markup, const struct cache
     note->scheme = keep(&text, request->scheme);
     note->authority = keep(&text, request->authority);
     note->target = keep(&text, request->target);
-    note->coding.name = SPAN_LITERAL("accept-encoding");
-    if (coding.data)
-        note->coding.value = keep(&text, coding);
+    note->accepted.name = SPAN_LITERAL("accept-encoding");
+    if (accepted.data)
+        note->accepted.value = keep(&text, accepted);
     markup->notes_count++;
     return note;
 }
@@ -187,10 +184,10 @@ struct markup_note *markup_begin(struct markup *markup, const struct cache_reque
 {
     char decoded[ASSETS_PATH_MAX];
     struct span path, query;
-    bool coded;
+    enum inflate_coding coding;
     if (status != 200 || request->head || request->partial ||
         (length != GROWTH_UNKNOWN && length > MARKUP_BYTES_MAX) ||
-        !is_readable(fields, count, &coded) || !is_public(request, fields, count) ||
+        !is_readable(fields, count, &coding) || !is_public(request, fields, count) ||
         markup->notes_count >= MARKUP_NOTES_MAX || request->target.length > sizeof(decoded) ||
         respond_path(request->target, decoded, &path, &query) < 0)
         return NULL;
@@ -203,7 +200,7 @@ struct markup_note *markup_begin(struct markup *markup, const struct cache_reque
         return NULL;
     page->read_ms = now_ms;
     note->hash = hash;
-    note->coded = coded;
+    note->coding = coding;
     return note;
 }
 
@@ -249,7 +246,8 @@ void markup_done(struct markup_note *note)
     struct assets_page where = {note->scheme, note->authority, note->target};
     if (note->failed || !note->filled || !page || page->content == content ||
         assets_scan_create(&where, &note->scan) < 0 ||
-        (note->coded && !(note->inflate = inflate_create(note->bytes, note->filled)))) {
+        (note->coding &&
+         !(note->inflate = inflate_create(note->coding, note->bytes, note->filled)))) {
         markup_drop(note);
         return;
     }
@@ -263,7 +261,7 @@ void markup_done(struct markup_note *note)
 static ptrdiff_t next_slice(struct markup_note *note, uint8_t *room, const uint8_t **slice)
 {
     *slice = room;
-    if (note->coded) {
+    if (note->coding) {
         ptrdiff_t n = note->read < MARKUP_BYTES_MAX
                           ? inflate_next(note->inflate, room, ASSETS_SLICE_MAX)
                           : -1;
@@ -290,15 +288,51 @@ static bool read_html(struct markup_note *note)
     return rc >= 0 && (!note->html_read || assets_scan_end(note->scan) == 0);
 }
 
-/* A stylesheet that isn't in the cache is left out, and so is one that is coded. */
+/* The sheet in `text`, decoded: owned by the caller, `length` its bytes; NULL when it can't be. */
+static uint8_t *decode(enum inflate_coding coding, struct span text, size_t *length)
+{
+    uint8_t *out = malloc(MARKUP_BYTES_MAX);
+    struct inflate *inflate = out ? inflate_create(coding, text.data, text.length) : NULL;
+    ptrdiff_t n = inflate ? 1 : -ENOMEM;
+    for (*length = 0; n > 0 && *length < MARKUP_BYTES_MAX; *length += n > 0 ? (size_t)n : 0)
+        n = inflate_next(inflate, out + *length, MARKUP_BYTES_MAX - *length);
+    inflate_destroy(inflate);
+    if (n == 0)
+        return out;
+    free(out);
+    return NULL;
+}
+
+/* Returns false when memory runs out. */
+static bool scan_sheet(struct markup_note *note, size_t sheet, const struct representation *css)
+{
+    enum inflate_coding coding;
+    struct span text = span_make(css->body, css->size);
+    uint8_t *decoded = NULL;
+    size_t length;
+    if (!inflate_knows(
+            field_find(css->fields, css->fields_count, SPAN_LITERAL("content-encoding")), &coding))
+        return true;
+    if (coding) {
+        decoded = decode(coding, text, &length);
+        if (!decoded)
+            return true;
+        text = span_make(decoded, length);
+    }
+    int rc = assets_scan_css(note->scan, sheet, text);
+    free(decoded);
+    return rc != -ENOMEM;
+}
+
+/* A stylesheet that isn't in the cache is left out. */
 static bool read_sheet(struct markup_note *note)
 {
     struct cache_request request = {
         .scheme = note->scheme,
         .authority = note->authority,
         .target = assets_scan_stylesheet(note->scan, note->sheet),
-        .fields = &note->coding,
-        .fields_count = note->coding.value.data ? 1 : 0,
+        .fields = &note->accepted,
+        .fields_count = note->accepted.value.data ? 1 : 0,
         .background = true,
     };
     struct resource *resource =
@@ -306,10 +340,7 @@ static bool read_sheet(struct markup_note *note)
     size_t sheet = note->sheet++;
     if (!resource || resource->origin->status != 200)
         return true;
-    const struct representation *css = &resource->codings[CODING_IDENTITY];
-    if (field_find(css->fields, css->fields_count, SPAN_LITERAL("content-encoding")).length)
-        return true;
-    return assets_scan_css(note->scan, sheet, span_make(css->body, css->size)) != -ENOMEM;
+    return scan_sheet(note, sheet, &resource->codings[CODING_IDENTITY]);
 }
 
 static void finish(struct markup_note *note, bool good)

@@ -27,6 +27,12 @@ STOP_LIMIT_S = 10
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|runtime error: |SUMMARY: \w*Sanitizer")
 
 
+def built_with(name):
+    """Whether configure found what this variable of config.mk stands for."""
+    with open(os.path.join(TOP, "config.mk")) as made:
+        return "\n%s = yes\n" % name in made.read()
+
+
 def patience(seconds):
     """A deadline in seconds: longer under the sanitizers, and never a matter of the machine's mood."""
     return seconds * (4 if ASAN else 2)

@@ -49,3 +49,16 @@ def test_what_was_given_is_kept_by_the_targets_that_configure_again(folder):
     shown = subprocess.run(["make", "-n", "deps-build"], cwd=folder, check=True, text=True,
                            stdout=subprocess.PIPE, timeout=60).stdout
     assert "CFLAGS='-O1 -g'" in shown and "PREFIX='/opt/herald'" in shown
+
+
+def test_without_an_optional_library_it_says_what_is_left_out(folder):
+    names = folder / "bin"
+    names.mkdir()
+    (names / "pkg-config").write_text(
+        '#!/bin/sh\ncase "$*" in *libbrotlidec*) exit 1 ;; esac\nexec %s "$@"\n' % shutil.which("pkg-config"))
+    (names / "pkg-config").chmod(0o755)
+    done = subprocess.run(["./configure"], cwd=folder, check=True, text=True, stdout=subprocess.PIPE,
+                          env={"PATH": "%s:%s" % (names, os.environ["PATH"])}, timeout=60)
+    assert "libbrotlidec: none, built without (Debian package: libbrotli-dev)" in done.stdout
+    made = (folder / "config.mk").read_text()
+    assert "BROTLI" not in made and "brotli" not in made and "-lz" in made

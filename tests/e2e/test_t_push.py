@@ -2,6 +2,8 @@
 as files are; nothing else of an origin ever is."""
 import gzip
 import json
+import subprocess
+import zlib
 
 import pytest
 
@@ -212,18 +214,34 @@ def html(body=HTML, **fields):
     return Answer(body, content_type="text/html; charset=utf-8", **fields)
 
 
-def coded(**fields):
-    return html(gzip.compress(HTML.encode()), content_encoding="gzip", **fields)
+def brotli(data):
+    return subprocess.run(["brotli", "-c", "-"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+CODINGS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "br": brotli}
+DECODERS = ("gzip", "br")
+LONG = "".join("<p>%d</p>" % n for n in range(10000))         # takes several slices to read
+
+
+def coded(coding, text=HTML + LONG, **fields):
+    return html(CODINGS[coding](text.encode()), content_encoding=coding, **fields)
+
+
+def skip_unless_known(answer):
+    if ("content-encoding", "br") in answer.fields and not server.built_with("BROTLI"):
+        pytest.skip("herald was built without libbrotli")
 
 
 def pages_read(site):
     return json.loads(site.command("status", "--json").stdout)["counters"]["pages_read"]
 
 
-@pytest.mark.parametrize("answer", [html(), html(chunked=True), coded(), html(cache_control=FRESH)],
-                         ids=["plain", "chunked", "gzip", "cached"])
+@pytest.mark.parametrize("answer", [html(), html(chunked=True), html(cache_control=FRESH)]
+                         + [coded(coding) for coding in CODINGS],
+                         ids=["plain", "chunked", "cached", *CODINGS])
 def test_scan_pushes_what_a_proxied_page_referenced_when_it_was_last_answered(proxied, connect,
                                                                              answer):
+    skip_unless_known(answer)
     site = proxied({"/": answer, **ASSETS}, policies=[{None: ["scan"], "fetch": True}])
     assert connect(site).visit("/").paths() == []
     server.wait_until(lambda: pages_read(site) == 1, 5, "the page to be read")
@@ -240,10 +258,14 @@ def test_without_fetch_scan_pushes_what_clients_have_asked_for(proxied, connect)
     assert connect(site).visit("/").paths() == ["/a.css"]
 
 
-def test_fonts_of_a_cached_stylesheet_are_among_what_a_page_references(proxied, connect):
+@pytest.mark.parametrize("coding", [None, "gzip", "br"])
+def test_fonts_of_a_cached_stylesheet_are_among_what_a_page_references(proxied, connect, coding):
     css = "@font-face { font-family: f; src: url(/f.woff2) } body { font-family: f }"
+    style = Answer(CODINGS[coding](css.encode()) if coding else css, cache_control=FRESH,
+                   content_type="text/css", content_encoding=coding)
+    skip_unless_known(style)
     site = proxied({"/": html(), **ASSETS,
-                    "/a.css": Answer(css, cache_control=FRESH, content_type="text/css"),
+                    "/a.css": style,
                     "/f.woff2": Answer("font", cache_control=FRESH)},
                    policies=[{None: ["scan"], "fetch": True}])
     client = connect(site)
@@ -258,9 +280,12 @@ def test_fonts_of_a_cached_stylesheet_are_among_what_a_page_references(proxied, 
     (html(), [("authorization", "Basic eA==")]),
     (html(HTML + " " * (256 * 1024)), ()), (Answer(HTML, content_type="text/plain"), ()),
     (html(status=404), ()), (html(cut=5), ()),
-    (html(b"no gzip", content_encoding="gzip"), ())],
+    *((html(b"not so coded", content_encoding=coding), ()) for coding in ("gzip", "br", "zstd")),
+    *((html(CODINGS[coding](HTML.encode())[:-5], content_encoding=coding), ()) for coding in DECODERS),
+    *((coded(coding, HTML + " " * (256 * 1024)), ()) for coding in DECODERS)],
     ids=["private", "no-store", "set-cookie", "cookie", "authorization", "large", "text", "404",
-         "cut", "broken"])
+         "cut", "no-gzip", "no-br", "zstd", *("short-" + coding for coding in DECODERS),
+         *("bomb-" + coding for coding in DECODERS)])
 def test_pages_that_are_one_clients_own_or_not_whole_or_too_long_are_not_read(proxied, connect,
                                                                              answer, fields):
     site = proxied({"/": answer, "/other": html(), **ASSETS},

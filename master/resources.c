@@ -181,6 +181,12 @@ int resources_open_log(const struct config *config, const char *key, const char 
     return 0;
 }
 
+static bool is_or_is_above(const char *folder, const char *path)
+{
+    size_t length = strlen(folder);
+    return strncmp(folder, path, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
 int resources_check_log(const struct config *config, const char *key, const char *path,
                         struct fault *fault)
 {
@@ -196,9 +202,10 @@ int resources_check_log(const struct config *config, const char *key, const char
     memcpy(folder, path, length);
     folder[length] = '\0';
     int fd = directory_open(length ? folder : "/");
-    if (fd < 0)
+    if (fd >= 0)
+        close(fd);
+    else if (!is_or_is_above(folder, config->state_dir))
         return key_fault(config, key, path, fd, fault);
-    close(fd);
     return 0;
 }
 

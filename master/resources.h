@@ -25,7 +25,7 @@ int resources_open_log(const struct config *config, const char *key, const char 
                        struct fault *fault);
 
 /* Says what resources_open_log would say of a folder that does not exist, or a log that is one;
- * makes nothing. */
+ * makes nothing. The state directory is made before logs are opened, so it need not exist. */
 int resources_check_log(const struct config *config, const char *key, const char *path,
                         struct fault *fault);
 

@@ -34,7 +34,8 @@ struct markup_note {
     bool html_read;
     struct assets_scan *scan;
     size_t sheet;
-    struct field accepted; /* the page's Accept-Encoding: by it stylesheets are found in the cache */
+    struct field
+        accepted; /* the page's Accept-Encoding: by it stylesheets are found in the cache */
     struct span scheme, authority, target;
     char text[];
 };
@@ -294,7 +295,7 @@ static uint8_t *decode(enum inflate_coding coding, struct span text, size_t *len
     uint8_t *out = malloc(MARKUP_BYTES_MAX);
     struct inflate *inflate = out ? inflate_create(coding, text.data, text.length) : NULL;
     ptrdiff_t n = inflate ? 1 : -ENOMEM;
-    for (*length = 0; n > 0 && *length < MARKUP_BYTES_MAX; *length += n > 0 ? (size_t)n : 0)
+    for (*length = 0; n > 0 && *length<MARKUP_BYTES_MAX; *length += n> 0 ? (size_t)n : 0)
         n = inflate_next(inflate, out + *length, MARKUP_BYTES_MAX - *length);
     inflate_destroy(inflate);
     if (n == 0)
@@ -310,8 +311,8 @@ static bool scan_sheet(struct markup_note *note, size_t sheet, const struct repr
     struct span text = span_make(css->body, css->size);
     uint8_t *decoded = NULL;
     size_t length;
-    if (!inflate_knows(
-            field_find(css->fields, css->fields_count, SPAN_LITERAL("content-encoding")), &coding))
+    if (!inflate_knows(field_find(css->fields, css->fields_count, SPAN_LITERAL("content-encoding")),
+                       &coding))
         return true;
     if (coding) {
         decoded = decode(coding, text, &length);

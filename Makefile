@@ -17,10 +17,12 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LLHTTP_OBJECTS := $(patsubst %,$(BUILD)/llhttp/%.o,llhttp api http)
 LIBRARY := $(BUILD)/libherald.a
 # What every request passes through: optimised as one, in herald itself and where nothing sanitizes.
-HOT := $(patsubst %,worker/%.c,access authority body conn conn_deadline conn_input conn_path content facts \
+HOT := $(patsubst %,worker/%.c,access authority body client conn conn_deadline conn_input conn_path content facts \
            frames guard header_list http2 http2_buffers http2_fields http2_memory http_date input ledger \
-           outbox push respond respond_path respond_select ring stream stream_ids stream_remember streams \
-           timer tls worker)
+           outbox outcome page page_ask page_queue page_resolve push respond respond_cache respond_path \
+           respond_select ring stream stream_ids stream_remember streams timer tls worker) \
+       $(patsubst %,policy/%.c,binding_object binding_push decision figures identity policy_call push_table \
+           request siphash tally)
 
 TEST_NAMES := $(patsubst tests/unit/%.c,unit_%,$(wildcard tests/unit/*.c)) \
               $(patsubst tests/model/%.c,model_%,$(wildcard tests/model/*.c)) \

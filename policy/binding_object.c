@@ -23,8 +23,10 @@ static const struct {
     enum api_word word;
     lua_CFunction function;
 } METHODS[] = {
-    {API_client_has, client_has},           {API_push_add, push_add},   {API_push_hint, push_hint},
-    {API_push_preconnect, push_preconnect}, {API_push_skip, push_skip}, {API_push_each, push_each},
+    {API_client_has, client_has}, {API_push_add, push_add},
+    {API_push_add_all, push_add_all}, {API_push_hint, push_hint},
+    {API_push_preconnect, push_preconnect}, {API_push_skip, push_skip},
+    {API_push_each, push_each},
 };
 
 static const char *const RESULTS[] = {
@@ -82,6 +84,15 @@ void object_push(lua_State *L, const struct policy_vm *vm, enum object object)
     lua_rawgeti(L, LUA_REGISTRYINDEX, slot);
     struct handle *handle = lua_touserdata(L, -1);
     handle->run = vm->now.run;
+}
+
+void object_measure(struct policy_vm *vm)
+{
+    if (!vm->host->measure || !vm->now.request)
+        return;
+    deadline_hold();
+    vm->host->measure(vm->host->context, vm->now.request);
+    deadline_release();
 }
 
 static struct handle *make_handle(lua_State *L, enum object object)

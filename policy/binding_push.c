@@ -41,12 +41,12 @@ static const char *check_fetchpriority(lua_State *L, int index)
     return NULL;
 }
 
-/* Takes one option, its key at stack index 4 and its value at 5. */
+/* Takes one option, its key and value on top of the stack. */
 static void take_option(lua_State *L, struct policy_vm *vm, struct options *options)
 {
     const char *names[API_NAMES_MAX];
-    const void *key = lua_topointer(L, 4);
-    const int value = 5;
+    const int value = lua_gettop(L);
+    const void *key = lua_topointer(L, value - 1);
     size_t length;
     if (key == vm->words[API_options_as]) {
         options->as = check_as(L, vm, value);
@@ -66,7 +66,7 @@ static void take_option(lua_State *L, struct policy_vm *vm, struct options *opti
         options->why.data = lua_tolstring(L, value, &length);
         options->why.length = length;
     } else {
-        const char *name = lua_type(L, 4) == LUA_TSTRING ? lua_tostring(L, 4) : "?";
+        const char *name = lua_type(L, value - 1) == LUA_TSTRING ? lua_tostring(L, value - 1) : "?";
         api_names(API_options, names);
         lua_pushfstring(L, "there is no option '%s'", name);
         raise_unknown(L, lua_tostring(L, -1), name, names);
@@ -75,6 +75,7 @@ static void take_option(lua_State *L, struct policy_vm *vm, struct options *opti
 
 static void take_options(lua_State *L, struct policy_vm *vm, struct options *options)
 {
+    *options = (struct options){.urgency = CANDIDATE_URGENCY_UNSET, .crossorigin = -1};
     if (lua_isnoneornil(L, 3))
         return;
     luaL_checktype(L, 3, LUA_TTABLE);
@@ -105,11 +106,11 @@ static int answer(lua_State *L, enum reason reason)
     return 2;
 }
 
-/* The line that called the method, when the VM traces. */
-static int caller_line(lua_State *L, const struct policy_vm *vm)
+/* The line that called the method. */
+static int caller_line(lua_State *L)
 {
     struct lua_Debug at;
-    if (!vm->traces || !lua_getstack(L, 1, &at) || !lua_getinfo(L, "l", &at))
+    if (!lua_getstack(L, 1, &at) || !lua_getinfo(L, "l", &at))
         return 0;
     return at.currentline > 0 ? at.currentline : 0;
 }
@@ -122,48 +123,107 @@ static void count_refused(lua_State *L, struct policy_vm *vm)
         policy_end_hook(L);
 }
 
-static int propose(lua_State *L, enum candidate_kind kind, const char *method)
+static enum reason propose(lua_State *L, struct policy_vm *vm, enum candidate_kind kind,
+                           struct span path, const struct options *options)
 {
-    struct policy_vm *vm = vm_of(L);
-    struct decision *decision = open_decision(L, vm, method);
-    struct options options = {.urgency = CANDIDATE_URGENCY_UNSET, .crossorigin = -1};
+    struct decision *decision = vm->now.decision;
     struct candidate *taken;
-    struct span path = check_span(L, 2);
-    take_options(L, vm, &options);
     enum reason reason =
         decision_add(decision, vm->now.request, kind, path, vm->now.policy->name, &taken);
     if (reason == REASON_TOO_MANY)
         count_refused(L, vm);
-    if (taken)
-        taken->proposed_line = caller_line(L, vm);
-    if (taken && kind != CANDIDATE_PRECONNECT) {
-        taken->as = options.as != AS_UNKNOWN ? options.as : asset_as_of_path(taken->path);
-        taken->urgency = options.urgency;
-        taken->incremental = options.incremental;
-        taken->fetch = options.fetch;
-        taken->fetchpriority = options.fetchpriority;
-        taken->crossorigin =
-            options.crossorigin >= 0 ? options.crossorigin != 0 : taken->as == AS_FONT;
-        if (options.why.length)
-            taken->why = decision_text(decision, options.why);
+    if (taken && vm->traces)
+        taken->proposed_line = caller_line(L);
+    if (!taken || kind == CANDIDATE_PRECONNECT)
+        return reason;
+    if (options->as != AS_UNKNOWN)
+        taken->as = options->as;
+    taken->urgency = options->urgency;
+    taken->incremental = options->incremental;
+    taken->fetch = options->fetch;
+    taken->fetchpriority = options->fetchpriority;
+    taken->crossorigin = options->crossorigin >= 0 ? options->crossorigin : taken->as == AS_FONT;
+    if (options->why.length)
+        taken->why = decision_text(decision, options->why);
+    return reason;
+}
+
+static int propose_one(lua_State *L, enum candidate_kind kind, const char *method)
+{
+    struct policy_vm *vm = vm_of(L);
+    struct options options;
+    open_decision(L, vm, method);
+    struct span path = check_span(L, 2);
+    take_options(L, vm, &options);
+    return answer(L, propose(L, vm, kind, path, &options));
+}
+
+static struct span string_at(lua_State *L, int index)
+{
+    size_t length;
+    const char *data = lua_tolstring(L, index, &length);
+    return span_make(data, length);
+}
+
+/* One of a list, on top of the stack: a path, or a table of one and its own options. */
+static struct span take_item(lua_State *L, struct policy_vm *vm, int number, struct options *options)
+{
+    struct span path = {NULL, 0};
+    int item = lua_gettop(L), type = lua_type(L, item);
+    if (type == LUA_TSTRING)
+        return string_at(L, item);
+    if (type != LUA_TTABLE)
+        luaL_error(L, "item %d of push:add_all is a path or a table, not a %s", number,
+                   luaL_typename(L, item));
+    lua_pushnil(L);
+    while (lua_next(L, item)) {
+        if (lua_topointer(L, item + 1) != vm->words[API_r_path])
+            take_option(L, vm, options);
+        else if (lua_type(L, item + 2) == LUA_TSTRING)
+            path = string_at(L, item + 2);
+        lua_pop(L, 1);
     }
-    return answer(L, reason);
+    if (!path.data)
+        luaL_error(L, "item %d of push:add_all has no path, a string", number);
+    return path;
+}
+
+/* The strings that options borrow stay in the tables that they come from. */
+int push_add_all(lua_State *L)
+{
+    struct policy_vm *vm = vm_of(L);
+    struct options common;
+    int taken = 0;
+    open_decision(L, vm, "add_all");
+    luaL_checktype(L, 2, LUA_TTABLE);
+    take_options(L, vm, &common);
+    lua_settop(L, 2);
+    for (int i = 1; lua_rawgeti(L, 2, i), !lua_isnil(L, 3); i++) {
+        struct options options = common;
+        if (i > VM_LIST_PROPOSED_MAX)
+            luaL_error(L, "push:add_all takes a list of at most %d", VM_LIST_PROPOSED_MAX);
+        struct span path = take_item(L, vm, i, &options);
+        taken += propose(L, vm, CANDIDATE_PUSH, path, &options) == REASON_PENDING;
+        lua_settop(L, 2);
+    }
+    lua_pushinteger(L, taken);
+    return 1;
 }
 
 int push_add(lua_State *L)
 {
-    return propose(L, CANDIDATE_PUSH, "add");
+    return propose_one(L, CANDIDATE_PUSH, "add");
 }
 
 int push_hint(lua_State *L)
 {
-    return propose(L, CANDIDATE_HINT, "hint");
+    return propose_one(L, CANDIDATE_HINT, "hint");
 }
 
 int push_preconnect(lua_State *L)
 {
     lua_settop(L, 2);
-    return propose(L, CANDIDATE_PRECONNECT, "preconnect");
+    return propose_one(L, CANDIDATE_PRECONNECT, "preconnect");
 }
 
 int push_skip(lua_State *L)
@@ -174,8 +234,8 @@ int push_skip(lua_State *L)
     struct span why = lua_isnoneornil(L, 3) ? (struct span){NULL, 0} : check_span(L, 3);
     enum reason reason = decision_skip(decision, vm->now.request, path, vm->now.policy->name, why);
     struct candidate *skipped = reason == REASON_SKIPPED ? decision_find(decision, path) : NULL;
-    if (skipped && skipped->judge == vm->now.policy->name)
-        skipped->judge_line = caller_line(L, vm);
+    if (vm->traces && skipped && skipped->judge == vm->now.policy->name)
+        skipped->judge_line = caller_line(L);
     return answer(L, reason == REASON_SKIPPED ? REASON_PENDING : reason);
 }
 
@@ -216,6 +276,7 @@ int push_index(lua_State *L)
         lua_pushinteger(L, (lua_Integer)decision->accepted);
         break;
     case API_push_budget_bytes:
+        object_measure(vm);
         lua_pushnumber(L, (lua_Number)decision->budget_bytes);
         break;
     default:

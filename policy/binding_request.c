@@ -132,12 +132,15 @@ int client_index(lua_State *L)
         object_push(L, vm, OBJECT_CAN);
         break;
     case API_client_rtt_ms:
+        object_measure(vm);
         push_positive(L, client->rtt_us / 1000.0);
         break;
     case API_client_cwnd_bytes:
+        object_measure(vm);
         push_positive(L, client->cwnd_bytes);
         break;
     case API_client_bandwidth_bps:
+        object_measure(vm);
         push_positive(L, (lua_Number)client->bandwidth_bps);
         break;
     case API_client_ect:

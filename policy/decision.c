@@ -34,6 +34,7 @@ void decision_reset(struct decision *decision)
     decision->accepted = 0;
     decision->bytes = 0;
     decision->budget_bytes = 0;
+    memset(decision->marks, 0, sizeof(decision->marks));
     decision->text_used = 0;
 }
 
@@ -195,24 +196,89 @@ static bool is_page(const struct request *request, struct span path, bool plain)
                  : is_self(request, path);
 }
 
-static enum reason judge_name(const struct request *request, enum candidate_kind kind,
-                              struct span *path, bool *plain)
+/* What is found out about a name, whatever its page. */
+struct judged {
+    uint64_t mark; /* span_mark of the path */
+    bool plain;
+    enum asset_as as;
+};
+
+#define REMEMBERED 256 /* a power of two */
+#define REMEMBERED_LENGTH_MAX 94
+
+/* Policies propose the same names for page after page. The plain ones that were judged good lately
+ * are kept, each where its mark puts it; a length of 0: none. */
+static struct remembered {
+    uint8_t length;
+    uint8_t as;
+    char text[REMEMBERED_LENGTH_MAX];
+} remembered[REMEMBERED];
+
+static struct remembered *place_of(uint64_t mark)
+{
+    return &remembered[mark >> 32 & (REMEMBERED - 1)];
+}
+
+static bool recall(struct span path, struct judged *judged)
+{
+    const struct remembered *place = place_of(judged->mark);
+    if (!place->length || !span_equal(span_make(place->text, place->length), path))
+        return false;
+    judged->plain = true;
+    judged->as = (enum asset_as)place->as;
+    return true;
+}
+
+static void remember(struct span path, const struct judged *judged)
+{
+    struct remembered *place = place_of(judged->mark);
+    if (!judged->plain || path.length > REMEMBERED_LENGTH_MAX)
+        return;
+    place->length = (uint8_t)path.length;
+    place->as = (uint8_t)judged->as;
+    memcpy(place->text, path.data, path.length);
+}
+
+/* What stands for a path of this authority becomes the path. */
+static enum reason judge_authority(const struct request *request, struct span *path)
 {
     struct span scheme, authority;
-    *plain = true;
-    if (kind == CANDIDATE_PRECONNECT)
-        return judge_origin(path);
-    if (path->length > 0 && (path->data[0] != '/' || span_starts(*path, SPAN_LITERAL("//")))) {
-        if (!cut_authority(path, &scheme, &authority))
-            return REASON_BAD_PATH;
-        if (!is_own(request, scheme, authority))
-            return REASON_OTHER_AUTHORITY;
-        if (path->length == 0)
-            *path = SPAN_LITERAL("/");
-    }
-    if (!is_path(*path, plain))
+    if (path->length == 0 || (path->data[0] == '/' && !span_starts(*path, SPAN_LITERAL("//"))))
+        return REASON_PENDING;
+    if (!cut_authority(path, &scheme, &authority))
         return REASON_BAD_PATH;
-    return is_page(request, *path, *plain) ? REASON_SELF : REASON_PENDING;
+    if (!is_own(request, scheme, authority))
+        return REASON_OTHER_AUTHORITY;
+    if (path->length == 0)
+        *path = SPAN_LITERAL("/");
+    return REASON_PENDING;
+}
+
+static enum reason judge_path(const struct request *request, struct span *path,
+                              struct judged *judged)
+{
+    enum reason verdict = judge_authority(request, path);
+    if (verdict != REASON_PENDING)
+        return verdict;
+    judged->mark = span_mark(*path);
+    if (!recall(*path, judged)) {
+        if (!is_path(*path, &judged->plain))
+            return REASON_BAD_PATH;
+        judged->as = asset_as_of_path(*path);
+        remember(*path, judged);
+    }
+    return is_page(request, *path, judged->plain) ? REASON_SELF : REASON_PENDING;
+}
+
+static enum reason judge_name(const struct request *request, enum candidate_kind kind,
+                              struct span *path, struct judged *judged)
+{
+    *judged = (struct judged){.plain = true, .as = AS_UNKNOWN};
+    if (kind != CANDIDATE_PRECONNECT)
+        return judge_path(request, path, judged);
+    enum reason verdict = judge_origin(path);
+    judged->mark = span_mark(*path);
+    return verdict;
 }
 
 /* Paths of one page tend to be equally long and to begin alike: their ends differ. */
@@ -230,8 +296,21 @@ static bool is_equal(struct span a, struct span b)
     return memcmp(a.data, b.data, a.length) == 0;
 }
 
-static struct candidate *find(struct decision *decision, struct span path, bool preconnect)
+static uint64_t bit_of(uint64_t mark)
 {
+    return UINT64_C(1) << (mark >> 56 & 63);
+}
+
+static uint64_t *word_of(struct decision *decision, uint64_t mark)
+{
+    return &decision->marks[mark >> 62];
+}
+
+static struct candidate *find(struct decision *decision, struct span path, uint64_t mark,
+                              bool preconnect)
+{
+    if (!(*word_of(decision, mark) & bit_of(mark)))
+        return NULL;
     for (unsigned i = 0; i < decision->count; i++) {
         struct candidate *item = &decision->items[i];
         if (is_equal(item->path, path) && (item->kind == CANDIDATE_PRECONNECT) == preconnect)
@@ -242,11 +321,28 @@ static struct candidate *find(struct decision *decision, struct span path, bool 
 
 struct candidate *decision_find(struct decision *decision, struct span path)
 {
-    return find(decision, path, false);
+    return find(decision, path, span_mark(path), false);
 }
 
 static const struct candidate BLANK = {.urgency = CANDIDATE_URGENCY_UNSET,
                                        .verdict = REASON_PENDING};
+
+/* Adds what is in none yet. Returns NULL when the decision is full. */
+static struct candidate *append(struct decision *decision, struct span path, uint64_t mark)
+{
+    struct span copy = {NULL, 0};
+    if (decision->count < DECISION_CANDIDATES_MAX)
+        copy = decision_text(decision, path);
+    if (!copy.data) {
+        decision->overflowed++;
+        return NULL;
+    }
+    *word_of(decision, mark) |= bit_of(mark);
+    struct candidate *item = &decision->items[decision->count++];
+    *item = BLANK;
+    item->path = copy;
+    return item;
+}
 
 enum reason decision_add(struct decision *decision, const struct request *request,
                          enum candidate_kind kind, struct span path, const char *proposer,
@@ -254,27 +350,20 @@ enum reason decision_add(struct decision *decision, const struct request *reques
 {
     if (taken)
         *taken = NULL;
-    bool plain;
-    enum reason verdict = judge_name(request, kind, &path, &plain);
+    struct judged judged;
+    enum reason verdict = judge_name(request, kind, &path, &judged);
     if (verdict != REASON_PENDING)
         return verdict;
-    struct candidate *item = find(decision, path, kind == CANDIDATE_PRECONNECT);
+    struct candidate *item = find(decision, path, judged.mark, kind == CANDIDATE_PRECONNECT);
     if (item)
         return item->verdict == REASON_SKIPPED ? REASON_SKIPPED : REASON_DUPLICATE;
-    struct span copy = {NULL, 0};
-    if (decision->count < DECISION_CANDIDATES_MAX)
-        copy = decision_text(decision, path);
-    if (!copy.data) {
-        decision->overflowed++;
+    item = append(decision, path, judged.mark);
+    if (!item)
         return REASON_TOO_MANY;
-    }
-    item = &decision->items[decision->count];
-    *item = BLANK;
-    item->path = copy;
-    item->plain = plain;
+    item->plain = judged.plain;
+    item->as = judged.as;
     item->kind = kind;
     item->proposer = proposer;
-    decision->count++;
     if (taken)
         *taken = item;
     return REASON_PENDING;
@@ -284,11 +373,11 @@ enum reason decision_skip(struct decision *decision, const struct request *reque
                           struct span path, const char *proposer, struct span why)
 {
     struct candidate *item = NULL;
-    bool plain;
-    enum reason verdict = judge_name(request, CANDIDATE_PUSH, &path, &plain);
+    struct judged judged;
+    enum reason verdict = judge_name(request, CANDIDATE_PUSH, &path, &judged);
     if (verdict != REASON_PENDING)
         return verdict;
-    item = decision_find(decision, path);
+    item = find(decision, path, judged.mark, false);
     if (!item) {
         verdict = decision_add(decision, request, CANDIDATE_PUSH, path, proposer, &item);
         if (verdict != REASON_PENDING)

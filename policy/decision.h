@@ -36,7 +36,7 @@ struct candidate {
         path; /* with its query, if any; for PRECONNECT the origin. In the decision's text */
     bool plain; /* nothing in `path` is encoded, and it has no query */
     enum candidate_kind kind;
-    enum asset_as as; /* AS_UNKNOWN until the proposer says */
+    enum asset_as as; /* by the path's type, unless the proposer says */
     bool crossorigin;
     uint8_t urgency;           /* RFC 9218 4.1: 0 first to 7; CANDIDATE_URGENCY_UNSET: C chooses */
     bool incremental;          /* RFC 9218 4.2 */
@@ -76,6 +76,7 @@ struct decision {
     unsigned accepted;     /* candidates that are still to be pushed: `push.count` */
     uint64_t bytes;        /* their sizes: `push.bytes` */
     uint64_t budget_bytes; /* what may be pushed with the page: `push.budget_bytes` */
+    uint64_t marks[4];     /* a bit for each path here, by its span_mark */
     size_t text_used;
     char text[DECISION_TEXT_MAX];
 };

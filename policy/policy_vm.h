@@ -48,6 +48,10 @@ struct policy_learned {
 struct policy_host {
     void *context;
 
+    /* A hook wants to know of the path to the client of `request`: of the request itself client.rtt_us,
+     * cwnd_bytes and bandwidth_bps, of its decision budget_bytes. NULL: they are set. */
+    void (*measure)(void *context, struct request *request);
+
     /* What the client of `request` holds of `path` (of the same authority). */
     enum client_has (*client_has)(void *context, const struct request *request, struct span path);
 

@@ -101,6 +101,13 @@ int push_table_attach(struct push_table *table, void *base, size_t bytes, int ow
 /* Milliseconds of CLOCK_BOOTTIME; `unused` is ignored. */
 uint64_t push_clock_boottime(void *unused);
 
+/* The key's bucket will be looked at soon: most of a look-up's time is waiting for its cache line, and
+ * several may be waited for at once. */
+static inline void push_table_prefetch(const struct push_table *table, struct push_key key)
+{
+    __builtin_prefetch(&table->buckets[key.bucket_hash & table->mask]);
+}
+
 /* What is known of `key` for a resource whose validator is `validator` (12 bits): PUSH_ABSENT,
  * PUSH_STALE, PUSH_HELD, PUSH_DECLINED or PUSH_ELSEWHERE. Changes nothing. */
 enum push_answer push_table_peek(const struct push_table *table, struct push_key key,

@@ -28,6 +28,7 @@
 #define VM_LOG_FIELDS_MAX 16
 #define VM_MANIFEST_MAX (1024 * 1024) /* bytes of a JSON file below the root */
 #define VM_JSON_DEPTH_MAX 64
+#define VM_LIST_PROPOSED_MAX 1024 /* of push:add_all: no deadline ends it, as it does a loop */
 #define VM_VARS_MAX 8192       /* requests that hold `vars` at once */
 #define VM_LIST_MAX 32         /* policies of one list */
 #define VM_ARGUMENTS_MAX 32    /* that one policy declares */
@@ -226,6 +227,9 @@ static inline void push_word(lua_State *L, enum api_word word)
 /* An enum asset_as from the Lua value at `index`: an error that names the nearest. */
 enum asset_as check_as(lua_State *L, struct policy_vm *vm, int index);
 
+/* Has the host fill in what it knows of the path to the client. */
+void object_measure(struct policy_vm *vm);
+
 /* Pushes the name, or nil for AS_UNKNOWN. */
 void push_as(lua_State *L, enum asset_as as);
 
@@ -242,6 +246,7 @@ int push_index(lua_State *L);
 /* Their methods. */
 int client_has(lua_State *L);
 int push_add(lua_State *L);
+int push_add_all(lua_State *L);
 int push_hint(lua_State *L);
 int push_preconnect(lua_State *L);
 int push_skip(lua_State *L);

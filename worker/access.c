@@ -55,7 +55,7 @@ static void log_page(struct log *log, const struct page *page)
         log_string(log, "version", version_text(version, page->version_number));
     if (page->no_push != REASON_PENDING)
         log_string(log, "push_off", span_of(reason_prose(page->no_push)));
-    else
+    else if (page->measured)
         log_number(log, "budget", (int64_t)page->decision.budget_bytes);
     log_open_array(log, "push");
     for (unsigned i = 0; i < page->decision.count; i++)

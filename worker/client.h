@@ -49,6 +49,10 @@ uint64_t client_resource_found(const struct conn *conn, const struct config_site
 struct push_key client_resource_key(const struct client *client, const struct conn *conn,
                                     uint64_t resource);
 
+/* The same of `count` resources. */
+void client_resource_keys(const struct client *client, const struct conn *conn,
+                          const uint64_t *resources, unsigned count, struct push_key *keys);
+
 /* The same, of `path`. */
 struct push_key client_key(const struct client *client, const struct conn *conn,
                            const struct config_site *site, struct span path);
@@ -59,6 +63,12 @@ uint32_t client_life(const struct client *client, const struct config_site *site
 
 /* The same for a promise that the client refused. */
 uint32_t client_declined(const struct client *client, const struct config_site *site);
+
+/* Whether client_lift may find anything to prolong: not when nobody can tell the id's age. */
+static inline bool client_may_lift(const struct client *client)
+{
+    return client->age_s != UINT32_MAX;
+}
 
 /* The push table says `answer` (PUSH_HELD or PUSH_DECLINED) of a response that is fresh for `ttl_s`.
  * If that was noted before the client's id first came back, it is believed from now on as long as

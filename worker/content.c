@@ -46,16 +46,8 @@ static struct entry **bucket_of(struct content *content, uint64_t hash)
  * more than that theirs are looked for by their hashes. */
 static struct entry **recent_slot(struct content *content, int root_fd, struct span path)
 {
-    uint64_t end = 0, middle = 0;
-    if (path.length >= sizeof(end)) {
-        memcpy(&end, path.data + path.length - sizeof(end), sizeof(end));
-        memcpy(&middle, path.data + (path.length - sizeof(end)) / 2, sizeof(end));
-    } else {
-        memcpy(&end, path.data, path.length);
-    }
-    end ^= (middle + path.length) * UINT64_C(0x9e3779b97f4a7c15);
-    end = (end + (unsigned)root_fd) * UINT64_C(0xd6e8feb86659fd93);
-    return &content->recent[end >> 32 & (CONTENT_RECENT - 1)];
+    uint64_t mark = (span_mark(path) ^ (unsigned)root_fd) * UINT64_C(0xd6e8feb86659fd93);
+    return &content->recent[mark >> 32 & (CONTENT_RECENT - 1)];
 }
 
 static bool is_of(const struct entry *entry, const struct config_route *route, struct span path)
@@ -134,15 +126,18 @@ static void count(struct content *content, struct entry *entry)
     }
     content->bytes += entry->bytes;
     content->descriptors += entry->descriptors;
+    entry->turn = ++content->turn;
     list_insert((found ? &content->present : &content->absent)->next, &entry->recent);
 }
 
+/* Those used since the last one was put in are at the front already, if not in their order. */
 static void touch(struct content *content, struct entry *entry)
 {
     struct link *list =
         entry->outcome == CONTENT_FOUND ? &content->present : &content->absent;
-    if (!entry->recent.next || list->next == &entry->recent)
+    if (entry->turn == content->turn || !entry->recent.next)
         return;
+    entry->turn = content->turn;
     list_remove(&entry->recent);
     list_insert(list->next, &entry->recent);
 }
@@ -264,6 +259,17 @@ void content_find(struct content *content, const struct config_site *site,
         find_stale(content, entry, lookup, now_ms);
     else
         content_answer(content, lookup, CONTENT_FAILED, NULL);
+}
+
+struct resource *content_find_fresh(struct content *content, const struct config_route *route,
+                                    struct span path)
+{
+    struct entry *entry = path.length && !content->ending ? find(content, route, path) : NULL;
+    if (!entry || !entry->resource || !is_fresh(entry, timer_clock_coarse_ms()))
+        return NULL;
+    stats_add(content->stats, COUNTER_cache_hits, 1);
+    touch(content, entry);
+    return entry->resource;
 }
 
 /* A version read anew may turn out to be the known one: then that stays, with its scans. */

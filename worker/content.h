@@ -81,24 +81,23 @@ struct origin_answer {
 /* One version of one file, or one answer of an origin. Immutable but for `references`, `scans` and what is known of its name. */
 struct resource {
     unsigned references;
-    struct span path; /* of the request, normalised; a NUL follows */
-    const char *mime; /* content-type field value */
     enum asset_as as;
-    struct representation codings[CODINGS];
-    bool any_coded; /* Vary: accept-encoding */
-    struct origin_answer *origin; /* NULL: a file; in the resource's own memory */
-    time_t modified; /* -1: not known, of an origin's answer */
-    char last_modified[32];  /* IMF-fixdate, never in the future (RFC 9110 8.8.2.1) */
+    struct span path; /* of the request, normalised; a NUL follows */
     uint64_t validator;      /* changes with the content, before coding */
-    struct page_scan *scans; /* content_scan.c's */
+    struct origin_answer *origin; /* NULL: a file; in the resource's own memory */
 
     /* identity_resource of `path` at the site that asked last; client.c's. */
     const struct config_site *known_site;
     uint64_t known_id;
 
-    /* respond_ttl of a file at the site that asked last. */
-    const struct config_site *ttl_site;
-    uint32_t ttl_s;
+    const char *mime; /* content-type field value */
+    bool any_coded; /* Vary: accept-encoding */
+    uint32_t ttl_s; /* respond_ttl of a file at the site that asked last, */
+    const struct config_site *ttl_site; /* which is this */
+    struct page_scan *scans; /* content_scan.c's */
+    time_t modified; /* -1: not known, of an origin's answer */
+    char last_modified[32];  /* IMF-fixdate, never in the future (RFC 9110 8.8.2.1) */
+    struct representation codings[CODINGS];
 };
 
 enum content_outcome {
@@ -163,8 +162,13 @@ static inline bool content_waiting(const struct content_lookup *lookup)
     return lookup->link.next != NULL;
 }
 
+/* What content_find would answer at once, if that is a resource: borrowed until the next content call. NULL:
+ * content_find tells. */
+struct resource *content_find_fresh(struct content *content, const struct config_route *route,
+                                    struct span path);
+
 /* The resource for `path` if a fresh one is cached, borrowed until the next content call; else
- * NULL, without starting anything. */
+ * NULL, without starting anything; nor does it count as a use. */
 struct resource *content_peek(struct content *content, const struct config_route *route,
                               struct span path);
 

@@ -34,18 +34,21 @@ struct entry {
     struct entry *next; /* in its bucket */
     struct link recent;
     struct link waiters;
-    struct load *load;         /* under way, or NULL */
-    struct resource *resource; /* a reference; FOUND only */
-    enum content_outcome outcome;
-    bool known;           /* `outcome` is */
-    bool racy;            /* it was read so soon after a write that a later one may not show */
-    uint64_t checked_ms;  /* when the look at the file began that told `outcome` */
-    uint64_t siblings_ms; /* and the look at its siblings */
+    struct load *load;    /* under way, or NULL */
+    uint64_t siblings_ms; /* when the last look at the file's siblings began */
     size_t bytes;         /* counted for it */
     unsigned descriptors;
+    bool racy; /* it was read so soon after a write that a later one may not show */
     uint64_t hash;
-    int root_fd;
+
+    /* What finding a fresh one takes, close together. */
+    struct resource *resource; /* a reference; FOUND only */
+    uint64_t checked_ms;       /* when the look at the file began that told `outcome` */
+    uint64_t turn;             /* content->turn when it was last moved to the front of its list */
+    enum content_outcome outcome;
+    bool known; /* `outcome` is */
     bool symlinks;
+    int root_fd;
     size_t path_length;
     char path[];
 };
@@ -97,6 +100,7 @@ struct content {
     unsigned descriptors;
     unsigned present_count, absent_count;
     struct link present, absent; /* most recently used first */
+    uint64_t turn;               /* entries put into one of these so far */
 
     unsigned loads_running, loads_queued;
     bool loads_starting;

@@ -149,8 +149,6 @@ static void begin_shadow(struct page *page)
     shadow->told = page->told;
     shadow->no_push = page->no_push;
     shadow->held_out = page->held_out;
-    shadow->budget = page->budget;
-    shadow->decision.budget_bytes = page->decision.budget_bytes;
     page_set_version(shadow, version);
     page_ask(shadow, shadow->first);
     page_resolve(shadow);
@@ -164,8 +162,7 @@ void page_decide_now(struct page *page)
 }
 
 /* What the shadow had not found yet when its page had done with the round before, it leaves out. */
-static void next_shadow_round(struct page *shadow, const struct page *page, const struct path *path,
-                              enum page_about about)
+static void next_shadow_round(struct page *shadow, const struct page *page, enum page_about about)
 {
     if (shadow->resolving)
         page_round_over(shadow);
@@ -173,7 +170,7 @@ static void next_shadow_round(struct page *shadow, const struct page *page, cons
     shadow->told = page->told;
     shadow->passing = page->passing;
     shadow->no_push = page->no_push;
-    page_set_budget(shadow, path);
+    shadow->measured = false;
     page_ask(shadow, about);
     page_resolve(shadow);
 }
@@ -182,13 +179,11 @@ static void next_shadow_round(struct page *shadow, const struct page *page, cons
  * takes, may have changed since. */
 static void next_round(struct page *page, enum page_about about)
 {
-    struct path path = {0};
     page->no_push = push_refusal(page->stream);
-    conn_path_facts(page->stream->conn, &path, &page->request.client);
-    page_set_budget(page, &path);
+    page->measured = false;
     page_ask(page, about);
     if (page->shadow)
-        next_shadow_round(page->shadow, page, &path, about);
+        next_shadow_round(page->shadow, page, about);
     page_resolve(page);
 }
 
@@ -235,8 +230,6 @@ static bool begin(struct stream *stream, unsigned first, bool last)
     identity_client_text(worker->handoff->segment->secrets->log_key, stream->client.stored,
                          request->client.id);
     request->client.identified_by = stream->client.by;
-    struct path path = {0};
-    conn_path_facts(stream->conn, &path, &request->client);
     struct page *page = page_create(stream);
     if (!page)
         return false;
@@ -246,7 +239,6 @@ static bool begin(struct stream *stream, unsigned first, bool last)
     page_set_version(page, policy_versions_take(&worker->policies, stream->client.stored));
     page->no_push = push_refusal(stream);
     page->held_out = outcome_holds_out(page);
-    page_set_budget(page, &path);
     if (page_queue_enter(page))
         page_decide_now(page);
     return true;

@@ -34,6 +34,7 @@ struct page_lookup {
     struct growth_reader *growing; /* that waits for the content to be whole; or NULL */
     struct page *page;
     unsigned candidate;
+    bool begun;          /* else nothing above means anything */
     uint64_t resource;   /* the candidate's, as shared memory knows it; once it was found */
     struct push_key key; /* where the push table keeps it; likewise */
 };
@@ -69,7 +70,9 @@ struct page {
     uint32_t version_number;  /* for the log; 0: none */
     struct timer deadline;    /* candidates not resolved by then are left out */
     uint64_t asked_at_wakeup; /* worker->wakeups when the look-ups began */
-    struct budget budget;     /* in bytes; set when pushes are possible */
+    bool measured;            /* the next two are set, and what the request tells of the path */
+    struct path path;         /* as it is in this round */
+    struct budget budget;     /* in bytes */
     struct priority priority; /* the page's own, as its client asked for it when that was decided */
     struct link turn; /* that it waits for (worker/page_queue.h), in its connection's line */
     enum reason no_push;    /* why nothing could be pushed at all; REASON_PENDING: it could */
@@ -108,6 +111,10 @@ void page_interim(struct stream *stream, const struct field *fields, size_t coun
  * returns). For one that is neither 200 nor 304 the policies are not asked, and what has not gone
  * out yet is left out. */
 void page_respond(struct stream *stream);
+
+/* Looks at the connection's path, and sets what may be pushed in this round: when something is first held
+ * against it, which for most pages of a returning client nothing is. */
+void page_measure(struct page *page);
 
 /* Around calls of the hooks of the page's version, which there is. */
 void page_enter(struct page *page);

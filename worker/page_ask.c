@@ -32,7 +32,7 @@ static uint32_t wait_of(const struct page *page)
 /* What may be pushed. Hints take no room, so clients that get those are not held to the path. A
  * response that is known is there at once: nothing passes before it. What was pushed before it is
  * on the path already. */
-void page_set_budget(struct page *page, const struct path *path)
+static void set_budget(struct page *page)
 {
     struct stream *stream = page->stream;
     struct conn *conn = stream->conn;
@@ -49,12 +49,30 @@ void page_set_budget(struct page *page, const struct path *path)
     if (page->request.client.can_hints)
         page->budget.behind = page->budget.ahead = CONFIG_BUDGET_OFF;
     else if (push->budget == CONFIG_BUDGET_AUTO)
-        page->budget = budget_beside(budget_of(path, &load, push->max_bytes), page->decision.bytes,
+        page->budget = budget_beside(budget_of(&page->path, &load, push->max_bytes), page->decision.bytes,
                                      page->decision.accepted);
     else
         page->budget.behind = page->budget.ahead = push->budget;
     uint64_t bytes = page->budget.behind;
     page->decision.budget_bytes = bytes < push->max_bytes ? bytes : push->max_bytes;
+}
+
+/* A shadow sees the path that its page sees. */
+void page_measure(struct page *page)
+{
+    struct stream *stream = page->stream;
+    if (page->measured || !stream)
+        return;
+    page->measured = true;
+    page->path = (struct path){0};
+    if (page->is_shadow) {
+        page_measure(stream->page);
+        page->path = stream->page->path;
+        page->request.client = stream->page->request.client;
+    } else {
+        conn_path_facts(stream->conn, &page->path, &page->request.client);
+    }
+    set_budget(page);
 }
 
 void page_enter(struct page *page)

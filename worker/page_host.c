@@ -50,6 +50,12 @@ enum client_has page_client_has(struct stream *stream, struct span path)
     return entry.answer == PUSH_HELD ? CLIENT_HOLDS : CLIENT_DECLINED;
 }
 
+static void host_measure(void *context, struct request *request)
+{
+    (void)context;
+    page_measure(request->context);
+}
+
 static enum client_has host_client_has(void *context, const struct request *request,
                                        struct span path)
 {
@@ -138,6 +144,7 @@ static void host_failed(void *context, enum policy_event event, const char *poli
 void page_policy_host(struct worker *worker, struct policy_host *host)
 {
     *host = (struct policy_host){.context = worker,
+                                 .measure = host_measure,
                                  .client_has = host_client_has,
                                  .assets_of = host_assets_of,
                                  .read_file = manifest_read,

@@ -8,9 +8,6 @@
 /* The version, which is taken, is that of all the hooks that will see this page. */
 void page_set_version(struct page *page, struct policy_version *version);
 
-/* Sets what may be pushed, from now on, with what was taken already. */
-void page_set_budget(struct page *page, const struct path *path);
-
 /* What a round asks the policies about: the request; an origin's 103 (page->passing); the response.
  */
 enum page_about { PAGE_REQUEST = 1, PAGE_INTERIM = 2, PAGE_RESPONSE = 4 };

@@ -30,22 +30,20 @@ static void describe(struct page *page, struct candidate *candidate, struct reso
         candidate->as = resource->as;
 }
 
-/* What the push table says of a candidate that was found, for this client. */
-static enum push_answer ask_table(struct page *page, unsigned i, struct resource *resource)
+/* What the push table says of a candidate whose key is known. */
+static enum push_answer ask_table(struct page *page, unsigned i)
 {
     struct stream *stream = page->stream;
     const struct config_site *site = stream->site;
-    uint64_t id = client_resource_found(stream->conn, site, page->decision.items[i].path, resource);
-    struct push_key key = client_resource_key(&stream->client, stream->conn, id);
+    struct resource *resource = page->decision.items[i].resource;
+    struct push_key key = page->lookups[i].key;
     uint16_t validator = resource_validator(resource);
-    page->lookups[i].resource = id;
-    page->lookups[i].key = key;
+    bool ending;
     if (!site->remember_s)
         return PUSH_ABSENT;
-    bool ending;
     enum push_answer answer = push_table_peek_ending(&page->worker->pushes, key, validator,
                                                      worker_ticks(page->worker), &ending);
-    if (ending && !page->is_shadow)
+    if (ending && !page->is_shadow && client_may_lift(&stream->client))
         client_lift(&stream->client, stream->conn, site, key, validator, answer,
                     respond_ttl(resource, site));
     return answer;
@@ -58,12 +56,11 @@ static bool is_hinted_all_the_same(const struct page *page, const struct candida
            (page->request.client.can_hints || candidate->kind == CANDIDATE_HINT);
 }
 
-static void found(struct page *page, unsigned i, struct resource *resource)
+/* Goes on with a candidate whose key is known. */
+static void look_up(struct page *page, unsigned i)
 {
     struct candidate *candidate = &page->decision.items[i];
-    candidate->resolved = true;
-    candidate->resource = resource_hold(resource);
-    switch (ask_table(page, i, resource)) {
+    switch (ask_table(page, i)) {
     case PUSH_HELD:
         candidate->has = CLIENT_HOLDS;
         if (is_hinted_all_the_same(page, candidate))
@@ -83,7 +80,26 @@ static void found(struct page *page, unsigned i, struct resource *resource)
     default:
         break;
     }
-    describe(page, candidate, resource);
+    describe(page, candidate, candidate->resource);
+}
+
+static void note_found(struct page *page, unsigned i, struct resource *resource)
+{
+    const struct stream *stream = page->stream;
+    struct candidate *candidate = &page->decision.items[i];
+    candidate->resolved = true;
+    candidate->resource = resource_hold(resource);
+    page->lookups[i].resource =
+        client_resource_found(stream->conn, stream->site, candidate->path, resource);
+}
+
+static void found(struct page *page, unsigned i, struct resource *resource)
+{
+    const struct stream *stream = page->stream;
+    struct page_lookup *own = &page->lookups[i];
+    note_found(page, i, resource);
+    own->key = client_resource_key(&stream->client, stream->conn, own->resource);
+    look_up(page, i);
 }
 
 static void on_found(struct content_lookup *lookup, enum content_outcome outcome,
@@ -117,7 +133,8 @@ static void take_last_known(struct page *page)
         struct content_lookup *lookup = &page->lookups[i].lookup;
         char decoded[DECISION_PATH_MAX + 1];
         struct span path;
-        if (!content_waiting(lookup) || read_path(&page->decision.items[i], decoded, &path) < 0)
+        if (!page->lookups[i].begun || !content_waiting(lookup) ||
+            read_path(&page->decision.items[i], decoded, &path) < 0)
             continue;
         struct resource *resource =
             content_last(page->worker->content, config_route(site, path), path);
@@ -291,29 +308,57 @@ static void resolve_proxied(struct page *page, unsigned i, const struct config_r
     page->resolving--;
 }
 
-static void resolve_one(struct page *page, unsigned i)
+/* Looks for a file that was found lately before anything that could wait for it is set up: so are most,
+ * page after page. */
+static bool find_at_once(struct page *page, unsigned i, const struct config_route *route,
+                         struct span path)
 {
-    struct candidate *candidate = &page->decision.items[i];
-    struct stream *stream = page->stream;
-    char decoded[DECISION_PATH_MAX + 1];
-    struct span path;
-    if (candidate->kind == CANDIDATE_PRECONNECT || candidate->verdict != REASON_PENDING)
-        return;
-    if (read_path(candidate, decoded, &path) < 0) {
-        candidate->verdict = REASON_BAD_PATH;
-        return;
-    }
-    const struct config_route *route = config_route(stream->site, path);
+    struct resource *resource = content_find_fresh(page->worker->content, route, path);
+    if (!resource)
+        return false;
+    note_found(page, i, resource);
+    return true;
+}
+
+static void begin_lookup(struct page *page, unsigned i, const struct config_route *route,
+                         struct span path)
+{
+    struct page_lookup *own = &page->lookups[i];
+    *own = (struct page_lookup){.lookup.found = on_found,
+                                .cached.found = on_cached,
+                                .page = page,
+                                .candidate = i,
+                                .begun = true};
     if (route->origin.servers_count) {
         resolve_proxied(page, i, route);
         return;
     }
-    if (!route->root) {
-        candidate->verdict = REASON_NOT_FOUND;
-        return;
-    }
     page->resolving++;
-    content_find(page->worker->content, stream->site, route, path, &page->lookups[i].lookup);
+    content_find(page->worker->content, page->stream->site, route, path, &own->lookup);
+}
+
+/* True when it was found, and is to be looked up. */
+static bool resolve_one(struct page *page, unsigned i)
+{
+    struct candidate *candidate = &page->decision.items[i];
+    char decoded[DECISION_PATH_MAX + 1];
+    struct span path;
+    page->lookups[i].begun = false;
+    if (candidate->kind == CANDIDATE_PRECONNECT || candidate->verdict != REASON_PENDING)
+        return false;
+    if (read_path(candidate, decoded, &path) < 0) {
+        candidate->verdict = REASON_BAD_PATH;
+        return false;
+    }
+    const struct config_route *route = config_route(page->stream->site, path);
+    bool is_file = route->origin.servers_count == 0;
+    if (is_file && !route->root)
+        candidate->verdict = REASON_NOT_FOUND;
+    else if (is_file && find_at_once(page, i, route, path))
+        return true;
+    else
+        begin_lookup(page, i, route, path);
+    return false;
 }
 
 /* Connections whose deadlines have just passed set theirs again at the end of the wake-up. */
@@ -322,14 +367,32 @@ bool page_make_room_for_timer(struct worker *worker)
     return timers_reserve(&worker->timers, worker->timers.count + worker->conns_count + 8) == 0;
 }
 
+/* Asks the push table of these candidates. Their keys are made together, and the cache lines that they
+ * lead to are waited for together. */
+static void look_up_all(struct page *page, const unsigned *which, unsigned count)
+{
+    const struct stream *stream = page->stream;
+    uint64_t resources[DECISION_CANDIDATES_MAX];
+    struct push_key keys[DECISION_CANDIDATES_MAX];
+    for (unsigned n = 0; n < count; n++)
+        resources[n] = page->lookups[which[n]].resource;
+    client_resource_keys(&stream->client, stream->conn, resources, count, keys);
+    for (unsigned n = 0; n < count; n++) {
+        page->lookups[which[n]].key = keys[n];
+        push_table_prefetch(&page->worker->pushes, keys[n]);
+    }
+    for (unsigned n = 0; n < count; n++)
+        look_up(page, which[n]);
+}
+
 void page_resolve(struct page *page)
 {
+    unsigned which[DECISION_CANDIDATES_MAX], count = 0;
     page->resolving = 1; /* held until every look-up has begun */
-    for (unsigned i = page->judged; i < page->decision.count; i++) {
-        page->lookups[i] = (struct page_lookup){
-            .lookup.found = on_found, .cached.found = on_cached, .page = page, .candidate = i};
-        resolve_one(page, i);
-    }
+    for (unsigned i = page->judged; i < page->decision.count; i++)
+        if (resolve_one(page, i))
+            which[count++] = i;
+    look_up_all(page, which, count);
     page->asked_at_wakeup = page->worker->wakeups;
     page->deadline.fired = on_deadline;
     if (--page->resolving == 0)
@@ -344,7 +407,7 @@ void page_stop_resolving(struct page *page)
     if (!page->resolving)
         return;
     for (unsigned i = page->judged; i < page->decision.count; i++) {
-        if (page->decision.items[i].kind == CANDIDATE_PRECONNECT)
+        if (!page->lookups[i].begun)
             continue;
         content_cancel(&page->lookups[i].lookup);
         cache_cancel(&page->lookups[i].cached);

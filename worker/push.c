@@ -96,6 +96,7 @@ static bool fits_budget(struct page *page, struct candidate *candidate)
 {
     char text[FIGURES_MAX];
     struct decision *decision = &page->decision;
+    page_measure(page);
     uint64_t budget = goes_ahead(page, candidate) ? page->budget.ahead : page->budget.behind;
     if (budget_fits(budget, decision->bytes, decision->accepted, candidate->size))
         return true;

@@ -111,6 +111,14 @@ local push = {}
 ---@return string?
 function push:add(path, options) end
 
+---Proposes each of a list as push:add does, and costs less: paths, and tables of a path and options
+---of its own, { path = "/app.js", as = "script" }; for what an item does not say, options. Returns
+---how many were taken.
+---@param list (string | table)[]
+---@param options? herald.options
+---@return integer
+function push:add_all(list, options) end
+
 ---Proposes a hint: 103 or Link with rel=preload.
 ---@param path string
 ---@param options? herald.options

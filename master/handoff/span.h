@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -36,6 +37,21 @@ static inline bool span_equal(struct span a, struct span b)
 static inline bool span_equal_nocase(struct span a, struct span b)
 {
     return a.length == b.length && (a.length == 0 || strncasecmp(a.data, b.data, a.length) == 0);
+}
+
+/* A number that mostly differs between texts that do: by their lengths, ends and middles. For tables
+ * that compare what they find, since whoever chooses texts can choose some that share it. */
+static inline uint64_t span_mark(struct span text)
+{
+    uint64_t end = 0, middle = 0;
+    if (text.length >= sizeof(end)) {
+        memcpy(&end, text.data + text.length - sizeof(end), sizeof(end));
+        memcpy(&middle, text.data + (text.length - sizeof(end)) / 2, sizeof(end));
+    } else if (text.length) {
+        memcpy(&end, text.data, text.length);
+    }
+    end ^= (middle + text.length) * UINT64_C(0x9e3779b97f4a7c15);
+    return end * UINT64_C(0xd6e8feb86659fd93);
 }
 
 static inline bool span_starts(struct span text, struct span prefix)

@@ -280,6 +280,40 @@ static void a_path_without_encodings_and_query_is_plain(void **state)
     }
 }
 
+/* More of them than are remembered, some of which differ only where their marks do not tell. */
+static void names_are_judged_alike_however_often_they_come(void **state)
+{
+    char path[64], bad[64];
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 2000; i++) {
+            struct candidate *taken;
+            const char *type = i % 3 ? "css" : "js";
+            snprintf(path, sizeof(path), "/%04u/assets/long-enough.%s", i, type);
+            snprintf(bad, sizeof(bad), "/%03u\"/assets/long-enough.%s", i / 10, type);
+            decision_reset(&decision);
+            assert_int_equal(decision_add(&decision, &page, CANDIDATE_PUSH, span_of(path), "test",
+                                          &taken),
+                             REASON_PENDING);
+            assert_int_equal(taken->as, i % 3 ? AS_STYLE : AS_SCRIPT);
+            assert_true(taken->plain);
+            assert_int_equal(add(bad), REASON_BAD_PATH);
+            assert_int_equal(add(path), REASON_DUPLICATE);
+        }
+    }
+}
+
+static void the_page_itself_is_refused_after_it_was_an_asset_elsewhere(void **state)
+{
+    const struct request other = {
+        .scheme = {"https", 5}, .host = {"www.example.com", 15}, .path = {"/news", 5}};
+    (void)state;
+    assert_int_equal(add("/news"), REASON_PENDING);
+    assert_int_equal(decision_add(&decision, &other, CANDIDATE_PUSH, SPAN_LITERAL("/news"), "test",
+                                  NULL),
+                     REASON_SELF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +330,8 @@ int main(void)
         cmocka_unit_test_setup(text_beyond_the_limit_is_counted_and_not_kept, setup),
         cmocka_unit_test_setup(a_skipped_path_is_refused_before_and_after, setup),
         cmocka_unit_test_setup(what_one_proposer_added_can_be_taken_back, setup),
+        cmocka_unit_test_setup(names_are_judged_alike_however_often_they_come, setup),
+        cmocka_unit_test_setup(the_page_itself_is_refused_after_it_was_an_asset_elsewhere, setup),
         cmocka_unit_test_setup(a_path_without_encodings_and_query_is_plain, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,6 +197,15 @@ static void a_misspelt_field_is_named_with_the_nearest_one(void **state)
         {"push:add('/a', { why = {} })", "why is a string, not a table"},
         {"push:add('/a', '/b')", "table expected, got string"},
         {"push:add()", "string expected, got no value"},
+        {"push:add_all('/a')", "table expected, got string"},
+        {"push:add_all({ '/a', 1 })", "item 2 of push:add_all is a path or a table, not a number"},
+        {"push:add_all({ { as = 'style' } })", "item 1 of push:add_all has no path, a string"},
+        {"push:add_all({ { path = 1 } })", "item 1 of push:add_all has no path, a string"},
+        {"push:add_all({ { path = '/a', urgent = 1 } })",
+         "there is no option 'urgent'; did you mean 'urgency'?"},
+        {"push:add_all({}, { urgent = 1 })", "there is no option 'urgent'"},
+        {"(function(t) for i = 1, 1025 do t[i] = '/a' end push:add_all(t) end)({})",
+         "push:add_all takes a list of at most 1024"},
         {"push:skip('/a', {})", "string expected, got table"},
         {"push.add('/a')", "push expected, got string"},
         {"req.client:has('a')", "an absolute path is wanted"},
@@ -276,6 +285,33 @@ static void proposals_carry_their_options(void **state)
     assert_int_equal(f->decision.items[3].as, AS_SCRIPT);
     assert_int_equal(f->decision.items[4].kind, CANDIDATE_PRECONNECT);
     assert_int_equal(f->decision.items[5].verdict, REASON_SKIPPED);
+}
+
+static void a_list_is_proposed_like_its_items(void **state)
+{
+    struct fixture *f = *state;
+    only_policy(f, "return function(req, push)\n"
+                   "  local list = { '/a.css', { path = '/b', as = 'script', urgency = 1 }, '/a.css', 'bad',\n"
+                   "                 { path = '/c.woff2', fetch = false, crossorigin = false } }\n"
+                   "  assert(push:add_all(list, { urgency = 4, fetch = true, why = 'all' }) == 3)\n"
+                   "  assert(push:add_all({}) == 0 and push:add_all({ '/d.woff2' }) == 1)\n"
+                   "end");
+    must_open(f);
+    page(f);
+    no_failure(f);
+    const struct candidate *items = f->decision.items;
+    assert_int_equal(f->decision.count, 4);
+    assert_int_equal(items[0].as, AS_STYLE);
+    assert_int_equal(items[0].urgency, 4);
+    assert_true(items[0].fetch && span_equal(items[0].why, SPAN_LITERAL("all")));
+    assert_int_equal(items[1].as, AS_SCRIPT);
+    assert_int_equal(items[1].urgency, 1);
+    assert_true(items[1].fetch);
+    assert_int_equal(items[2].as, AS_FONT);
+    assert_int_equal(items[2].urgency, 4);
+    assert_false(items[2].fetch || items[2].crossorigin);
+    assert_true(items[3].crossorigin);
+    assert_int_equal(items[3].urgency, CANDIDATE_URGENCY_UNSET);
 }
 
 static void a_response_shows_all_its_fields(void **state)
@@ -1040,6 +1076,7 @@ int main(void)
         TEST(what_is_not_known_of_a_client_is_nil),
         TEST(a_misspelt_field_is_named_with_the_nearest_one),
         TEST(proposals_carry_their_options),
+        TEST(a_list_is_proposed_like_its_items),
         TEST(a_response_shows_all_its_fields),
         TEST(a_list_is_the_callers_own_and_its_records_are_not),
         TEST(a_changed_page_has_other_assets_at_once),

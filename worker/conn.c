@@ -155,6 +155,7 @@ static void bury_when_idle(struct conn *conn)
     unlink_conn(conn);
     conn->next = conn->worker->dead;
     conn->worker->dead = conn;
+    conn->worker->dead_count++;
 }
 
 /* A client that would take the rest of a response for the whole is to see no orderly end: closing

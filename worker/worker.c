@@ -26,7 +26,8 @@
 
 #define ACCESS_LOG_BYTES (256 * 1024)
 #define ERROR_LOG_BYTES (32 * 1024)
-#define BURIALS_NS 100000 /* of a wake-up, for connections that have ended */
+#define BURIALS_NS 100000 /* of a wake-up, for connections that have ended; */
+#define BURIALS_SHARE 16  /* one in so many of them, and one more, though others wait */
 
 /* ---- pools and ids ---- */
 
@@ -239,15 +240,20 @@ static void feed_starved(struct worker *worker)
     }
 }
 
-/* A session with all its streams takes a while. Returns true when some are left for the next wake-up. */
+/* A session with all its streams takes a while, and whoever waits for the ring is to wait for few of them,
+ * but for as many as keep the dead from becoming ever more. Returns true when some are left for the next
+ * wake-up. */
 static bool bury_dead(struct worker *worker)
 {
     uint64_t began = worker->dead ? timer_clock_ns() : 0;
+    unsigned least = worker->dead_count / BURIALS_SHARE, buried = 0;
     while (worker->dead) {
         struct conn *conn = worker->dead;
         worker->dead = conn->next;
+        worker->dead_count--;
         conn_destroy(conn);
-        if (timer_clock_ns() - began >= BURIALS_NS)
+        if (timer_clock_ns() - began >= BURIALS_NS ||
+            (buried++ >= least && ring_has_more(worker->ring)))
             break;
     }
     return worker->dead != NULL;

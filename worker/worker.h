@@ -98,7 +98,8 @@ struct worker {
     struct conn *conns; /* every connection, doubly linked */
     unsigned conns_count;
     struct conn *dirty; /* those with something to flush at the end of this wake-up */
-    struct conn *dead;  /* those to be freed at the end of this wake-up */
+    struct conn *dead;  /* those to be freed at the end of this wake-up, or of one of the next */
+    unsigned dead_count;
     struct conn *starved; /* those whose receive found no buffer */
     struct outbox_pool outboxes;
     uint8_t *plaintext; /* scratch that TLS encrypts from, OUTBOX_BYTES */

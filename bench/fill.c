@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         rc = fill(&segment, strtoul(argv[2], NULL, 10), &fault);
     snprintf(path, sizeof(path), "%s/push-table", argv[1]);
     if (rc == 0)
-        rc = segment_save(&segment, path, &fault);
+        rc = segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault);
     if (rc < 0)
         fprintf(stderr, "fill: %s\n", fault_text(&fault, text, sizeof(text)));
     segment_finish(&segment);

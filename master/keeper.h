@@ -1,5 +1,5 @@
-/* Keeps the push table across restarts: loads it at start, saves it every few minutes and at the
- * end. */
+/* Keeps the push table and what was learned across restarts: loads them at start, saves them every
+ * few minutes and at the end. */
 #ifndef HERALD_KEEPER_H
 #define HERALD_KEEPER_H
 
@@ -12,12 +12,13 @@ struct keeper {
     struct helper helper; /* the child that saves */
     struct loop *loop;
     struct segment *segment;
-    char *path;      /* NULL until keeper_init; nothing is saved then */
-    int64_t save_ms; /* when it is saved next */
+    char *path;      /* of the table; NULL until keeper_init; nothing is saved then */
+    char *learned;   /* the other file's */
+    int64_t save_ms; /* when they are saved next */
 };
 
-/* Loads hash keys and table from `state_dir` into a fresh segment, or makes the former. A table
- * that can't be used is said in the log, and the table starts empty. Returns 0 or -errno with
+/* Loads hash keys, table and learned sets from `state_dir` into a fresh segment, or makes the
+ * former. What can't be used is said in the log, and starts empty. Returns 0 or -errno with
  * `fault`. */
 int keeper_init(struct keeper *keeper, struct loop *loop, struct segment *segment,
                 const char *state_dir, int64_t now_ms, struct fault *fault);
@@ -25,10 +26,10 @@ int keeper_init(struct keeper *keeper, struct loop *loop, struct segment *segmen
 /* Starts a save when one is due. Returns when it is to be called next. */
 int64_t keeper_step(struct keeper *keeper, int64_t now_ms);
 
-/* Saves now, and forgets the path. */
+/* Saves now, and forgets the paths. */
 void keeper_finish(struct keeper *keeper);
 
-/* Forgets the path without saving: herald did not get to serve. */
+/* Forgets the paths without saving: herald did not get to serve. */
 void keeper_abandon(struct keeper *keeper);
 
 #endif

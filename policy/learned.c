@@ -8,8 +8,8 @@
 #define EPOCH_MASK 0xfffu
 #define TAG_SHIFT 44
 #define EPOCH_SHIFT 32
-#define FULL_BITS 24  /* of an epoch: it ends */
-#define NEWER_BITS 8  /* of an epoch: it decides by itself which share asks for an asset */
+#define FULL_BITS 24 /* of an epoch: it ends */
+#define NEWER_BITS 8 /* of an epoch: it decides by itself which share asks for an asset */
 #define EXPIRED_S (4 * LEARNED_EPOCH_S)
 #define FORGOTTEN_MINUTES (2 * LEARNED_EPOCH_S / 60)
 #define TRIES_MAX 8
@@ -129,8 +129,7 @@ static uint32_t touch_tag(uint64_t touch)
 
 static uint64_t touch_make(uint32_t tag, uint64_t now_s, uint8_t place, uint8_t as, unsigned flags)
 {
-    return (uint64_t)tag << TAG_SHIFT |
-           (now_s / 60 & TOUCH_MINUTE_MASK) << TOUCH_MINUTE_SHIFT |
+    return (uint64_t)tag << TAG_SHIFT | (now_s / 60 & TOUCH_MINUTE_MASK) << TOUCH_MINUTE_SHIFT |
            (uint64_t)place << TOUCH_PLACE_SHIFT | (uint64_t)as << TOUCH_AS_SHIFT | flags;
 }
 
@@ -166,8 +165,7 @@ static struct learned_cell *take_cell(struct learned *learned, const struct view
     struct learned_bucket *bucket = view->bucket;
     unsigned weakest = 0, least = UINT32_MAX;
     for (unsigned i = 0; i < LEARNED_CELLS && least > 0; i++) {
-        unsigned strength =
-            load(&bucket->keys[i]) ? 1 + strength_of(&bucket->cells[i], now_s) : 0;
+        unsigned strength = load(&bucket->keys[i]) ? 1 + strength_of(&bucket->cells[i], now_s) : 0;
         if (strength < least && &bucket->cells[i] != view->cell) {
             weakest = i;
             least = strength;
@@ -194,8 +192,9 @@ static void touch_cell(struct learned_cell *cell, uint64_t touch, uint64_t now_s
     uint64_t old = load(&cell->touch);
     if (touch_age(old, now_s) == 0)
         return;
-    uint8_t place = (uint8_t)(((old >> TOUCH_PLACE_SHIFT & 0xff) * 3 +
-                               (touch >> TOUCH_PLACE_SHIFT & 0xff)) / 4);
+    uint8_t place =
+        (uint8_t)(((old >> TOUCH_PLACE_SHIFT & 0xff) * 3 + (touch >> TOUCH_PLACE_SHIFT & 0xff)) /
+                  4);
     touch = (touch & ~(UINT64_C(0xff) << TOUCH_PLACE_SHIFT)) | (uint64_t)place << TOUCH_PLACE_SHIFT;
     atomic_store_explicit(&cell->touch, touch, memory_order_relaxed);
 }
@@ -285,8 +284,8 @@ bool learned_note(struct learned *learned, uint64_t page, uint64_t voter,
     if (!note_visit(learned, &view, voter, now_s))
         return false;
     uint32_t tag = tag_of(page, asset->resource);
-    uint64_t touch = touch_make(tag, now_s, asset->place, asset->as,
-                                asset->crossorigin ? TOUCH_CORS : 0);
+    uint64_t touch =
+        touch_make(tag, now_s, asset->place, asset->as, asset->crossorigin ? TOUCH_CORS : 0);
     struct learned_cell *cell = find_cell(view.bucket, asset->resource, tag);
     if (!cell)
         cell = take_cell(learned, &view, asset->resource, touch, now_s);
@@ -404,6 +403,36 @@ bool learned_watches(const struct learned_page *known, uint64_t page, uint64_t c
 {
     uint64_t every = known->visitors < 4 ? 4 : known->visitors > 16 ? 16 : known->visitors;
     return mix(client + mix(page + known->epoch)) % every == 0;
+}
+
+/* Minutes are kept modulo their bits, and so are differences of them. */
+static void rebase_cell(struct learned_cell *cell, uint32_t minutes)
+{
+    uint64_t touch = load(&cell->touch);
+    uint64_t minute = ((touch >> TOUCH_MINUTE_SHIFT) + minutes) & TOUCH_MINUTE_MASK;
+    touch &= ~((uint64_t)TOUCH_MINUTE_MASK << TOUCH_MINUTE_SHIFT);
+    atomic_store_explicit(&cell->touch, touch | minute << TOUCH_MINUTE_SHIFT, memory_order_relaxed);
+    for (unsigned i = 0; touch & TOUCH_IS_PAGE && i < 2; i++) { /* when its epochs began */
+        uint64_t word = load(&cell->held[i]);
+        if (word)
+            atomic_store_explicit(&cell->held[i],
+                                  (word & ~(uint64_t)UINT32_MAX) |
+                                      (uint32_t)((uint32_t)word + minutes),
+                                  memory_order_relaxed);
+    }
+}
+
+void learned_rebase(struct learned *learned, uint64_t saved_boottime_s, uint64_t saved_age_s,
+                    uint64_t now_s)
+{
+    uint32_t minutes =
+        (uint32_t)(now_s / 60) - (uint32_t)(saved_boottime_s / 60) - (uint32_t)(saved_age_s / 60);
+    for (uint64_t at = 0; minutes && at <= learned->mask; at++) {
+        struct learned_bucket *bucket = &learned->buckets[at];
+        for (unsigned i = 0; i < LEARNED_CELLS; i++)
+            if (load(&bucket->keys[i]))
+                rebase_cell(&bucket->cells[i], minutes);
+    }
 }
 
 struct learned_load learned_walk(const struct learned *learned)

@@ -101,6 +101,12 @@ unsigned learned_next(const struct learned *learned, uint64_t page, const struct
  * does not feed itself: one in 4 while little is known, one in 16 later; each epoch others. */
 bool learned_watches(const struct learned_page *known, uint64_t page, uint64_t client);
 
+/* For a table that was saved at `saved_boottime_s` and loaded `saved_age_s` later: every time in it
+ * is moved to the clock that shows now_s, so that it is as old as it was and as long as it lay.
+ * Nobody else may use the table meanwhile. */
+void learned_rebase(struct learned *learned, uint64_t saved_boottime_s, uint64_t saved_age_s,
+                    uint64_t now_s);
+
 /* Walks the whole table. */
 struct learned_load learned_walk(const struct learned *learned);
 

@@ -349,6 +349,27 @@ bool names_read(struct names *names, uint32_t id, struct names_entry *entry)
     return reading == READ_WHOLE;
 }
 
+/* Moves a word's time, if there is one. */
+static void rebase(_Atomic uint64_t *at, uint32_t units)
+{
+    uint64_t word = atomic_load_explicit(at, memory_order_relaxed);
+    if (word)
+        atomic_store_explicit(at, (word & ~(uint64_t)TIME_MASK) | ((word + units) & TIME_MASK),
+                              memory_order_relaxed);
+}
+
+void names_rebase(struct names *names, uint64_t saved_boottime_s, uint64_t saved_age_s,
+                  uint64_t now_s)
+{
+    uint32_t units = (uint32_t)(now_s / UNIT_S) - (uint32_t)(saved_boottime_s / UNIT_S) -
+                     (uint32_t)(saved_age_s / UNIT_S);
+    for (uint64_t i = 0; units && i <= names->mask; i++)
+        for (unsigned way = 0; way < NAMES_WAYS; way++) {
+            rebase(&names->sets[i].seen[way], units);
+            rebase(&names->sets[i].heads[way], units);
+        }
+}
+
 struct names_load names_walk(const struct names *names,
                              void (*visit)(void *context, uint32_t id,
                                            const struct names_entry *entry),

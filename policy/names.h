@@ -82,6 +82,10 @@ uint32_t names_find(struct names *names, uint64_t resource, uint64_t now_s);
 /* Copies the name of `id`. Returns false when it is no longer, or never was, in the table. */
 bool names_read(struct names *names, uint32_t id, struct names_entry *entry);
 
+/* As learned_rebase (policy/learned.h). */
+void names_rebase(struct names *names, uint64_t saved_boottime_s, uint64_t saved_age_s,
+                  uint64_t now_s);
+
 /* Walks the whole table, which may be mapped read-only, and tells `visit` (may be NULL) of each
  * public name. */
 struct names_load names_walk(const struct names *names,

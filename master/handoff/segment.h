@@ -20,6 +20,7 @@
 #define SEGMENT_LAYOUT 7 /* changes whenever a struct below or the push table's words change */
 #define SEGMENT_SLOTS_MAX 128
 #define SEGMENT_NAMES_BYTES (UINT64_C(17) << 18) /* 16,384 names (policy/names.h) */
+#define SEGMENT_CHUNK_BYTES 65536u /* the unit that is saved, or left out when it is all zero */
 #define SEGMENT_LEARNED_BYTES (UINT64_C(6) << 20) /* 4,096 buckets (policy/learned.h) */
 #define SEGMENT_TALLY_BYTES (512 * 1024)          /* policy/tally.h */
 #define SEGMENT_FIGURES_BYTES (512 * 1024)        /* policy/figures.h */
@@ -172,15 +173,22 @@ void segment_rotate_tickets(struct segment *segment);
  * A file of another size, mode or owner is refused. Returns 0 or -errno with `fault`. */
 int segment_keep_secrets(struct segment *segment, const char *path, struct fault *fault);
 
-/* Saves the push table, checksummed and with wall-clock time, by writing beside `path` and
- * renaming. The table may be in use. Returns 0 or -errno with `fault`. */
-int segment_save(const struct segment *segment, const char *path, struct fault *fault);
+/* What is saved, each to a file of its own. */
+enum segment_part {
+    SEGMENT_PART_PUSHES,  /* the push table */
+    SEGMENT_PART_LEARNED, /* the names and the learned sets, which mean nothing without them */
+};
+
+/* Saves a part, checksummed and with wall-clock time, by writing beside `path` and renaming. It may
+ * be in use. Returns 0 or -errno with `fault`. */
+int segment_save(const struct segment *segment, enum segment_part part, const char *path,
+                 struct fault *fault);
 
 /* Loads what segment_save wrote into a fresh segment. Returns 1 when loaded, 0 when there is no
  * file, -errno with `fault` for one that is torn, foreign, of another layout, size or key, or that
- * was saved in the future; the table is empty then. `*saved_boottime_s` and `*saved_age_s` tell
- * what push_table_rebase needs. */
-int segment_load(struct segment *segment, const char *path, uint64_t *saved_boottime_s,
-                 uint64_t *saved_age_s, struct fault *fault);
+ * was saved in the future; the part is empty then. `*saved_boottime_s` and `*saved_age_s` tell what
+ * push_table_rebase, names_rebase and learned_rebase need. */
+int segment_load(struct segment *segment, enum segment_part part, const char *path,
+                 uint64_t *saved_boottime_s, uint64_t *saved_age_s, struct fault *fault);
 
 #endif

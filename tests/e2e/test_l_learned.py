@@ -105,6 +105,32 @@ def test_five_visitors_teach_a_page(herald):
 
 
 @pytest.mark.quick
+@pytest.mark.asan
+def test_what_was_learned_is_known_after_a_restart(herald):
+    site = Learning(herald, visitors=5)
+    site.herald.stop()
+    site.herald.start()
+    site.herald.wait_error("loaded what was learned of [1-9][0-9]* pages, saved [0-9]+ s ago")
+    assert site.pushed_to_new_visitors() == sorted(ASSETS)
+
+
+@pytest.mark.quick
+def test_a_damaged_file_of_learned_sets_is_said_and_learning_begins_anew(herald):
+    site = Learning(herald, visitors=5)
+    site.herald.stop()
+    path = os.path.join(site.herald.state_dir, "learned")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with open(path, "r+b") as file:
+        file.seek(24)                    # the time when it was saved
+        file.write(b"\x01")
+    site.herald.start()
+    site.herald.wait_error("learned sets start empty: .*/learned: is torn: its checksum is wrong")
+    assert site.pushed_to_new_visitors(visitors=2) == []
+    site.come(5)
+    assert site.pushed_to_new_visitors() == sorted(ASSETS)
+
+
+@pytest.mark.quick
 def test_four_visitors_teach_nothing(herald):
     site = Learning(herald, visitors=4)
     assert site.visit() == []

@@ -56,7 +56,7 @@ static int load(struct segment *segment, struct fault *fault)
     uint64_t boottime_s;
     uint64_t age_s;
     memset(fault, 0, sizeof(*fault));
-    return segment_load(segment, path, &boottime_s, &age_s, fault);
+    return segment_load(segment, SEGMENT_PART_PUSHES, path, &boottime_s, &age_s, fault);
 }
 
 static void flip_byte(const char *name, off_t at)
@@ -236,10 +236,11 @@ static void a_saved_table_comes_back_word_for_word(void **state)
     words(&first)[0] = 1;
     words(&first)[100000] = UINT64_C(0xfedcba9876543210);
     words(&first)[TABLE / 8 - 1] = 3;
-    assert_int_equal(segment_save(&first, path, &fault), 0);
+    assert_int_equal(segment_save(&first, SEGMENT_PART_PUSHES, path, &fault), 0);
     create(&second);
     assert_int_equal(segment_keep_secrets(&second, keys_path, &fault), 0);
-    assert_int_equal(segment_load(&second, path, &boottime_s, &age_s, &fault), 1);
+    assert_int_equal(segment_load(&second, SEGMENT_PART_PUSHES, path, &boottime_s, &age_s, &fault),
+                     1);
     assert_memory_equal(first.pushes, second.pushes, TABLE);
     assert_true(boottime_s > 0);
     assert_true(age_s <= 5);
@@ -258,7 +259,7 @@ static void saving_and_loading_an_empty_table_takes_no_memory(void **state)
     create(&segment);
     words(&segment)[TABLE / 16] = 7;
     assert_int_equal(fstat(segment.fd, &before), 0);
-    assert_int_equal(segment_save(&segment, path, &fault), 0);
+    assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault), 0);
     assert_int_equal(load(&segment, &fault), 1);
     assert_int_equal(fstat(segment.fd, &after), 0);
     assert_int_equal(stat(path, &file), 0);
@@ -287,6 +288,36 @@ static void refused_table(struct segment *segment, const char *what)
     assert_true(table_is_zero(segment));
 }
 
+static void what_was_learned_comes_back_and_is_no_table(void **state)
+{
+    struct segment first, second;
+    struct fault fault = {0};
+    uint64_t boottime_s, age_s;
+    (void)state;
+    create(&first);
+    create(&second);
+    assert_int_equal(segment_keep_secrets(&first, keys_path, &fault), 0);
+    assert_int_equal(segment_keep_secrets(&second, keys_path, &fault), 0);
+    ((char *)first.names)[0] = 1;
+    ((char *)first.names)[SEGMENT_NAMES_BYTES - 1] = 2;
+    ((char *)first.learned)[0] = 3;
+    ((char *)first.learned)[SEGMENT_LEARNED_BYTES - 1] = 4;
+    words(&first)[0] = 5;
+    assert_int_equal(segment_save(&first, SEGMENT_PART_LEARNED, path, &fault), 0);
+    assert_int_equal(segment_load(&second, SEGMENT_PART_LEARNED, path, &boottime_s, &age_s, &fault),
+                     1);
+    assert_memory_equal(first.names, second.names, SEGMENT_NAMES_BYTES);
+    assert_memory_equal(first.learned, second.learned, SEGMENT_LEARNED_BYTES);
+    assert_true(table_is_zero(&second));
+    refused_table(&second, "is not a saved table");
+    assert_int_equal(segment_save(&first, SEGMENT_PART_PUSHES, path, &fault), 0);
+    assert_int_equal(segment_load(&second, SEGMENT_PART_LEARNED, path, &boottime_s, &age_s, &fault),
+                     -EINVAL);
+    assert_non_null(strstr(fault.what, "is no file of learned sets"));
+    segment_finish(&first);
+    segment_finish(&second);
+}
+
 static void a_torn_or_foreign_table_is_refused_and_leaves_an_empty_one(void **state)
 {
     struct segment segment;
@@ -297,7 +328,7 @@ static void a_torn_or_foreign_table_is_refused_and_leaves_an_empty_one(void **st
     create(&stranger);
     words(&segment)[10] = 10;
     words(&segment)[200000] = 11;
-    assert_int_equal(segment_save(&segment, path, &fault), 0);
+    assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault), 0);
     memset(segment.pushes, 0, TABLE);
     refused_table(&stranger, "other keys");
     flip_byte(path, 4096 + 200000 * 8); /* a bit of a word */
@@ -331,7 +362,7 @@ static void a_table_saved_in_the_future_is_refused(void **state)
     struct fault fault = {0};
     (void)state;
     create(&segment);
-    assert_int_equal(segment_save(&segment, path, &fault), 0);
+    assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault), 0);
     flip_byte(path, 32 + 5); /* a high byte of the wall-clock time */
     refused_table(&segment, "in the future");
     segment_finish(&segment);
@@ -345,7 +376,7 @@ static void a_table_of_another_size_is_refused(void **state)
     (void)state;
     create(&small);
     assert_int_equal(segment_create(&large, 2 * TABLE, &fault), 0);
-    assert_int_equal(segment_save(&large, path, &fault), 0);
+    assert_int_equal(segment_save(&large, SEGMENT_PART_PUSHES, path, &fault), 0);
     refused_table(&small, "another size");
     segment_finish(&small);
     segment_finish(&large);
@@ -357,11 +388,12 @@ static void a_save_that_fails_leaves_the_last_one_and_no_litter(void **state)
     struct fault fault = {0};
     (void)state;
     create(&segment);
-    assert_int_equal(segment_save(&segment, "/nonexistent/table", &fault), -ENOENT);
+    assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, "/nonexistent/table", &fault),
+                     -ENOENT);
     assert_string_equal(fault.where, "/nonexistent/table");
     words(&segment)[1] = 1;
-    assert_int_equal(segment_save(&segment, path, &fault), 0);
-    assert_int_equal(segment_save(&segment, path, &fault), 0);
+    assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault), 0);
+    assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault), 0);
     memset(segment.pushes, 0, TABLE);
     assert_int_equal(load(&segment, &fault), 1);
     assert_int_equal(words(&segment)[1], 1);
@@ -390,7 +422,7 @@ static void a_table_in_use_is_saved_without_torn_words(void **state)
         struct segment copy;
         create(&copy);
         memcpy(copy.secrets->key_id, segment.secrets->key_id, 8);
-        assert_int_equal(segment_save(&segment, path, &fault), 0);
+        assert_int_equal(segment_save(&segment, SEGMENT_PART_PUSHES, path, &fault), 0);
         assert_int_equal(load(&copy, &fault), 1);
         for (unsigned i = 0; i < 4096; i++)
             assert_int_equal(words(&copy)[i] >> 32, words(&copy)[i] & 0xffffffffu);
@@ -415,6 +447,7 @@ int main(void)
         WITH_FILES(a_saved_table_comes_back_word_for_word),
         WITH_FILES(saving_and_loading_an_empty_table_takes_no_memory),
         WITH_FILES(no_saved_table_is_no_fault),
+        WITH_FILES(what_was_learned_comes_back_and_is_no_table),
         WITH_FILES(a_torn_or_foreign_table_is_refused_and_leaves_an_empty_one),
         WITH_FILES(a_table_saved_in_the_future_is_refused),
         WITH_FILES(a_table_of_another_size_is_refused),

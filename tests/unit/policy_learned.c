@@ -168,6 +168,30 @@ static void time_forgets_too(void **state)
     assert_int_equal(next(HOME, LEARNED_SEEN_MIN, 50), 0);
 }
 
+/* Saved when the clock showed now_s, loaded `lay_s` later, when it shows `then_s`: a machine that
+ * was started anew counts from 0. */
+static void lie(uint64_t lay_s, uint64_t then_s)
+{
+    learned_rebase(&learned, now_s, lay_s, then_s);
+    now_s = then_s;
+}
+
+static void what_was_saved_is_as_old_as_it_was_and_as_long_as_it_lay(void **state)
+{
+    (void)state;
+    ask(HOME, 1, 20, CSS);
+    now_s += LEARNED_EPOCH_S;
+    lie(LEARNED_EPOCH_S, 30);
+    assert_int_equal(next(HOME, LEARNED_SEEN_MIN, 50), 1);
+    lie(0, 90000000);
+    assert_int_equal(next(HOME, LEARNED_SEEN_MIN, 50), 1);
+    ask(HOME, 21, 30, CSS);
+    assert_int_equal(next(HOME, LEARNED_SEEN_MIN, 50), 1);
+    lie(5 * LEARNED_EPOCH_S, 600);
+    assert_int_equal(next(HOME, LEARNED_SEEN_MIN, 50), 0);
+    assert_int_equal(known.visitors, 0);
+}
+
 static void a_page_nobody_comes_to_is_forgotten(void **state)
 {
     (void)state;
@@ -293,6 +317,7 @@ int main(void)
         A_TEST(what_a_page_no_longer_asks_for_is_forgotten),
         A_TEST(time_forgets_too),
         A_TEST(a_page_nobody_comes_to_is_forgotten),
+        A_TEST(what_was_saved_is_as_old_as_it_was_and_as_long_as_it_lay),
         A_TEST(who_holds_an_asset_does_not_count_against_it),
         A_TEST(a_full_bucket_gives_up_weak_cells_and_keeps_strong_ones),
         A_TEST(a_page_with_more_assets_than_a_bucket_keeps_those_that_come_first),

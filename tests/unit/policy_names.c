@@ -116,6 +116,21 @@ static void of_many_names_that_crowd_a_set_all_become_public_in_the_end(void **s
     assert_int_equal(names_walk(&names, NULL, NULL).names, NAMES_WAYS);
 }
 
+/* The clock of a machine that was started anew: a name is not given up for having lain there. */
+static void names_that_were_saved_are_as_recent_as_they_were(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < NAMES_WAYS; n++)
+        assert_int_not_equal(note_by(n, NAMES_SEEN_MIN), 0);
+    names_rebase(&names, now_s, 60, 7);
+    now_s = 7;
+    assert_int_equal(note_by(50, 20), 0);
+    for (unsigned n = 0; n < NAMES_WAYS; n++)
+        assert_int_not_equal(names_find(&names, resource_of(n), now_s), 0);
+    names_rebase(&names, now_s, 24 * 3600, 7);
+    assert_int_not_equal(note_by(50, 20), 0);
+}
+
 static void a_name_in_use_is_not_given_up(void **state)
 {
     (void)state;
@@ -253,6 +268,7 @@ int main(void)
         A_TEST(voters_of_other_names_do_not_count),
         A_TEST(of_many_names_that_crowd_a_set_all_become_public_in_the_end),
         A_TEST(a_name_in_use_is_not_given_up),
+        A_TEST(names_that_were_saved_are_as_recent_as_they_were),
         A_TEST(the_coldest_name_makes_room_and_its_id_is_void),
         A_TEST(names_that_were_given_up_have_to_be_asked_for_by_five_again),
         A_TEST(long_names_never_become_public),

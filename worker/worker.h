@@ -158,7 +158,7 @@ void worker_turn(struct worker *worker, int64_t most_ns);
 /* Tells what a callback made ready to be sent: `units` of about a request or 4 KiB each. Past
  * WORKER_WORK_MAX of them the wake-up ends and all is sent, since what waits together falls out of
  * the cache together. */
-#define WORKER_WORK_MAX 32
+#define WORKER_WORK_MAX 64
 static inline void worker_worked(struct worker *worker, unsigned units)
 {
     worker->work += units;

@@ -66,7 +66,7 @@ help:
 	@echo 'make install      DESTDIR and PREFIX are honoured'
 
 # What it was given is given again when it has changed itself: new libraries, say.
-GIVEN = $(foreach name,CC CFLAGS LDFLAGS PREFIX,$(if $(filter file,$(origin $(name))),$(name)='$($(name))'))
+GIVEN = $(foreach name,CC CFLAGS LDFLAGS PREFIX NGHTTP2,$(if $(filter file,$(origin $(name))),$(name)='$($(name))'))
 
 config.mk: configure
 	$(if $(wildcard config.mk),$(GIVEN)) ./configure
@@ -76,8 +76,9 @@ ifeq ($(wildcard config.mk),)
 $(OBJECTS): config.mk
 endif
 
-$(HERALD): $(BUILD)/master/main.o $(LIBRARY)
-	$(call QUIET,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS)
+# Linked anew when libnghttp2 was updated.
+$(HERALD): $(BUILD)/master/main.o $(LIBRARY) $(NGHTTP2_ARCHIVE)
+	$(call QUIET,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out $(NGHTTP2_ARCHIVE),$^) $(LIB_LIBS)
 
 $(LIBRARY): $(filter-out $(BUILD)/master/main.o,$(OBJECTS)) $(LLHTTP_OBJECTS)
 	@rm -f $@

@@ -1,12 +1,13 @@
 """./configure, as people call it again and again: also make demo and make check do."""
 import os
+import re
 import shutil
 import subprocess
 import time
 
 import pytest
 
-from server import TOP
+from server import BINARY, TOP
 
 
 @pytest.fixture
@@ -62,3 +63,32 @@ def test_without_an_optional_library_it_says_what_is_left_out(folder):
     assert "libbrotlidec: none, built without (Debian package: libbrotli-dev)" in done.stdout
     made = (folder / "config.mk").read_text()
     assert "BROTLI" not in made and "brotli" not in made and "-lz" in made
+
+
+def linked_with(config):
+    return next(line for line in config.splitlines() if line.startswith("LIB_LIBS = "))
+
+
+def test_libnghttp2_is_linked_in_unless_the_shared_one_is_wanted(folder):
+    assert re.search(r"--exclude-libs,libnghttp2\.a /\S*/libnghttp2\.a ", linked_with(configure(folder)[1]))
+    shared = configure(folder, "NGHTTP2=shared")[1]
+    assert " -lnghttp2 " in linked_with(shared) and "libnghttp2.a" not in shared
+    shutil.copy(os.path.join(TOP, "Makefile"), folder)
+    shown = subprocess.run(["make", "-n", "deps-build"], cwd=folder, check=True, text=True,
+                           stdout=subprocess.PIPE, timeout=60).stdout
+    assert "NGHTTP2='shared'" in shown
+
+
+def test_another_way_of_linking_it_is_refused(folder):
+    done = subprocess.run(["./configure", "NGHTTP2=both"], cwd=folder, text=True, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert "NGHTTP2 is 'static' or 'shared', not 'both'" in done.stderr
+    assert not (folder / "config.mk").exists()
+
+
+def test_libcurl_does_not_use_heralds_own_libnghttp2():
+    """It was built for the installed one, and may come to be given a newer one than herald has."""
+    shown = subprocess.run(["nm", "-D", "--defined-only", BINARY], check=True, text=True,
+                           stdout=subprocess.PIPE, timeout=60).stdout
+    assert "stdout" in shown and "nghttp2" not in shown

@@ -18,7 +18,8 @@ LLHTTP_OBJECTS := $(patsubst %,$(BUILD)/llhttp/%.o,llhttp api http)
 LIBRARY := $(BUILD)/libherald.a
 # What every request passes through: optimised as one, in herald itself and where nothing sanitizes.
 HOT := $(patsubst %,worker/%.c,access authority body client conn conn_deadline conn_input conn_path content facts \
-           frames guard header_list http2 http2_buffers http2_fields http2_memory http_date input ledger \
+           frames guard header_list http2 http2_buffers http2_fields http2_memory http2_receive http2_send \
+           http_date input ledger \
            outbox outcome page page_ask page_queue page_resolve push respond respond_cache respond_path \
            respond_select ring stream stream_ids stream_remember streams timer tls worker) \
        $(patsubst %,policy/%.c,binding_object binding_push decision figures identity policy_call push_table \

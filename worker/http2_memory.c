@@ -62,11 +62,13 @@ static void chunk_give(struct http2_memory *memory, void *data)
 
 static void *chunk_resize(struct http2_memory *memory, void *data, size_t size)
 {
+    if (!data)
+        return chunk_take(memory, size);
     const struct http2_chunk *chunk = (struct http2_chunk *)data - 1;
-    if (data && size <= chunk->room)
+    if (size <= chunk->room)
         return data;
     void *larger = chunk_take(memory, size);
-    if (data && larger) {
+    if (larger) {
         memcpy(larger, data, chunk->room);
         chunk_give(memory, data);
     }

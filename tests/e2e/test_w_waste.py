@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import statistics
 import time
 
 import pytest
@@ -236,7 +237,9 @@ def test_the_experiment_measures_what_the_clients_saw(herald, connect):
         assert trial[arm]["pages"] == trial[arm]["timed_pages"] == len(times[held_out])
     seen = sum(times[False]) / len(times[False]) - sum(times[True]) / len(times[True])
     measured = trial["difference"]["ms"]
-    assert measured["low"] - 5 < seen < measured["high"] + 5, (seen, measured)
+    # What a client waits for its own turn on a busy machine, the server cannot see.
+    room = 5 + 3 * math.hypot(*(statistics.stdev(arm) / math.sqrt(len(arm)) for arm in times.values()))
+    assert measured["low"] - room < seen < measured["high"] + room, (seen, measured, room)
     assert measured["high"] < -40 and trial["difference"]["time_ratio"]["high"] < 0.8
     assert trial["difference"]["bytes"]["is"] == 0 and trial["served"]["mean_bytes"] > 0
     text = site.command("status", "--experiment").stdout

@@ -1,5 +1,7 @@
 #include "worker/tls_internal.h"
 
+#include "worker/timer.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <openssl/async.h>
@@ -123,7 +125,7 @@ void tls_on_step(const SSL *ssl, int where, int rc)
     const struct tls_context *context = tls ? tls->context : NULL;
     (void)rc;
     if (context && context->others_wait && where & SSL_CB_LOOP && !tls->hurried &&
-        ASYNC_get_current_job() && context->others_wait(context->others_context))
+        ASYNC_get_current_job() && context->others_wait(context->others_context, tls->went_on_ns))
         ASYNC_pause_job();
 }
 
@@ -131,6 +133,7 @@ void tls_on_step(const SSL *ssl, int where, int rc)
 static int shake_hands(struct tls *tls)
 {
     ERR_clear_error();
+    tls->went_on_ns = timer_clock_ns();
     int rc = SSL_do_handshake(tls->ssl);
     tls->halfway = rc != 1 && (SSL_want_async(tls->ssl) || SSL_want_async_job(tls->ssl));
     if (rc == 1) {

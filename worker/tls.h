@@ -29,8 +29,9 @@ int tls_context_create(const struct config *config, const struct segment *segmen
                        struct tls_context **context, struct fault *fault);
 void tls_context_destroy(struct tls_context *context);
 
-/* Whether somebody else waits for this thread. */
-typedef bool tls_others_wait(void *context);
+/* Whether somebody else waits for this thread, so long that a handshake which went on at `since_ns` (timer_clock_ns) is
+ * to let them pass. */
+typedef bool tls_others_wait(void *context, uint64_t since_ns);
 
 /* From here on a handshake whose server part is under way is left where it is when others wait: between
  * two of its steps, of which the longest (a key agreement) takes about half of the whole. tls_receive

@@ -47,6 +47,7 @@ struct tls {
     unsigned small_left; /* records still to be kept small */
     bool ready, failed, closed;
     bool halfway; /* of a handshake there is more to do, whether or not more comes */
+    uint64_t went_on_ns; /* when the steps that are being made began */
     bool hurried; /* and nobody is let pass any more */
     bool has_id, id_from_ticket;
     struct client_id id;

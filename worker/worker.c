@@ -398,9 +398,12 @@ static bool has_origins(const struct config *config)
     return false;
 }
 
-static bool others_wait(void *ring)
+/* Letting others pass costs a wake-up, so several steps are made at once while they are short. */
+#define STEPS_NS 100000
+
+static bool others_wait(void *ring, uint64_t since_ns)
 {
-    return ring_has_more(ring);
+    return ring_has_more(ring) && timer_clock_ns() - since_ns >= STEPS_NS;
 }
 
 static int start_parts(struct worker *worker, struct fault *fault)

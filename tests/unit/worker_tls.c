@@ -233,8 +233,9 @@ static void input_may_come_byte_by_byte(void **state)
     tls_context_destroy(context);
 }
 
-static bool as_told(void *told)
+static bool as_told(void *told, uint64_t since_ns)
 {
+    assert_true(since_ns > 0);
     return *(const bool *)told;
 }
 

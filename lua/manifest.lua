@@ -4,7 +4,8 @@
 -- An exact path wins; otherwise the longest pattern that matches.
 local type, manifest = type, policy.manifest
 local file, common -- the arguments; the options of an asset that says nothing of its own
-local read, patterns, lists -- a manifest, its keys, the longest first; what its pages propose, by key
+local read, patterns -- a manifest; its keys, the longest first
+local lists -- what its pages propose, by key
 
 local function learn(pages)
   read, patterns, lists = pages, {}, {}

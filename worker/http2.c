@@ -182,6 +182,11 @@ void http2_destroy(struct http2 *http2)
  * that its header comes in: an honest field block may be cut anywhere. The guard counts frames. */
 void nghttp2_option_set_max_continuations(nghttp2_option *, size_t) __attribute__((weak));
 
+const char *http2_library(void)
+{
+    return nghttp2_version(0)->version_str;
+}
+
 struct http2_context *http2_context_create(const struct session_events *events,
                                            const struct config_limits *limits)
 {

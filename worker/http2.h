@@ -30,6 +30,9 @@ enum http2_error {
     HTTP2_ENHANCE_YOUR_CALM = 0xb,
 };
 
+/* The version of nghttp2 that runs. */
+const char *http2_library(void);
+
 #define HTTP2_PREFACE_LENGTH 24
 /* Returns NULL when memory runs out. `events`, `limits` are borrowed for the context's life. */
 struct http2_context *http2_context_create(const struct session_events *events,

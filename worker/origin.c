@@ -106,6 +106,11 @@ void origins_rename(struct origins *origins, struct span name, struct span addre
 
 #define SET_MULTI(option, value) (rc = rc ? rc : curl_multi_setopt(origins->multi, option, value))
 
+const char *origins_library(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version;
+}
+
 struct origins *origins_create(struct ring *ring, struct timers *timers, struct segment_slot *slot,
                                const struct config *config)
 {

@@ -21,6 +21,9 @@
 struct origins;
 struct exchange;
 
+/* The version of libcurl that runs. */
+const char *origins_library(void);
+
 #define EXCHANGE_FIELDS_MAX 100           /* of one response; more is a failure */
 #define EXCHANGE_FIELDS_BYTES (64 * 1024) /* of their names and values */
 

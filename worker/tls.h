@@ -22,6 +22,9 @@ enum tls_protocol { TLS_PROTOCOL_NONE, TLS_PROTOCOL_H2, TLS_PROTOCOL_HTTP1 };
  * process of one thread. Returns false, with nothing changed, when OpenSSL has some of the heap already. */
 bool tls_use_blocks(void);
 
+/* The version of OpenSSL that runs. */
+const char *tls_library(void);
+
 /* Certificates and keys are loaded from the config's PEM spans, which every entry has by now (the
  * master makes those that no file was named for). Returns 0 or -errno with `fault`: the entry's path
  * or config line, and OpenSSL's reason. */

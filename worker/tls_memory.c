@@ -26,6 +26,11 @@ static void on_free(void *memory, const char *file, int line)
     blocks_give(memory);
 }
 
+const char *tls_library(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
+}
+
 bool tls_use_blocks(void)
 {
     return CRYPTO_set_mem_functions(on_malloc, on_realloc, on_free) == 1;

@@ -261,10 +261,10 @@ static inline char *copy_few(char *out, const char *from, size_t length)
 {
     if (length >= 8 && length <= 16) {
         memcpy(out, from, 8);
-        memcpy(out + length - 8, from + length - 8, 8);
+        memcpy(out + (length - 8), from + (length - 8), 8);
     } else if (length >= 4 && length < 8) {
         memcpy(out, from, 4);
-        memcpy(out + length - 4, from + length - 4, 4);
+        memcpy(out + (length - 4), from + (length - 4), 4);
     } else if (length > 16) {
         memcpy(out, from, length);
     } else {

@@ -1,6 +1,9 @@
 """herald starts, serves on both kinds of listener, says what is wrong with a config, and stops."""
+import json
+import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -142,7 +145,13 @@ def test_an_unknown_command_is_a_usage_error(herald):
 def test_version_is_told(herald):
     done = herald(start=False).command("version", config=False)
     assert done.returncode == 0
-    assert done.stdout.startswith("herald ")
+    assert re.fullmatch(r"herald [\d.]+\nOpenSSL 3[\d.]+ \(loaded\)\n"
+                        r"nghttp2 1[\d.]+ \((linked in|loaded)\)\nlibcurl [\d.]+ \(loaded\)\n", done.stdout)
+    told = json.loads(herald(start=False).command("version", "--json", config=False).stdout)
+    loaded = "libnghttp2" in subprocess.run(["readelf", "-d", server.BINARY], check=True, text=True,
+                                            stdout=subprocess.PIPE, timeout=60).stdout
+    assert told["ok"] and told["nghttp2_linked_in"] is not loaded
+    assert "nghttp2 %s (" % told["nghttp2"] in done.stdout
 
 
 def test_a_port_in_use_is_named(herald):

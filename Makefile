@@ -202,7 +202,7 @@ build-tsan/tests/model_tally_threads: $(TSAN_TALLY) policy/tally.h policy/figure
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(TSAN_TALLY) -lcmocka -lm -lpthread
 
-build-tsan/tests/model_shared_dict_threads: tests/model/shared_dict_threads.c policy/shared_dict.c policy/identity.c policy/shared_dict.h
+build-tsan/tests/model_shared_dict_threads: tests/model/shared_dict_threads.c policy/shared_dict.c policy/identity.c policy/siphash.c policy/shared_dict.h
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(filter %.c,$^) -lcmocka -lxxhash -lsodium -lpthread
 

@@ -4,8 +4,7 @@
 -- An exact path wins; otherwise the longest pattern that matches.
 local type, manifest = type, policy.manifest
 local file, common -- the arguments; the options of an asset that says nothing of its own
-local read, patterns -- a manifest; its keys, the longest first
-local lists -- what its pages propose, by key
+local read, patterns, lists -- a manifest; its keys, the longest first; by key, what is proposed
 
 local function learn(pages)
   read, patterns, lists = pages, {}, {}
@@ -37,8 +36,7 @@ return {
   api = 1,
   args = { file = "string", fetch = "boolean?" }, -- fetch: ask an origin for what is not cached
   init = function(args)
-    file = args.file
-    common = args.fetch and { fetch = true } or nil
+    file, common = args.file, args.fetch and { fetch = true } or nil
   end,
   on_request = function(req, push)
     local pages, path = manifest(file), req.path

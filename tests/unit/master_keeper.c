@@ -17,6 +17,7 @@ static struct segment segment;
 static struct keeper keeper;
 static char directory[64];
 static char table_path[PATH_MAX];
+static char learned_path[PATH_MAX];
 static char keys_path[PATH_MAX];
 
 static int setup(void **state)
@@ -26,6 +27,7 @@ static int setup(void **state)
     if (!mkdtemp(directory))
         return -1;
     snprintf(table_path, sizeof(table_path), "%s/push-table", directory);
+    snprintf(learned_path, sizeof(learned_path), "%s/learned", directory);
     snprintf(keys_path, sizeof(keys_path), "%s/keys", directory);
     memset(&keeper, 0, sizeof(keeper));
     return loop_init(&loop);
@@ -38,6 +40,7 @@ static int teardown(void **state)
     segment_finish(&segment);
     loop_finish(&loop);
     unlink(table_path);
+    unlink(learned_path);
     unlink(keys_path);
     return rmdir(directory); /* fails when a temporary file was left behind */
 }

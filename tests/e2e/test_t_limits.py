@@ -318,8 +318,9 @@ def anonymous_mib(pid):
 
 def read_ahead_mib(site, streams, paths, enough, seconds):
     """What the worker's memory grows by for large answers that are asked for, begun and not taken:
-    once it is above `enough`, or stands still for so many seconds."""
-    link = Attacker(site, settings={Setting.INITIAL_WINDOW_SIZE: 20000})
+    once it is above `enough`, or stands still for so many seconds. Each window has room for more than
+    what is read at once where a send was nearly full, which is little."""
+    link = Attacker(site, settings={Setting.INITIAL_WINDOW_SIZE: 60000})
     before = anonymous_mib(site.worker())
     link.frame(Type.WINDOW_UPDATE, 0, 0, u32(2**30))
     for number in range(streams):

@@ -23,7 +23,7 @@ HOT := $(patsubst %,worker/%.c,access authority body client conn conn_deadline c
            outbox outcome page page_ask page_queue page_resolve push respond respond_cache respond_path \
            respond_select ring stream stream_ids stream_remember streams timer tls worker) \
        $(patsubst %,policy/%.c,binding_object binding_push decision figures identity policy_call push_table \
-           request siphash tally)
+           request tally)
 
 TEST_NAMES := $(patsubst tests/unit/%.c,unit_%,$(wildcard tests/unit/*.c)) \
               $(patsubst tests/model/%.c,model_%,$(wildcard tests/model/*.c)) \
@@ -202,7 +202,7 @@ build-tsan/tests/model_tally_threads: $(TSAN_TALLY) policy/tally.h policy/figure
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(TSAN_TALLY) -lcmocka -lm -lpthread
 
-build-tsan/tests/model_shared_dict_threads: tests/model/shared_dict_threads.c policy/shared_dict.c policy/identity.c policy/siphash.c policy/shared_dict.h
+build-tsan/tests/model_shared_dict_threads: tests/model/shared_dict_threads.c policy/shared_dict.c policy/identity.c policy/shared_dict.h
 	@mkdir -p $(@D)
 	$(TSAN_CC) -o $@ $(filter %.c,$^) -lcmocka -lxxhash -lsodium -lpthread
 

@@ -1,7 +1,5 @@
 #include "policy/identity.h"
 
-#include "policy/siphash.h"
-
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -124,51 +122,18 @@ uint32_t identity_bucket(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64
     return (uint32_t)((hash >> 32) * n >> 32);
 }
 
-static struct push_key push_key_of(uint64_t low, uint64_t high)
-{
-    uint64_t tag = high >> (64 - PUSH_TAG_BITS);
-    return (struct push_key){low, tag ? tag : 1};
-}
-
 struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
                                   uint64_t resource)
 {
     struct message message = message_begin('p');
     uint64_t halves[2];
+    uint64_t tag;
     static_assert(sizeof halves == crypto_shorthash_siphashx24_BYTES, "128 bits");
     message_add(&message, &client, sizeof client);
     message_add(&message, &resource, sizeof resource);
     crypto_shorthash_siphashx24((unsigned char *)halves, message.bytes, message.length, hash_key);
-    return push_key_of(halves[0], halves[1]);
-}
-
-/* The same message, 0 'p' client resource, in words: each is six bytes into the next. */
-static void push_keys_of_four(const uint8_t key[16], uint64_t client, const uint64_t *resources,
-                              unsigned count, struct push_key *keys)
-{
-    uint64_t middle[SIPHASH_LANES], tail[SIPHASH_LANES];
-    struct siphash_lanes hashes;
-    for (unsigned i = 0; i < SIPHASH_LANES; i++) {
-        uint64_t resource = resources[i < count ? i : 0];
-        middle[i] = client >> 48 | resource << 16;
-        tail[i] = resource >> 48;
-    }
-    siphash_four(key, 2 + sizeof client + sizeof *resources, client << 16 | 'p' << 8, middle, tail,
-                 &hashes);
-    for (unsigned i = 0; i < count; i++)
-        keys[i] = push_key_of(hashes.low[i], hashes.high[i]);
-}
-
-void identity_push_keys(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
-                        const uint64_t *resources, unsigned count, struct push_key *keys)
-{
-    while (count) {
-        unsigned some = count < SIPHASH_LANES ? count : SIPHASH_LANES;
-        push_keys_of_four(hash_key, client, resources, some, keys);
-        resources += some;
-        keys += some;
-        count -= some;
-    }
+    tag = halves[1] >> (64 - PUSH_TAG_BITS);
+    return (struct push_key){halves[0], tag ? tag : 1};
 }
 
 uint64_t identity_voter(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,

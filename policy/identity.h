@@ -58,10 +58,6 @@ uint32_t identity_bucket(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64
 struct push_key identity_push_key(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
                                   uint64_t resource);
 
-/* The same of `count` resources, for less than as many calls. */
-void identity_push_keys(const uint8_t hash_key[IDENTITY_HASH_KEY_BYTES], uint64_t client,
-                        const uint64_t *resources, unsigned count, struct push_key *keys);
-
 /* Whom a request counts for where distinct clients are counted (policy/names.h, policy/learned.h).
  * Ids are had for the asking, so the clients of one address come to `per_address` voters at most; 0:
  * each client is one. `address`: up to 16 bytes of what one subscriber has, in network order. */

@@ -179,13 +179,6 @@ struct push_key client_resource_key(const struct client *client, const struct co
     return identity_push_key(key, client->stored, resource);
 }
 
-void client_resource_keys(const struct client *client, const struct conn *conn,
-                          const uint64_t *resources, unsigned count, struct push_key *keys)
-{
-    const uint8_t *key = conn->worker->handoff->segment->secrets->hash_key;
-    identity_push_keys(key, client->stored, resources, count, keys);
-}
-
 struct push_key client_key(const struct client *client, const struct conn *conn,
                            const struct config_site *site, struct span path)
 {

@@ -49,10 +49,6 @@ uint64_t client_resource_found(const struct conn *conn, const struct config_site
 struct push_key client_resource_key(const struct client *client, const struct conn *conn,
                                     uint64_t resource);
 
-/* The same of `count` resources. */
-void client_resource_keys(const struct client *client, const struct conn *conn,
-                          const uint64_t *resources, unsigned count, struct push_key *keys);
-
 /* The same, of `path`. */
 struct push_key client_key(const struct client *client, const struct conn *conn,
                            const struct config_site *site, struct span path);

@@ -34,8 +34,7 @@ struct markup_note {
     bool html_read;
     struct assets_scan *scan;
     size_t sheet;
-    struct field
-        accepted; /* the page's Accept-Encoding: by it stylesheets are found in the cache */
+    struct field accepted; /* the page's Accept-Encoding: stylesheets are found in the cache by it */
     struct span scheme, authority, target;
     char text[];
 };
@@ -295,8 +294,12 @@ static uint8_t *decode(enum inflate_coding coding, struct span text, size_t *len
     uint8_t *out = malloc(MARKUP_BYTES_MAX);
     struct inflate *inflate = out ? inflate_create(coding, text.data, text.length) : NULL;
     ptrdiff_t n = inflate ? 1 : -ENOMEM;
-    for (*length = 0; n > 0 && *length<MARKUP_BYTES_MAX; *length += n> 0 ? (size_t)n : 0)
+    *length = 0;
+    while (n > 0 && *length < MARKUP_BYTES_MAX) {
         n = inflate_next(inflate, out + *length, MARKUP_BYTES_MAX - *length);
+        if (n > 0)
+            *length += (size_t)n;
+    }
     inflate_destroy(inflate);
     if (n == 0)
         return out;

@@ -367,19 +367,15 @@ bool page_make_room_for_timer(struct worker *worker)
     return timers_reserve(&worker->timers, worker->timers.count + worker->conns_count + 8) == 0;
 }
 
-/* Asks the push table of these candidates. Their keys are made together, and the cache lines that they
- * lead to are waited for together. */
+/* Asks the push table of these candidates: the cache lines that their keys lead to are waited for
+ * together. */
 static void look_up_all(struct page *page, const unsigned *which, unsigned count)
 {
     const struct stream *stream = page->stream;
-    uint64_t resources[DECISION_CANDIDATES_MAX];
-    struct push_key keys[DECISION_CANDIDATES_MAX];
-    for (unsigned n = 0; n < count; n++)
-        resources[n] = page->lookups[which[n]].resource;
-    client_resource_keys(&stream->client, stream->conn, resources, count, keys);
     for (unsigned n = 0; n < count; n++) {
-        page->lookups[which[n]].key = keys[n];
-        push_table_prefetch(&page->worker->pushes, keys[n]);
+        struct page_lookup *own = &page->lookups[which[n]];
+        own->key = client_resource_key(&stream->client, stream->conn, own->resource);
+        push_table_prefetch(&page->worker->pushes, own->key);
     }
     for (unsigned n = 0; n < count; n++)
         look_up(page, which[n]);

@@ -6,15 +6,10 @@
 
 #include <stdio.h>
 
-static const char *linked_how(bool linked_in)
-{
-    return linked_in ? "linked in" : "loaded";
-}
-
 static void print_text(void)
 {
     printf("herald %s\nOpenSSL %s (loaded)\nnghttp2 %s (%s)\nlibcurl %s (loaded)\n", HERALD_VERSION,
-           tls_library(), http2_library(), linked_how(HERALD_NGHTTP2_LINKED), origins_library());
+           tls_library(), http2_library(), HERALD_NGHTTP2_LINKED ? "linked in" : "loaded", origins_library());
 }
 
 static void print_json(void)

@@ -91,27 +91,6 @@ static void a_push_key_depends_on_client_and_resource(void **state)
 }
 
 /* Every bit of both halves is set in half of the keys: 100,000 throws, six standard deviations. */
-static void keys_made_together_are_those_made_alone(void **state)
-{
-    enum { COUNT = 11 };
-    uint64_t resources[COUNT];
-    struct push_key keys[COUNT + 1];
-    (void)state;
-    for (uint64_t i = 0; i < COUNT; i++)
-        resources[i] = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    for (unsigned count = 0; count <= COUNT; count++) {
-        uint64_t client = count * UINT64_C(0xd6e8feb86659fd93);
-        keys[count].tag = 0;
-        identity_push_keys(hash_key, client, resources, count, keys);
-        assert_int_equal(keys[count].tag, 0);
-        for (unsigned i = 0; i < count; i++) {
-            struct push_key key = identity_push_key(hash_key, client, resources[i]);
-            assert_int_equal(keys[i].bucket_hash, key.bucket_hash);
-            assert_int_equal(keys[i].tag, key.tag);
-        }
-    }
-}
-
 static void push_keys_spread_over_all_buckets_and_tags(void **state)
 {
     unsigned ones[64 + PUSH_TAG_BITS] = {0};
@@ -422,7 +401,6 @@ int main(void)
         cmocka_unit_test(a_resource_depends_on_authority_path_and_key),
         cmocka_unit_test(long_names_count_to_their_last_byte),
         cmocka_unit_test(a_push_key_depends_on_client_and_resource),
-        cmocka_unit_test(keys_made_together_are_those_made_alone),
         cmocka_unit_test(push_keys_spread_over_all_buckets_and_tags),
         cmocka_unit_test(names_stay_the_same_from_build_to_build),
         cmocka_unit_test(validators_take_all_values_evenly),
